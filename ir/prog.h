@@ -1,0 +1,192 @@
+/* The program: buffers, loops, scalar and vector expressions. What every back end prints.
+ *
+ * A program has buffers, kernels and a main body. Kernels are functions over formal buffers (space PARAM); main
+ * calls them with actual buffers and element offsets, inside straight-line code or run-time control flow. So two
+ * layers of the same shape share one kernel.
+ *
+ * Expressions are immutable and interned: equal expressions are the same pointer (within one program), and
+ * building goes through functions that simplify. Index arithmetic (DT_index) is kept as a sum of terms with dim
+ * coefficients, so affine subscripts compare and print in one form; floor division and modulus use the variables'
+ * ranges. Statements are lists linked by `next`.
+ *
+ * Vectors and unrolling are explicit: an expression has `lanes` (1: scalar). Printers print; they never decide.
+ *
+ * Read next: prog_print.c (the text form), prog_eval.c (the meaning of each kind), passes/lower.c.
+ */
+#ifndef TENON_PROG_H
+#define TENON_PROG_H
+#include "diag.h"
+#include "type.h"
+
+enum expr_op {
+#define EX(name, args, cost) EX_##name,
+#include "exprs.def"
+#undef EX
+    EX_COUNT
+};
+struct expr_row {
+    const char *name;
+    int args, cost;
+};
+const struct expr_row *expr_row(enum expr_op op);
+bool expr_from_name(const char *name, enum expr_op *op); /* those with arguments, by function name */
+
+struct var { /* loop variable, let, or register (a let that `set` may change) */
+    const char *name;
+    enum dtype dt;
+    int lanes;
+    int id;     /* unique in the program */
+    dim lo, hi; /* index variables: inclusive range (loop variables always; 1..0 means unknown) */
+};
+
+enum space {
+    SPACE_INPUT, SPACE_OUTPUT, /* the caller's tensors */
+    SPACE_WEIGHT,              /* constant data: `tensor` */
+    SPACE_ARENA,               /* the caller's arena, at `offset_bytes` once planned */
+    SPACE_PARAM,               /* formal of a kernel */
+    SPACE_LOCAL                /* array inside a kernel (per thread): `elements` is a plain number */
+};
+struct buffer {
+    const char *name;
+    enum dtype dt;
+    enum space space;
+    dim elements;
+    int id;             /* unique in the program */
+    int position;       /* INPUT, OUTPUT: which; PARAM: position in the kernel's params */
+    bool written;       /* PARAM: the kernel stores to it */
+    const struct tensor *tensor;
+    dim offset_bytes;   /* ARENA, after pass plan; -1 before */
+    struct type type;   /* of the value it holds, for messages and comments (dt same as above); rank 0 where none */
+    struct place place;
+};
+
+struct expr {
+    enum expr_op op;
+    enum dtype dt;
+    int lanes;
+    int64_t imm;   /* const integers; load and ramp: stride; dim: the dim */
+    double number; /* const floats */
+    bool masked;   /* load: arg1 is a count, not a guard */
+    struct var *var;
+    struct buffer *buf;
+    const struct expr *arg[3];
+    uint32_t hash;
+};
+typedef const struct expr *ex; /* expressions are values here: immutable, interned, everywhere */
+
+enum stmt_kind {
+    STMT_FOR,     /* for var in a..b step `step`: body. a, b index expressions; b exclusive */
+    STMT_STORE,   /* buf[a] = b (b's lanes apart by `step` elements); c: count of active lanes, or NULL */
+    STMT_LET,     /* var = a; may be changed later by set when `mutable` */
+    STMT_SET,     /* var = a */
+    STMT_IF,      /* if a: body else other */
+    STMT_WHILE,   /* body; while a   (a is evaluated after the body) */
+    STMT_CALL,    /* kernel or extern function on `args` */
+    STMT_FAIL,    /* if a: stop the whole run and return status `code` (a bad index in the user's data ...) */
+    STMT_BARRIER
+};
+enum loop_kind { LOOP_SERIAL, LOOP_PARALLEL, LOOP_UNROLL, LOOP_GROUP0, LOOP_GROUP1, LOOP_GROUP2, LOOP_LANE0, LOOP_LANE1, LOOP_LANE2 };
+struct call_arg {
+    struct buffer *buf;
+    ex offset; /* in elements, index; NULL: 0 */
+};
+struct stmt {
+    enum stmt_kind kind;
+    enum loop_kind loop;
+    bool mutable;
+    int64_t step; /* FOR: positive; STORE: stride */
+    int code;
+    struct var *var;
+    struct buffer *buf;
+    ex a, b, c;
+    struct stmt *body, *other, *next;
+    struct kernel *kernel; /* CALL; NULL: extern_name */
+    const char *extern_name;
+    int n_args, n_scalars;
+    struct call_arg *args;
+    ex *scalars; /* CALL: values of kernel->scalars (index or other scalars) */
+    struct place place;
+};
+
+struct kernel {
+    const char *name;     /* unique, a C identifier */
+    const char *strategy; /* schedule chosen and its parameter record, "" before scheduling */
+    const char *layers;   /* the model's layers it implements, for comments and profilers (already escaped) */
+    LIST(struct buffer *) params;
+    LIST(struct var *) scalars; /* scalar parameters; symbols of dims are implicit parameters of every kernel */
+    struct stmt *body;
+    double flops, bytes; /* per call; symbols at their lower bound */
+    struct place place;  /* of the main node */
+};
+
+struct prog {
+    struct arena *arena, *session;
+    struct dims *dims;
+    const char *name;
+    LIST(struct buffer *) buffers;
+    LIST(struct kernel *) kernels;
+    LIST(struct buffer *) inputs, outputs;
+    LIST(const char *) input_names, output_names;
+    struct stmt *main;
+    dim arena_bytes; /* after pass plan, else -1 */
+    struct expr_table *table;
+    int next_var, next_buffer;
+};
+
+struct prog *prog_new(struct arena *unit, struct arena *session, struct dims *dims, const char *name);
+struct buffer *prog_buffer(struct prog *prog, const char *name, enum dtype dt, enum space space, dim elements);
+struct var *prog_var(struct prog *prog, const char *name, enum dtype dt, int lanes); /* unknown range */
+struct var *prog_index(struct prog *prog, const char *name, dim lo, dim hi);          /* inclusive range */
+struct kernel *prog_kernel(struct prog *prog, const char *name); /* name is made unique */
+struct buffer *kernel_param(struct prog *prog, struct kernel *kernel, const char *name, enum dtype dt, dim elements);
+
+/* Expressions. Operands of different lanes: the scalar one is splatted. Types must agree otherwise (bug()). */
+ex ex_int(struct prog *prog, enum dtype dt, int64_t v);
+ex ex_float(struct prog *prog, enum dtype dt, double v);
+ex ex_number(struct prog *prog, enum dtype dt, double v); /* v in any numeric type */
+ex ex_dim(struct prog *prog, dim d); /* index */
+ex ex_var(struct prog *prog, struct var *var);
+ex ex_unary(struct prog *prog, enum expr_op op, ex a);
+ex ex_binary(struct prog *prog, enum expr_op op, ex a, ex b);
+ex ex_select(struct prog *prog, ex c, ex a, ex b);
+ex ex_fma(struct prog *prog, ex a, ex b, ex c);
+ex ex_cast(struct prog *prog, ex a, enum dtype dt);
+ex ex_bits(struct prog *prog, ex a, enum dtype dt);
+ex ex_splat(struct prog *prog, ex a, int lanes);
+ex ex_ramp(struct prog *prog, ex a, int64_t stride, int lanes);
+/* dt: buf->dt, or the unsigned integer of its size (16-bit floats as bits). index: scalar index. */
+ex ex_load(struct prog *prog, struct buffer *buf, enum dtype dt, ex index, int lanes, int64_t stride);
+ex ex_load_guarded(struct prog *prog, struct buffer *buf, enum dtype dt, ex index, ex guard, ex otherwise);
+ex ex_load_masked(struct prog *prog, struct buffer *buf, enum dtype dt, ex index, int lanes, ex count, ex otherwise);
+/* The same kind and extras as `like` on other arguments (lanes follow the arguments, except ramp, splat, load). */
+ex ex_rebuild(struct prog *prog, ex like, ex const *args);
+/* e with var replaced. */
+ex ex_replace(struct prog *prog, ex e, const struct var *var, ex by);
+bool ex_uses(ex e, const struct var *var);
+
+/* Index analysis: e == rest + coef*var with rest free of var; false where e is not affine in var. */
+bool ex_affine(struct prog *prog, ex e, struct var *var, dim *coef, ex *rest);
+/* Proven inclusive bounds of an index expression as dims over symbols; false where unknown. */
+bool ex_range(struct prog *prog, ex e, dim *lo, dim *hi);
+static inline bool ex_is_const(ex e) { return e->op == EX_const; }
+bool ex_is_int(ex e, int64_t v); /* the plain integer v */
+
+/* Statements; append links a list at *tail's end. */
+struct stmt *stmt_new(struct prog *prog, enum stmt_kind kind);
+struct stmt *stmt_for(struct prog *prog, struct var *var, ex lo, ex hi, int64_t step, struct stmt *body);
+struct stmt *stmt_store(struct prog *prog, struct buffer *buf, ex index, ex value, int64_t stride, ex count);
+struct stmt *stmt_let(struct prog *prog, struct var *var, ex value, bool mutable);
+struct stmt *stmt_set(struct prog *prog, struct var *var, ex value);
+void stmt_append(struct stmt **list, struct stmt *more);
+
+/* Every invariant: types, lanes, scopes (a variable is used below its definition), formals, offsets. */
+bool prog_verify(const struct prog *prog, struct diag *diag);
+void prog_print(const struct prog *prog, struct text *text);
+/* Reads what prog_print wrote; NULL after errors. weights are looked up by name in prog text's side file. */
+struct prog *prog_parse(const struct source *source, struct arena *unit, struct arena *session, struct dims *dims, struct diag *diag);
+/* The interpreter: in and out are dense data in the order of inputs and outputs, out written by it. Loads and
+ * stores outside a buffer end it with an error. symbols as for graph_eval. */
+bool prog_eval(const struct prog *prog, const struct tensor *in, const int64_t *symbols, struct arena *arena,
+               struct tensor *out, struct diag *diag);
+
+#endif

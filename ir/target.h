@@ -1,0 +1,22 @@
+/* What a target can do: the facts schedules are chosen by. One row of targets.def each; --cpu=NAME names a row. */
+#ifndef TENON_TARGET_H
+#define TENON_TARGET_H
+#include <stdbool.h>
+
+struct target {
+    const char *name;         /* "generic", "x86-64-v3" ... */
+    const char *triple;       /* LLVM's, "" for the host's */
+    const char *llvm_features; /* "+avx2,+fma": by features, not by CPU name, since compilers' CPU lists differ */
+    const char *c_flags;      /* the C compiler's -m flags, space separated */
+    int vector_bytes;         /* widest vector worth using; 0: scalars only (--portable) */
+    int n_registers;          /* vector registers */
+    bool has_fma, has_f16c;
+    int l1_bytes, l2_bytes;
+};
+
+/* NULL where there is no such row. "native" is resolved by the caller (codegen/host.c). */
+const struct target *target_find(const char *name);
+int target_count(void);
+const struct target *target_at(int i);
+
+#endif

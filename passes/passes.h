@@ -1,0 +1,31 @@
+/* Passes: functions from one unit to a new unit, in the order of passes.def. The table is read by pipeline.c,
+ * which prints, verifies, times and evaluates between them. */
+#ifndef TENON_PASSES_H
+#define TENON_PASSES_H
+#include "../ir/graph.h"
+#include "../ir/prog.h"
+#include "../ir/target.h"
+
+struct pass_options {
+    const struct target *target;
+    int level;        /* -O0 .. -O3 */
+    int threads;
+    int64_t max_arena_bytes; /* --max-ram; 0: no limit */
+    /* Expands a composite node into `to`: the prelude lives in frontend/, above us. in: the node's inputs in `to`;
+     * out: its results there. False after an error. */
+    bool (*expand_composite)(struct graph *to, const struct node *node, struct value *const *in, struct value **out);
+};
+
+/* graph -> graph; NULL after an error in graph->diag */
+struct graph *pass_compose(const struct graph *graph, struct arena *unit, const struct pass_options *options);
+struct graph *pass_simplify(const struct graph *graph, struct arena *unit, const struct pass_options *options);
+struct graph *pass_layout(const struct graph *graph, struct arena *unit, const struct pass_options *options);
+struct graph *pass_fuse(const struct graph *graph, struct arena *unit, const struct pass_options *options);
+/* graph -> program: one kernel per stored value, plain loops */
+struct prog *pass_lower(const struct graph *graph, struct arena *unit, const struct pass_options *options);
+/* program -> program */
+struct prog *pass_schedule(const struct prog *prog, struct arena *unit, const struct pass_options *options);
+struct prog *pass_expand(const struct prog *prog, struct arena *unit, const struct pass_options *options);
+struct prog *pass_plan(const struct prog *prog, struct arena *unit, const struct pass_options *options, struct diag *diag);
+
+#endif
