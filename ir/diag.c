@@ -25,7 +25,8 @@ struct diag *diag_new(struct arena *arena)
     return diag;
 }
 
-static void add(struct diag *diag, enum severity severity, struct place place, const char *format, va_list args)
+__attribute__((format(printf, 4, 0))) static void add(struct diag *diag, enum severity severity, struct place place,
+                                                      const char *format, va_list args)
 {
     if (severity == SEVERITY_ERROR && ++diag->errors > DIAG_MOST) return;
     if (severity == SEVERITY_NOTE && diag->errors > DIAG_MOST) return;

@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+__extension__ typedef __int128 wide; /* so that products never overflow before they are clamped */
 enum { TERMS_MOST = 64, ATOMS_MOST = 8 };
 
 struct term {
@@ -45,7 +46,7 @@ struct dims *dims_new(struct arena *arena)
     return dims;
 }
 
-static int64_t clamp(__int128 v)
+static int64_t clamp(wide v)
 {
     return v > DIM_HUGE ? DIM_HUGE : v < -DIM_HUGE ? -DIM_HUGE : (int64_t)v;
 }
@@ -87,7 +88,7 @@ static bool add_term(struct poly *p, const struct term *t)
     int i = 0;
     while (i < p->n && term_order(&p->term[i], t) < 0) i++;
     if (i < p->n && term_order(&p->term[i], t) == 0) {
-        p->term[i].coef = clamp((__int128)p->term[i].coef + t->coef);
+        p->term[i].coef = clamp((wide)p->term[i].coef + t->coef);
         if (p->term[i].coef == 0) {
             memmove(&p->term[i], &p->term[i + 1], (size_t)(p->n - i - 1) * sizeof *t);
             p->n--;
@@ -128,14 +129,14 @@ static void atom_range(const struct dims *dims, const struct atom *atom, int64_t
 
 static void poly_range(const struct dims *dims, const struct term *term, int n, int64_t *lo, int64_t *hi)
 {
-    __int128 low = 0, high = 0;
+    wide low = 0, high = 0;
     for (int i = 0; i < n; i++) {
         int64_t a = 1, b = 1;
         for (int k = 0; k < term[i].n; k++) {
             int64_t l, h;
             atom_range(dims, &dims->atoms.at[term[i].atom[k]], &l, &h);
-            __int128 p[4] = {(__int128)a * l, (__int128)a * h, (__int128)b * l, (__int128)b * h};
-            __int128 least = p[0], most = p[0];
+            wide p[4] = {(wide)a * l, (wide)a * h, (wide)b * l, (wide)b * h};
+            wide least = p[0], most = p[0];
             for (int j = 1; j < 4; j++) {
                 if (p[j] < least) least = p[j];
                 if (p[j] > most) most = p[j];
@@ -143,7 +144,7 @@ static void poly_range(const struct dims *dims, const struct term *term, int n, 
             a = clamp(least);
             b = clamp(most);
         }
-        __int128 x = (__int128)term[i].coef * a, y = (__int128)term[i].coef * b;
+        wide x = (wide)term[i].coef * a, y = (wide)term[i].coef * b;
         low += x < y ? x : y;
         high += x < y ? y : x;
     }
@@ -229,12 +230,12 @@ dim dims_symbol_dim(struct dims *dims, int i)
 
 static dim add_scaled(struct dims *dims, dim a, dim b, int64_t scale)
 {
-    if (dim_is_const(a) && dim_is_const(b)) return clamp((__int128)a + (__int128)b * scale);
+    if (dim_is_const(a) && dim_is_const(b)) return clamp((wide)a + (wide)b * scale);
     struct poly p, q;
     load(dims, a, &p);
     load(dims, b, &q);
     for (int i = 0; i < q.n; i++) {
-        q.term[i].coef = clamp((__int128)q.term[i].coef * scale);
+        q.term[i].coef = clamp((wide)q.term[i].coef * scale);
         if (!add_term(&p, &q.term[i])) return DIM_HUGE;
     }
     return intern(dims, &p);
@@ -252,13 +253,13 @@ dim dim_sub(struct dims *dims, dim a, dim b)
 
 dim dim_mul(struct dims *dims, dim a, dim b)
 {
-    if (dim_is_const(a) && dim_is_const(b)) return clamp((__int128)a * b);
+    if (dim_is_const(a) && dim_is_const(b)) return clamp((wide)a * b);
     struct poly p, q, r = {.n = 0};
     load(dims, a, &p);
     load(dims, b, &q);
     for (int i = 0; i < p.n; i++)
         for (int j = 0; j < q.n; j++) {
-            struct term t = {.coef = clamp((__int128)p.term[i].coef * q.term[j].coef)};
+            struct term t = {.coef = clamp((wide)p.term[i].coef * q.term[j].coef)};
             if (p.term[i].n + q.term[j].n > ATOMS_MOST) return DIM_HUGE;
             const struct term *x = &p.term[i], *y = &q.term[j];
             for (int k = 0, l = 0; k < x->n || l < y->n;)
@@ -343,7 +344,7 @@ dim dim_div(struct dims *dims, dim a, dim b)
         if (p.n > 1 && p.term[p.n - 1].n == 0) {
             int64_t whole = floor_div(p.term[p.n - 1].coef, b);
             quotient = dim_add(dims, quotient, whole);
-            rest = dim_sub(dims, rest, clamp((__int128)whole * b));
+            rest = dim_sub(dims, rest, clamp((wide)whole * b));
         }
     }
     if (dim_lo(dims, b) <= 0) return make_atom(dims, DIM_DIV, a, b);
@@ -393,7 +394,7 @@ int64_t dim_eval(const struct dims *dims, dim d, const int64_t *values)
 {
     if (dim_is_const(d)) return d;
     const struct stored *s = poly_of(dims, d);
-    __int128 sum = 0;
+    wide sum = 0;
     for (int i = 0; i < s->n; i++) {
         int64_t product = s->term[i].coef;
         for (int k = 0; k < s->term[i].n; k++) {
@@ -404,7 +405,7 @@ int64_t dim_eval(const struct dims *dims, dim d, const int64_t *values)
                 a = dim_eval(dims, t->a, values), b = dim_eval(dims, t->b, values);
                 v = t->kind == DIM_DIV ? floor_div(a, b) : (t->kind == DIM_MIN) == (a < b) ? a : b;
             }
-            product = clamp((__int128)product * v);
+            product = clamp((wide)product * v);
         }
         sum += product;
     }

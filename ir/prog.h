@@ -71,6 +71,7 @@ struct expr {
     struct buffer *buf;
     const struct expr *arg[3];
     uint32_t hash;
+    int id;        /* serial number of its making: a deterministic order */
 };
 typedef const struct expr *ex; /* expressions are values here: immutable, interned, everywhere */
 
