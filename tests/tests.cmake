@@ -1,0 +1,36 @@
+# The tests, for CTest. Every tests/test_*.c is a program of its own (exit status 0: passed); scripts are added by
+# name below. They run in the source folder with TENON (the program), TENON_BUILD and TENON_CC in the environment.
+set(test_environment "TENON_BUILD=${CMAKE_BINARY_DIR}" "TENON_CC=${CMAKE_C_COMPILER}"
+                     "TENON_SANITIZE=${TENON_SANITIZE}")
+if(TARGET tenon)
+  list(APPEND test_environment "TENON=$<TARGET_FILE:tenon>")
+endif()
+
+function(add_script_test name)
+  add_test(NAME ${name} COMMAND ${ARGN} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+  set_tests_properties(${name} PROPERTIES ENVIRONMENT "${test_environment}" TIMEOUT 900)
+endfunction()
+
+if(NOT TENON_FUZZ)
+  file(GLOB tests CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/test_*.c)
+  foreach(path ${tests})
+    get_filename_component(name ${path} NAME_WE)
+    string(REPLACE "test_" "" short ${name})
+    add_executable(${name} ${path})
+    set_source_files_properties(${path} PROPERTIES COMPILE_OPTIONS "${warnings}")
+    target_include_directories(${name} PRIVATE ${generated})
+    target_link_libraries(${name} PRIVATE ${layers} tenon_runtime)
+    add_script_test(${short} ${name})
+  endforeach()
+  add_script_test(layers ${CMAKE_SOURCE_DIR}/tests/layers)
+endif()
+
+if(TENON_FUZZ)
+  file(GLOB fuzzers CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/fuzz_*.c)
+  foreach(path ${fuzzers})
+    get_filename_component(name ${path} NAME_WE)
+    add_executable(${name} ${path})
+    target_link_libraries(${name} PRIVATE ${layers})
+    target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+  endforeach()
+endif()
