@@ -18,6 +18,9 @@
 #include "../ir/prog.h"
 #include "../ir/target.h"
 
+/* The row of ir/targets.def that this machine runs ("native"). */
+const struct target *host_target(void);
+
 /* Offsets in bytes of each SPACE_WEIGHT buffer inside NAME_weights, by buffer id, and the section's size. */
 struct weights_layout {
     const int64_t *offset_bytes;

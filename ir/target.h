@@ -14,7 +14,7 @@ struct target {
     int l1_bytes, l2_bytes;
 };
 
-/* NULL where there is no such row. "native" is resolved by the caller (codegen/host.c). */
+/* NULL where there is no such row. "native" is host_target() of codegen/host.c. */
 const struct target *target_find(const char *name);
 int target_count(void);
 const struct target *target_at(int i);
