@@ -83,15 +83,6 @@ struct var *rewrite_define(struct rewriter *r, struct var *var)
     return fresh;
 }
 
-ex rewrite_with(struct prog *prog, ex e, ex const *args, int lanes)
-{
-    ex wide[3] = {NULL, NULL, NULL};
-    bool across = e->op == EX_splat || e->op == EX_ramp || (e->op >= EX_hadd && e->op <= EX_hmax);
-    for (int i = 0; i < 3; i++)
-        wide[i] = args[i] && !across && args[i]->lanes < lanes ? ex_splat(prog, args[i], lanes) : args[i];
-    return ex_rebuild(prog, e, wide);
-}
-
 static ex rewrite_leaf(struct rewriter *r, ex e)
 {
     if (e->op == EX_const)

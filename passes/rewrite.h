@@ -35,8 +35,6 @@ struct var *rewrite_var(struct rewriter *r, struct var *var);
 struct buffer *rewrite_buffer(struct rewriter *r, struct buffer *buf);
 /* A new variable like `var` for a definition, bound in r. */
 struct var *rewrite_define(struct rewriter *r, struct var *var);
-/* e's kind and extras on other arguments, scalars splatted to `lanes`; loads and leaves are not for it. */
-ex rewrite_with(struct prog *prog, ex e, ex const *args, int lanes);
 
 /* A program like `from` in a new unit. Kernel bodies go through `body` (the kernel is the new one, its body
  * already copied; the result replaces it); NULL keeps them. */
