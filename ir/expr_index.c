@@ -151,7 +151,9 @@ static ex divide(struct prog *prog, enum expr_op op, ex a, ex b)
         if (divides) linear_add(dims, &whole, num.term[i].atom, quotient);
         else linear_add(dims, &rest, num.term[i].atom, num.term[i].coef);
     }
-    whole.konst = dim_div(dims, num.konst, den);
+    if (num.n == 0) return ex_dim(prog, op == EX_div ? dim_div(dims, num.konst, den) : dim_mod(dims, num.konst, den));
+    if (dim_is_const(num.konst) && dim_is_const(den)) whole.konst = dim_div(dims, num.konst, den);
+    else if (dim_divides(dims, num.konst, den, &quotient)) whole.konst = quotient;
     rest.konst = dim_sub(dims, num.konst, dim_mul(dims, whole.konst, den));
     dim lo, hi;
     bool known = linear_range(prog, &rest, &lo, &hi);

@@ -94,8 +94,10 @@ void print_dim(struct printer *p, struct text *text, dim d, bool tight)
     else {
         bool call = view.kind == DIM_MIN || view.kind == DIM_MAX;
         if (call) text_add(text, view.kind == DIM_MIN ? "min(" : "max(");
-        for (int i = 0; i < view.n; i++)
-            text_printf(text, "%s%s", !i ? "" : call ? ", " : view.kind == DIM_DIV ? " / " : "*", piece[i].text);
+        int first = view.kind == DIM_PRODUCT && !strcmp(piece[0].text, "-1");
+        if (first) text_add(text, "-");
+        for (int i = first; i < view.n; i++)
+            text_printf(text, "%s%s", i == first ? "" : call ? ", " : view.kind == DIM_DIV ? " / " : "*", piece[i].text);
         if (call) text_add(text, ")");
     }
     if (wrap) text_add(text, ")");
@@ -177,7 +179,8 @@ static int measure(struct printer *p, ex e)
                 LIST_PUSH(p->scratch, &parts, piece);
             }
     for (int i = 0; i < parts.n; i++) {
-        const struct expr_info *part = &p->infos.at[measure(p, parts.at[i].atom)];
+        int at = measure(p, parts.at[i].atom); /* before infos.at is read: it may move */
+        const struct expr_info *part = &p->infos.at[at];
         if (part->rank < info.rank) info.rank = part->rank;
         if (part->height >= info.height) info.height = part->height + 1;
         info.size = info.size + part->size > 1000000 ? 1000000 : info.size + part->size;
@@ -268,8 +271,8 @@ static void print_sum(struct printer *p, struct text *text, ex e, int strength)
         struct piece *piece = &list.at[i];
         struct text term = {.arena = p->scratch};
         bool single = n == 1 || piece->coef != 1;
-        if (piece->coef != 1) text_printf(&term, "%s*", dim_text(p, piece->coef, true));
-        if (piece->coef == -1) term.n = 0, text_add(&term, "-1*");
+        if (piece->coef == -1) text_add(&term, "-");
+        else if (piece->coef != 1) text_printf(&term, "%s*", dim_text(p, piece->coef, true));
         if (ex_as_dim(piece->atom, &(dim){0}) && !single) print_dim(p, &term, piece->atom->imm, false);
         else print_expr(p, &term, piece->atom, single ? 6 : 5);
         piece->text = text_string(&term);
