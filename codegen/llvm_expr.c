@@ -14,38 +14,21 @@ LLVMTypeRef llvm_type(struct llvm *e, enum dtype dt, int lanes)
 {
     LLVMTypeRef element = NULL;
     switch (dt) {
-    case DT_f64:
-        element = LLVMDoubleTypeInContext(e->context);
-        break;
-    case DT_f32:
-        element = LLVMFloatTypeInContext(e->context);
-        break;
-    case DT_f16:
-        element = LLVMHalfTypeInContext(e->context);
-        break;
+    case DT_f64: element = LLVMDoubleTypeInContext(e->context); break;
+    case DT_f32: element = LLVMFloatTypeInContext(e->context); break;
+    case DT_f16: element = LLVMHalfTypeInContext(e->context); break;
     case DT_bf16:
     case DT_i16:
-    case DT_u16:
-        element = e->i16;
-        break;
+    case DT_u16: element = e->i16; break;
     case DT_i8:
-    case DT_u8:
-        element = e->i8;
-        break;
+    case DT_u8: element = e->i8; break;
     case DT_i32:
-    case DT_u32:
-        element = e->i32;
-        break;
+    case DT_u32: element = e->i32; break;
     case DT_i64:
     case DT_u64:
-    case DT_index:
-        element = e->i64;
-        break;
-    case DT_bool:
-        element = e->i1;
-        break;
-    case DT_COUNT:
-        bug("llvm", "no such dtype");
+    case DT_index: element = e->i64; break;
+    case DT_bool: element = e->i1; break;
+    case DT_COUNT: bug("llvm", "no such dtype");
     }
     return lanes == 1 ? element : LLVMVectorType(element, (unsigned)lanes);
 }
@@ -149,83 +132,34 @@ static LLVMValueRef build(struct llvm *e, ex x)
         if (!is_lane_kind && x->arg[i]->lanes == 1 && x->lanes > 1) v[i] = llvm_splat(e, v[i], x->lanes);
     }
     enum dtype dt = x->arg[0] ? x->arg[0]->dt : x->dt;
-    switch (x->op) {
-    case EX_const:
-        return const_value(e, x);
-    case EX_var:
-        return var_value(e, x);
-    case EX_dim:
-        return llvm_splat(e, llvm_dim_value(e, x->imm), x->lanes);
-    case EX_load:
-        break;
+    switch (x->op) { /* clang-format off */
+    case EX_const: return const_value(e, x);
+    case EX_var: return var_value(e, x);
+    case EX_dim: return llvm_splat(e, llvm_dim_value(e, x->imm), x->lanes);
+    case EX_load: break;
     case EX_div:
     case EX_mod:
         if (dt == DT_index) return index_division(e, x, v[0], v[1]);
         return llvm_arithmetic(e, x->op, dt, v[0], v[1]);
-    case EX_add:
-    case EX_sub:
-    case EX_mul:
-    case EX_rem:
-    case EX_min:
-    case EX_max:
-    case EX_pow:
-    case EX_and:
-    case EX_or:
-    case EX_xor:
-    case EX_shl:
-    case EX_shr:
+    case EX_add: case EX_sub: case EX_mul: case EX_rem: case EX_min: case EX_max: case EX_pow:
+    case EX_and: case EX_or: case EX_xor: case EX_shl: case EX_shr:
         return llvm_arithmetic(e, x->op, dt, v[0], v[1]);
-    case EX_fma:
-        return llvm_fma(e, dt, v[0], v[1], v[2]);
-    case EX_eq:
-    case EX_lt:
-    case EX_le:
-        return llvm_compare(e, x->op, dt, v[0], v[1]);
-    case EX_not:
-    case EX_neg:
-    case EX_abs:
-    case EX_floor:
-    case EX_ceil:
-    case EX_round:
-    case EX_trunc:
-    case EX_sqrt:
-    case EX_is_nan:
-    case EX_is_inf:
+    case EX_fma: return llvm_fma(e, dt, v[0], v[1], v[2]);
+    case EX_eq: case EX_lt: case EX_le: return llvm_compare(e, x->op, dt, v[0], v[1]);
+    case EX_not: case EX_neg: case EX_abs: case EX_floor: case EX_ceil: case EX_round: case EX_trunc:
+    case EX_sqrt: case EX_is_nan: case EX_is_inf:
         return llvm_unary(e, x->op, dt, v[0]);
-    case EX_select:
-        return select_value(e, x, v[0], v[1], v[2]);
-    case EX_cast:
-        return llvm_cast(e, v[0], dt, x->dt, x->lanes);
-    case EX_bits:
-        return LLVMBuildBitCast(e->builder, v[0], llvm_type(e, x->dt, x->lanes), "");
-    case EX_splat:
-        return llvm_splat(e, v[0], x->lanes);
-    case EX_ramp:
-        return llvm_ramp(e, llvm_type(e, x->dt, 1), v[0], x->imm, x->lanes);
-    case EX_hadd:
-    case EX_hmul:
-    case EX_hmin:
-    case EX_hmax:
-        return horizontal(e, x, v[0]);
-    case EX_exp:
-    case EX_log:
-    case EX_sin:
-    case EX_cos:
-    case EX_tan:
-    case EX_asin:
-    case EX_acos:
-    case EX_atan:
-    case EX_sinh:
-    case EX_cosh:
-    case EX_tanh:
-    case EX_asinh:
-    case EX_acosh:
-    case EX_atanh:
-    case EX_erf:
+    case EX_select: return select_value(e, x, v[0], v[1], v[2]);
+    case EX_cast: return llvm_cast(e, v[0], dt, x->dt, x->lanes);
+    case EX_bits: return LLVMBuildBitCast(e->builder, v[0], llvm_type(e, x->dt, x->lanes), "");
+    case EX_splat: return llvm_splat(e, v[0], x->lanes);
+    case EX_ramp: return llvm_ramp(e, llvm_type(e, x->dt, 1), v[0], x->imm, x->lanes);
+    case EX_hadd: case EX_hmul: case EX_hmin: case EX_hmax: return horizontal(e, x, v[0]);
+    case EX_exp: case EX_log: case EX_sin: case EX_cos: case EX_tan: case EX_asin: case EX_acos: case EX_atan:
+    case EX_sinh: case EX_cosh: case EX_tanh: case EX_asinh: case EX_acosh: case EX_atanh: case EX_erf:
     case EX_sigmoid:
-    case EX_COUNT:
-        break;
-    }
+    case EX_COUNT: break;
+    } /* clang-format on */
     bug("llvm", "expression %s was not expanded", expr_row(x->op)->name);
 }
 

@@ -62,10 +62,8 @@ static LLVMValueRef dim_build(struct llvm *e, dim d)
     struct dim_view view;
     dim_open(e->prog->dims, d, &view);
     switch (view.kind) {
-    case DIM_CONST:
-        return llvm_i64(e, d);
-    case DIM_SYMBOL:
-        return word_load(e, e->words, e->prog->inputs.n + view.symbol, e->i64);
+    case DIM_CONST: return llvm_i64(e, d);
+    case DIM_SYMBOL: return word_load(e, e->words, e->prog->inputs.n + view.symbol, e->i64);
     case DIM_SUM:
     case DIM_PRODUCT: {
         LLVMValueRef v = llvm_dim_value(e, view.part[0]);
@@ -74,8 +72,7 @@ static LLVMValueRef dim_build(struct llvm *e, dim d)
                                 llvm_dim_value(e, view.part[i]));
         return v;
     }
-    case DIM_DIV:
-        return dim_floor_div(e, llvm_dim_value(e, view.part[0]), llvm_dim_value(e, view.part[1]));
+    case DIM_DIV: return dim_floor_div(e, llvm_dim_value(e, view.part[0]), llvm_dim_value(e, view.part[1]));
     case DIM_MIN:
     case DIM_MAX:
         return llvm_arithmetic(e, view.kind == DIM_MIN ? EX_min : EX_max, DT_index, llvm_dim_value(e, view.part[0]),
@@ -107,16 +104,11 @@ static LLVMValueRef byte_offset(struct llvm *e, LLVMValueRef base, LLVMValueRef 
 static LLVMValueRef base_build(struct llvm *e, const struct buffer *buf)
 {
     switch (buf->space) {
-    case SPACE_INPUT:
-        return word_load(e, e->words, buf->position, e->ptr);
-    case SPACE_OUTPUT:
-        return word_load(e, e->outputs, buf->position, e->ptr);
-    case SPACE_WEIGHT:
-        return byte_offset(e, e->weights_symbol, llvm_i64(e, e->weights.offset_bytes[buf->id]));
-    case SPACE_ARENA:
-        return byte_offset(e, e->arena_base, llvm_dim_value(e, buf->offset_bytes));
-    case SPACE_PARAM:
-        return LLVMGetParam(e->function, (unsigned)buf->position);
+    case SPACE_INPUT: return word_load(e, e->words, buf->position, e->ptr);
+    case SPACE_OUTPUT: return word_load(e, e->outputs, buf->position, e->ptr);
+    case SPACE_WEIGHT: return byte_offset(e, e->weights_symbol, llvm_i64(e, e->weights.offset_bytes[buf->id]));
+    case SPACE_ARENA: return byte_offset(e, e->arena_base, llvm_dim_value(e, buf->offset_bytes));
+    case SPACE_PARAM: return LLVMGetParam(e->function, (unsigned)buf->position);
     case SPACE_LOCAL: {
         LLVMTypeRef element = memory_type(e, buf->dt, 1);
         return llvm_alloca(e, LLVMArrayType2(element, (uint64_t)buf->elements), 64, buf->name ? buf->name : "");

@@ -239,21 +239,11 @@ static void block_build(struct llvm *e, const struct stmt *s)
             if (is_unrolled(s)) unrolled_build(e, s);
             else loop_build(e, s);
             break;
-        case STMT_STORE:
-            llvm_store(e, s);
-            break;
-        case STMT_LET:
-            let_build(e, s);
-            break;
-        case STMT_SET:
-            set_build(e, s);
-            break;
-        case STMT_IF:
-            if_build(e, s);
-            break;
-        case STMT_WHILE:
-            while_build(e, s);
-            break;
+        case STMT_STORE: llvm_store(e, s); break;
+        case STMT_LET: let_build(e, s); break;
+        case STMT_SET: set_build(e, s); break;
+        case STMT_IF: if_build(e, s); break;
+        case STMT_WHILE: while_build(e, s); break;
         case STMT_CALL:
             if (s->kernel) call_kernel(e, s);
             else call_extern(e, s);
@@ -261,8 +251,7 @@ static void block_build(struct llvm *e, const struct stmt *s)
         case STMT_FAIL:
             return_if(e, llvm_expr(e, s->a), LLVMConstInt(e->i32, (unsigned long long)(long long)s->code, 1));
             break;
-        case STMT_BARRIER:
-            break; /* one thread */
+        case STMT_BARRIER: break; /* one thread */
         }
     }
 }
