@@ -145,7 +145,9 @@ static ex divide(struct prog *prog, enum expr_op op, ex a, ex b)
     dim den = b->imm, quotient;
     if (den == 1) return op == EX_div ? a : ex_dim(prog, 0);
     if (den == 0) return ex_dim(prog, 0);
-    if (dim_lo(dims, den) < 1 || !linear_from(prog, a, 1, &num)) return NULL;
+    if (!linear_from(prog, a, 1, &num)) return NULL;
+    if (num.n == 0) return ex_dim(prog, op == EX_div ? dim_div(dims, num.konst, den) : dim_mod(dims, num.konst, den));
+    if (dim_lo(dims, den) < 1) return NULL;
     for (int i = 0; i < num.n; i++) {
         bool divides = dim_divides(dims, num.term[i].coef, den, &quotient);
         if (divides) linear_add(dims, &whole, num.term[i].atom, quotient);
@@ -222,6 +224,8 @@ ex index_binary(struct prog *prog, enum expr_op op, ex a, ex b)
         ex less = compare(prog, EX_le, a, b), more = compare(prog, EX_le, b, a);
         if (less && less->imm) return op == EX_min ? a : b;
         if (more && more->imm) return op == EX_min ? b : a;
+        if ((a->op == EX_const || a->op == EX_dim) && (b->op == EX_const || b->op == EX_dim))
+            return ex_dim(prog, op == EX_min ? dim_min(prog->dims, a->imm, b->imm) : dim_max(prog->dims, a->imm, b->imm));
         return NULL;
     }
     case EX_eq: case EX_lt: case EX_le: return compare(prog, op, a, b);

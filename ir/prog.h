@@ -131,6 +131,7 @@ struct prog {
     struct stmt *main;
     dim arena_bytes; /* after pass plan, else -1 */
     struct expr_table *table;
+    const struct meaning **meanings; /* parsed index notation by operator, filled on demand (meaning.c) */
     int next_var, next_buffer;
 };
 
