@@ -1,0 +1,180 @@
+/* What a row's function asks of its call: messages, attributes, inputs known at compile time, axes.
+ *
+ * An attribute inside a function's body may refer to one of the calling node: find_attribute follows such references
+ * through any depth of inlining.
+ */
+#include "onnx_scope.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+struct value *onnx_error(struct onnx_call *call, const char *format, ...)
+{
+    va_list args;
+    char words[1024];
+    va_start(args, format);
+    vsnprintf(words, sizeof words, format, args);
+    va_end(args);
+    diag_error(call->graph->diag, call->graph->place, "%s", words);
+    return NULL;
+}
+
+struct value *onnx_refuse(struct onnx_call *call, const char *format, ...)
+{
+    va_list args;
+    char words[1024];
+    va_start(args, format);
+    vsnprintf(words, sizeof words, format, args);
+    va_end(args);
+    diag_error(call->graph->diag, call->graph->place, "not supported (%s, opset %d): %s", call->node->op_type,
+               call->version, words);
+    return NULL;
+}
+
+struct value *onnx_input_error(struct onnx_call *call, int input, const char *format, ...)
+{
+    va_list args;
+    char words[1024];
+    struct place place = call->graph->place;
+    va_start(args, format);
+    vsnprintf(words, sizeof words, format, args);
+    va_end(args);
+    place.path = arena_printf(call->graph->arena, "%s input %d", place.path, input);
+    diag_error(call->graph->diag, place, "%s", words);
+    return NULL;
+}
+
+static const Onnx__AttributeProto *own_attribute(size_t n, Onnx__AttributeProto *const *list, const char *name)
+{
+    for (size_t i = 0; i < n; i++)
+        if (list[i]->name && !strcmp(list[i]->name, name)) return list[i];
+    return NULL;
+}
+
+static const Onnx__AttributeProto *find_attribute(const struct onnx_call *call, const char *name)
+{
+    const struct onnx_call *at = call;
+    const struct scope *scope = call->importer->scope;
+    for (;;) {
+        const Onnx__AttributeProto *found = own_attribute(at->node->n_attribute, at->node->attribute, name);
+        if (!found || !found->ref_attr_name || !*found->ref_attr_name) return found;
+        if (!scope->caller) return NULL;
+        const Onnx__FunctionProto *function = scope->function;
+        name = found->ref_attr_name;
+        at = scope->caller;
+        if (!own_attribute(at->node->n_attribute, at->node->attribute, name))
+            return own_attribute(function->n_attribute_proto, function->attribute_proto, name);
+        scope = scope->caller_scope;
+    }
+}
+
+bool onnx_has(struct onnx_call *call, const char *name)
+{
+    return find_attribute(call, name) != NULL;
+}
+
+int64_t onnx_int(struct onnx_call *call, const char *name, int64_t otherwise)
+{
+    const Onnx__AttributeProto *a = find_attribute(call, name);
+    return a && a->has_i ? a->i : otherwise;
+}
+
+double onnx_float(struct onnx_call *call, const char *name, double otherwise)
+{
+    const Onnx__AttributeProto *a = find_attribute(call, name);
+    return a && a->has_f ? (double)a->f : otherwise;
+}
+
+const char *onnx_string(struct onnx_call *call, const char *name, const char *otherwise)
+{
+    const Onnx__AttributeProto *a = find_attribute(call, name);
+    return a && a->has_s ? arena_strndup(call->graph->session, (const char *)a->s.data, a->s.len) : otherwise;
+}
+
+/* Numbers of a file as dims: none may look like the handle of a symbolic one. */
+static const int64_t *clamp_list(struct onnx_call *call, int64_t n, const int64_t *list)
+{
+    int64_t *copy = arena_copy(call->graph->arena, list, (size_t)n * sizeof *list);
+    for (int64_t i = 0; i < n; i++) copy[i] = copy[i] > DIM_HUGE ? DIM_HUGE : copy[i] < -DIM_HUGE ? -DIM_HUGE : copy[i];
+    return copy;
+}
+
+int onnx_ints(struct onnx_call *call, const char *name, const int64_t **list)
+{
+    const Onnx__AttributeProto *a = find_attribute(call, name);
+    *list = NULL;
+    if (!a || a->n_ints > INT32_MAX) return -1;
+    *list = clamp_list(call, (int64_t)a->n_ints, a->ints);
+    return (int)a->n_ints;
+}
+
+int onnx_floats(struct onnx_call *call, const char *name, const float **list)
+{
+    const Onnx__AttributeProto *a = find_attribute(call, name);
+    *list = a ? a->floats : NULL;
+    if (!a || a->n_floats > INT32_MAX) return -1;
+    return (int)a->n_floats;
+}
+
+int onnx_strings(struct onnx_call *call, const char *name, const char *const **list)
+{
+    const Onnx__AttributeProto *a = find_attribute(call, name);
+    if (!a || a->n_strings > INT32_MAX) return -1;
+    const char **words = NEW_ARRAY(call->graph->arena, const char *, a->n_strings + 1);
+    for (size_t i = 0; i < a->n_strings; i++)
+        words[i] = arena_strndup(call->graph->arena, (const char *)a->strings[i].data, a->strings[i].len);
+    *list = words;
+    return (int)a->n_strings;
+}
+
+const Onnx__TensorProto *onnx_tensor_attribute(struct onnx_call *call, const char *name)
+{
+    const Onnx__AttributeProto *a = find_attribute(call, name);
+    return a ? a->t : NULL;
+}
+
+const Onnx__GraphProto *onnx_graph_attribute(struct onnx_call *call, const char *name)
+{
+    const Onnx__AttributeProto *a = find_attribute(call, name);
+    return a ? a->g : NULL;
+}
+
+int onnx_input_ints(struct onnx_call *call, int i, const char *what, const int64_t **list)
+{
+    *list = NULL;
+    if (i >= call->n_in || !call->in[i]) return 0;
+    int n = value_ints(call->graph, call->in[i], list);
+    if (n < 0) onnx_refuse(call, "%s (input %d, \"%s\") must be known when compiling", what, i, call->node->input[i]);
+    else if (!value_const(call->in[i])->is_dims) *list = clamp_list(call, n, *list);
+    return n;
+}
+
+int onnx_ints_or_input(struct onnx_call *call, const char *name, int i, const int64_t **list)
+{
+    int n = onnx_ints(call, name, list);
+    return n >= 0 ? n : onnx_input_ints(call, i, name, list);
+}
+
+bool onnx_axis(struct onnx_call *call, int64_t axis, int rank, int *result)
+{
+    if (axis < -rank || axis >= rank) {
+        onnx_error(call, "axis %lld of a tensor of rank %d", (long long)axis, rank);
+        return false;
+    }
+    *result = (int)(axis < 0 ? axis + rank : axis);
+    return true;
+}
+
+const int64_t *onnx_axes(struct onnx_call *call, int n, const int64_t *axes, int rank)
+{
+    int64_t *result = NEW_ARRAY(call->graph->arena, int64_t, n + 1);
+    unsigned seen = 0;
+    for (int i = 0; i < n; i++) {
+        int axis;
+        if (!onnx_axis(call, axes[i], rank, &axis)) return NULL;
+        if (seen & 1u << axis) return onnx_error(call, "axis %d stands twice", axis), NULL;
+        seen |= 1u << axis;
+        result[i] = axis;
+    }
+    return result;
+}
