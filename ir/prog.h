@@ -190,5 +190,9 @@ struct prog *prog_parse(const struct source *source, struct arena *unit, struct 
  * stores outside a buffer end it with an error. symbols as for graph_eval. */
 bool prog_eval(const struct prog *prog, const struct tensor *in, const int64_t *symbols, struct arena *arena,
                struct tensor *out, struct diag *diag);
+/* One kernel on given memory: param_data[i] has param_elements[i] elements; scalars[i] holds the bytes of the
+ * scalar (integers extended to 64 bits). False after an error. */
+bool kernel_eval(const struct prog *prog, const struct kernel *kernel, void *const *param_data, const int64_t *param_elements,
+                 const int64_t *scalars, const int64_t *symbols, struct diag *diag);
 
 #endif
