@@ -279,7 +279,7 @@ static ex flat_position(struct prog *prog, const struct type *type, ex const *id
     return at;
 }
 
-static void unflatten(struct prog *prog, const struct type *type, ex at, ex *idx)
+void type_unflatten(struct prog *prog, const struct type *type, ex at, ex *idx)
 {
     dim inner = 1;
     for (int i = type->rank - 1; i >= 0; i--) {
@@ -368,8 +368,10 @@ static struct amount evaluate(struct evaluation *e, const struct term *t)
     case TERM_LOAD: return (struct amount){evaluate_load(e, t), 0};
     case TERM_CALL: return evaluate_call(e, t);
     case TERM_FLAT: {
-        ex idx[RANK_MOST];
-        unflatten(o->prog, type_at(o, t->input), letter_of(o, t->name)->at[0], idx);
+        ex idx[RANK_MOST], at = letter_of(o, t->name)->at[0];
+        ex direct = e->reader->read_flat ? e->reader->read_flat(e->reader, o->node, t->input, at) : NULL;
+        if (direct) return (struct amount){direct, 0};
+        type_unflatten(o->prog, type_at(o, t->input), at, idx);
         return (struct amount){e->reader->read(e->reader, o->node, t->input, idx, NULL, NULL), 0};
     }
     case TERM_ATTR: {

@@ -46,6 +46,8 @@ struct reader {
     /* Element of input `input` at idx, in dtype_compute of its type (index in dims mode); where guard is not NULL
      * and false, `otherwise` instead (same type). */
     ex (*read)(struct reader *reader, const struct node *node, int input, ex const *idx, ex guard, ex otherwise);
+    /* Element at a row-major position; NULL where read is to be used on the unflattened position. May be NULL. */
+    ex (*read_flat)(struct reader *reader, const struct node *node, int input, ex at);
 };
 struct opened { /* a meaning with its letters bound at one result position */
     struct prog *prog;
@@ -69,6 +71,8 @@ void meaning_open(struct prog *prog, const struct node *node, ex const *idx, str
 /* The element's value (to be combined over the reduction), in dtype_compute of the result's type, or index where
  * the meaning yields positions or in dims mode. */
 ex meaning_body(struct opened *opened, struct reader *reader);
+/* The subscripts of row-major position `at` in a tensor of this type. */
+void type_unflatten(struct prog *prog, const struct type *type, ex at, ex *idx);
 /* Neutral element of a combine operator. */
 ex combine_start(struct prog *prog, enum expr_op combine, enum dtype dt);
 
