@@ -86,7 +86,7 @@ static ex read_flat(struct reader *reader, const struct node *node, int input, e
 {
     struct nest_reader *r = (struct nest_reader *)reader;
     const struct value *value = node->in[input];
-    if (value->fused || value_const(value)) return NULL;
+    if (value->fused || type_count(&value->type) == 1) return NULL;
     struct view dense;
     const struct view *view = r->nest->view_of(r->nest, value);
     view_row_major(r->nest->prog, &value->type, view->buf, &dense);
