@@ -1,0 +1,133 @@
+/* The command line's own parts: what tenon.c and the commands (cmd_*.c) share.
+ *
+ * A command is one function that gets the parsed options and a session, and returns the exit status: 0 fine, 1 the
+ * input has errors, 2 wrong usage. Everything a command allocates lives in the session's arena until the process ends;
+ * a compile's units live in an arena of their own.
+ *
+ * Read next: tenon.c (the commands), cmd_options.c (every option, once), cmd_model.c (file to graph to program).
+ */
+#ifndef TENON_CMD_H
+#define TENON_CMD_H
+#include "../codegen/codegen.h"
+#include "../passes/pipeline.h"
+#include "../passes/trial.h"
+
+enum { STATUS_OK = 0, STATUS_INPUT = 1, STATUS_USAGE = 2 };
+
+/* Bits: which commands an option belongs to. */
+enum command_bit {
+    FOR_COMPILE = 1,
+    FOR_RUN = 2,
+    FOR_CHECK = 4,
+    FOR_BENCH = 8,
+    FOR_TEST = 16,
+    FOR_VERIFY = 32,
+    FOR_MODEL = FOR_COMPILE | FOR_RUN | FOR_CHECK | FOR_BENCH | FOR_VERIFY,
+    FOR_CODE = FOR_COMPILE | FOR_RUN | FOR_BENCH | FOR_TEST | FOR_VERIFY,
+    FOR_ALL = 63
+};
+
+enum engine { ENGINE_C, ENGINE_LLVM, ENGINE_INTERPRETER, ENGINE_ALL };
+
+struct setting { /* NAME=VALUE */
+    const char *name, *value;
+};
+
+struct options {
+    enum command_bit command;
+    int n_paths; /* arguments that are no options */
+    const char **paths;
+    enum engine engine;
+    bool engine_given;
+    const struct target *target;
+    LIST(struct setting) dims, inputs;
+    LIST(const char *) imports; /* folders */
+    const char *model;          /* which one of a file with several */
+    bool zero_weights;
+    struct pipeline_options pipeline; /* with pass.level, pass.target, pass.max_arena_bytes */
+    const char *out, *emit, *output_dir, *cc, *abi_json;
+    bool weights_file, json, keep, random, list_passes, help, quiet;
+    uint64_t seed;
+    int runs, threads, jobs;
+};
+
+struct session {
+    struct arena *arena;
+    struct diag *diag;
+    struct dims *dims;
+    bool progress; /* stderr is a terminal and nobody asked for quiet */
+};
+
+struct command {
+    const char *name;
+    enum command_bit bit;
+    int (*run)(struct session *session, const struct options *options);
+    const char *arguments, *summary, *help;
+};
+
+/* Reads the arguments after the command's name. False after messages on stderr: wrong usage. */
+bool options_read(struct session *session, enum command_bit command, int argc, char **argv, struct options *options);
+/* Prints the command's options. */
+void options_help(enum command_bit command, FILE *out);
+
+/* The model file as a graph (by suffix: .onnx, .tn), --dim applied; NULL after messages in session->diag. Nothing
+ * of it refers to `unit` after the arena is gone, except weights, which live in the session. */
+struct graph *model_read(struct session *session, const struct options *options, const char *path, struct arena *unit);
+/* A model as above, or a program text (.tnp) as --stop-after prints it after pass lower, into *model. */
+bool model_open(struct session *session, const struct options *options, const char *path, struct arena *unit,
+                struct unit *model);
+/* Runs the pipeline of the options on the unit; progress on a terminal. */
+bool model_lower(struct session *session, const struct options *options, struct arena *arena, struct unit *unit);
+/* The options' pipeline with this session's parts filled in. */
+void model_pipeline(struct session *session, const struct options *options, struct pipeline_options *pipeline);
+/* The model's name in generated code: resnet50 of "dir/resnet50.onnx". */
+const char *model_name(struct arena *arena, const char *path);
+
+/* A step that may take a while: shown on a terminal, erased by the next. NULL erases. */
+void progress_show(const struct session *session, const char *format, ...) __attribute__((format(printf, 2, 3)));
+double clock_seconds(void);
+/* Peak resident memory of this process in bytes. */
+int64_t memory_peak_bytes(void);
+/* s as a JSON string with its quotes. */
+void json_string(struct text *text, const char *s);
+/* A finite number in JSON, null otherwise. */
+void json_number(struct text *text, double v);
+
+/* Totals of a planned program; symbols at values[] (by number). */
+struct totals {
+    double flops, bytes; /* of one run */
+    int64_t arena_bytes, weight_bytes;
+    int64_t live_bytes; /* largest live set, and the main statement at which it stands */
+    int live_step;
+};
+void program_totals(const struct prog *prog, const int64_t *symbols, struct arena *arena, struct totals *totals);
+/* The arena's buffers alive at a step of main into live (room for all); their number. */
+int program_live(const struct prog *prog, const int64_t *symbols, int step, struct arena *arena,
+                 const struct buffer **live);
+
+/* cmd_engine.c: a program made runnable, in this process. */
+struct engine_run;
+/* Compiles prog into a temporary library and loads it, or (interpreter) keeps the unit; NULL after a message. */
+struct engine_run *engine_open(struct session *session, const struct options *options, enum engine engine,
+                               const struct unit *unit);
+/* One run: n inputs, dense; out: the program's outputs in arena. False after a message. */
+bool engine_call(struct session *session, struct engine_run *run, const struct tensor *in, const int64_t *symbols,
+                 struct arena *arena, struct tensor *out);
+void engine_close(struct engine_run *run);
+int64_t engine_code_bytes(const struct engine_run *run); /* of the loaded library without its weights */
+/* The sizes that the inputs give the model's named dimensions; NULL after a message about what does not fit. */
+const int64_t *engine_symbols(struct session *session, const struct unit *unit, const struct tensor *in);
+
+/* cmd_tensor.c: .npy files, and .npz and .pb through the frontend's readers. */
+bool tensor_read(struct session *session, const char *path, struct tensor *tensor);
+bool tensor_write_npy(struct session *session, const char *path, const struct tensor *tensor);
+void tensor_print_short(const struct tensor *tensor, FILE *out);
+
+int command_compile(struct session *session, const struct options *options);
+int command_run(struct session *session, const struct options *options);
+int command_check(struct session *session, const struct options *options);
+int command_bench(struct session *session, const struct options *options);
+int command_test(struct session *session, const struct options *options);
+int command_verify(struct session *session, const struct options *options);
+
+#endif

@@ -1,0 +1,116 @@
+/* tenon bench: latency, memory, FLOP/s, and their part of the multiply-add peak that this machine reaches now.
+ *
+ * Median and least of repeated runs on the same random input, one thread, after one first run that is reported by
+ * itself. The peak is measured in the same process: independent chains of vector multiply-adds (cmd_peak.c).
+ */
+#define _POSIX_C_SOURCE 200809L
+#include "cmd.h"
+#include "cmd_peak.h"
+
+#include <stdlib.h>
+
+struct result {
+    int runs;
+    double median, least, first, compile; /* seconds */
+    struct totals totals;
+    int64_t code_bytes;
+    double peak; /* FLOP/s */
+};
+
+static int compare_doubles(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* One run's seconds; below zero after a message. */
+static double time_once(struct session *session, struct engine_run *run, const struct trial *trial, struct arena *arena,
+                        struct tensor *out)
+{
+    double start = clock_seconds();
+    return engine_call(session, run, trial->in, trial->symbols, arena, out) ? clock_seconds() - start : -1;
+}
+
+static bool time_runs(struct session *session, const struct options *options, struct engine_run *run,
+                      const struct trial *trial, struct result *result)
+{
+    struct arena *scratch = arena_new();
+    struct tensor *out = NEW_ARRAY(scratch, struct tensor, trial->n_out + 1);
+    result->first = time_once(session, run, trial, scratch, out);
+    double warm = result->first < 0 ? -1 : time_once(session, run, trial, scratch, out);
+    arena_free(scratch);
+    if (warm < 0) return false;
+    double wanted = warm > 0 ? 1.0 / warm : 10000;
+    int runs = options->runs ? options->runs : wanted < 5 ? 5 : wanted > 10000 ? 10000 : (int)wanted;
+    double *seconds = NEW_ARRAY(session->arena, double, runs);
+    for (int i = 0; i < runs; i++) {
+        scratch = arena_new(); /* outputs of one run: freed outside the timed part */
+        out = NEW_ARRAY(scratch, struct tensor, trial->n_out + 1);
+        seconds[i] = time_once(session, run, trial, scratch, out);
+        arena_free(scratch);
+        if (seconds[i] < 0) return false;
+    }
+    qsort(seconds, (size_t)runs, sizeof *seconds, compare_doubles);
+    result->runs = runs;
+    result->least = seconds[0];
+    result->median = runs % 2 ? seconds[runs / 2] : (seconds[runs / 2 - 1] + seconds[runs / 2]) / 2;
+    return true;
+}
+
+static void print_json(struct session *session, const struct options *options, const struct result *r)
+{
+    struct text json = {.arena = session->arena};
+    double rate = r->median > 0 ? r->totals.flops / r->median : 0;
+    text_add(&json, "{\"model\": ");
+    json_string(&json, options->paths[0]);
+    text_printf(&json, ", \"target\": \"%s\", \"threads\": %d, \"runs\": %d",
+                options->engine == ENGINE_LLVM ? "llvm" : "c", options->threads, r->runs);
+    text_printf(&json, ", \"median_ms\": %.6g, \"min_ms\": %.6g, \"first_ms\": %.6g, \"compile_ms\": %.6g",
+                1e3 * r->median, 1e3 * r->least, 1e3 * r->first, 1e3 * r->compile);
+    text_printf(&json, ", \"arena_bytes\": %lld, \"weight_bytes\": %lld, \"code_bytes\": %lld",
+                (long long)r->totals.arena_bytes, (long long)r->totals.weight_bytes, (long long)r->code_bytes);
+    text_printf(&json, ", \"flops\": %.0f, \"gflops_per_s\": ", r->totals.flops);
+    json_number(&json, rate * 1e-9);
+    text_add(&json, ", \"peak_fraction\": ");
+    json_number(&json, rate / r->peak);
+    text_add(&json, "}\n");
+    fputs(text_string(&json), stdout);
+}
+
+static void print_result(const struct options *options, const struct result *r)
+{
+    double rate = r->median > 0 ? r->totals.flops / r->median : 0;
+    printf("%s through %s for %s, %d thread\n", options->paths[0], options->engine == ENGINE_LLVM ? "LLVM" : "C",
+           options->target->name, options->threads);
+    printf("  median %.4g ms, least %.4g ms of %d runs; first run %.4g ms; compiled in %.0f ms\n", 1e3 * r->median,
+           1e3 * r->least, r->runs, 1e3 * r->first, 1e3 * r->compile);
+    printf("  arena %lld bytes, weights %lld bytes, code %lld bytes\n", (long long)r->totals.arena_bytes,
+           (long long)r->totals.weight_bytes, (long long)r->code_bytes);
+    printf("  %.4g GFLOP a run, %.4g GFLOP/s, %.1f %% of this machine's %.4g\n", r->totals.flops * 1e-9, rate * 1e-9,
+           100 * rate / r->peak, r->peak * 1e-9);
+}
+
+int command_bench(struct session *session, const struct options *options)
+{
+    struct unit unit;
+    struct trial trial;
+    struct result result = {0};
+    double start = clock_seconds();
+    if (!model_open(session, options, options->paths[0], session->arena, &unit)) return STATUS_INPUT;
+    if (!trial_make(&unit, 1, NULL, session->arena, &trial, session->diag)) return STATUS_INPUT;
+    if (!model_lower(session, options, session->arena, &unit)) return STATUS_INPUT;
+    struct engine_run *run = engine_open(session, options, options->engine, &unit);
+    if (!run) return STATUS_INPUT;
+    result.compile = clock_seconds() - start;
+    program_totals(unit.prog, trial.symbols, session->arena, &result.totals);
+    result.code_bytes = engine_code_bytes(run);
+    progress_show(session, "timing");
+    bool ok = time_runs(session, options, run, &trial, &result);
+    engine_close(run);
+    if (!ok) return STATUS_INPUT;
+    result.peak = peak_flops();
+    progress_show(session, NULL);
+    if (options->json) print_json(session, options, &result);
+    else print_result(options, &result);
+    return STATUS_OK;
+}

@@ -1,0 +1,186 @@
+/* tenon compile: a model becomes an artefact whose suffix chooses its kind; or the text of a stage. */
+#define _POSIX_C_SOURCE 200809L
+#include "cmd.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+struct stage_times {
+    double seconds[PASS_COUNT + 2]; /* passes, then reading and linking */
+    double start;
+    const struct session *session;
+};
+enum { TIME_READ = PASS_COUNT, TIME_LINK };
+
+static void watch(void *ctx, enum pass pass, bool done, const struct unit *unit)
+{
+    struct stage_times *times = ctx;
+    (void)unit;
+    if (!done) {
+        times->start = clock_seconds();
+        progress_show(times->session, "pass %s", pass_row(pass)->name);
+    } else {
+        times->seconds[pass] += clock_seconds() - times->start;
+    }
+}
+
+static bool write_text(struct session *session, const char *path, const char *text)
+{
+    FILE *out = path ? fopen(path, "wb") : stdout;
+    if (!out) return diag_error(session->diag, (struct place){.path = path}, "cannot write: %s", strerror(errno));
+    bool ok = fputs(text, out) >= 0;
+    if (path) ok = !fclose(out) && ok;
+    return ok || diag_error(session->diag, (struct place){.path = path ? path : "standard output"}, "cannot write: %s",
+                            strerror(errno));
+}
+
+/* --emit and --stop-after: the unit's text after a stage. */
+static int emit_stage(struct session *session, const struct options *options, struct unit *unit, struct arena *arena)
+{
+    struct options upto = *options;
+    const char *stage = options->emit ? options->emit : options->pipeline.stop_after;
+    upto.pipeline.stop_after = stage;
+    if (!strcmp(stage, "improve")) upto.pipeline.stop_after = "fuse";
+    if (strcmp(stage, "build") != 0 && !model_lower(session, &upto, arena, unit)) return STATUS_INPUT;
+    struct text text = {.arena = arena};
+    unit_print(unit, &text);
+    return write_text(session, options->emit ? options->out : NULL, text_string(&text)) ? STATUS_OK : STATUS_INPUT;
+}
+
+static const char *c_type(enum dtype dt)
+{
+    switch (dt) {
+    case DT_f64:
+        return "double";
+    case DT_f32:
+        return "float";
+    case DT_f16:
+    case DT_bf16:
+    case DT_u16:
+        return "uint16_t";
+    case DT_i8:
+        return "int8_t";
+    case DT_i16:
+        return "int16_t";
+    case DT_i32:
+        return "int32_t";
+    case DT_i64:
+    case DT_index:
+        return "int64_t";
+    case DT_u8:
+        return "uint8_t";
+    case DT_u32:
+        return "uint32_t";
+    case DT_u64:
+        return "uint64_t";
+    case DT_bool:
+        return "bool";
+    case DT_COUNT:
+        break;
+    }
+    return "?";
+}
+
+static void abi_tensors(struct text *json, const struct prog *prog, bool outputs)
+{
+    int n = outputs ? prog->outputs.n : prog->inputs.n;
+    text_printf(json, "  \"%s\": [", outputs ? "outputs" : "inputs");
+    for (int i = 0; i < n; i++) {
+        const struct buffer *buf = outputs ? prog->outputs.at[i] : prog->inputs.at[i];
+        text_printf(json, "%s\n    {\"name\": ", i ? "," : "");
+        json_string(json, outputs ? prog->output_names.at[i] : prog->input_names.at[i]);
+        text_printf(json, ", \"dtype\": \"%s\", \"c\": \"%s\", \"shape\": [", dtype_name(buf->dt), c_type(buf->dt));
+        for (int k = 0; k < buf->type.rank; k++) {
+            struct text size = {.arena = json->arena};
+            dim_print(prog->dims, &size, buf->type.dim[k], false);
+            if (k) text_add(json, ", ");
+            if (dim_is_const(buf->type.dim[k])) text_add(json, text_string(&size));
+            else json_string(json, text_string(&size));
+        }
+        text_add(json, "]}");
+    }
+    text_printf(json, "\n  ]%s\n", outputs ? "" : ",");
+}
+
+/* The plain call, for callers without the header: peers.py's `cabi` and anything with a foreign function interface. */
+static bool write_abi(struct session *session, const struct options *options, const struct prog *prog)
+{
+    struct text json = {.arena = session->arena};
+    text_printf(&json, "{\n  \"symbol\": \"%s_plain\",\n", prog->name);
+    abi_tensors(&json, prog, false);
+    abi_tensors(&json, prog, true);
+    text_add(&json, "}\n");
+    return write_text(session, options->abi_json, text_string(&json));
+}
+
+static void print_json(struct session *session, const char *path, const char *written, const struct stage_times *times)
+{
+    struct text json = {.arena = session->arena};
+    text_add(&json, "{\"model\": ");
+    json_string(&json, path);
+    text_add(&json, ", \"written\": [");
+    bool first = true;
+    for (const char *s = written; *s;) {
+        size_t n = strcspn(s, "\n");
+        const char *name = arena_strndup(session->arena, s, n);
+        struct stat info;
+        text_printf(&json, "%s{\"path\": ", first ? "" : ", ");
+        json_string(&json, name);
+        text_printf(&json, ", \"bytes\": %lld}", stat(name, &info) ? -1LL : (long long)info.st_size);
+        first = false;
+        s += n + (s[n] == '\n');
+    }
+    text_printf(&json, "], \"seconds\": {\"read\": %.6f", times->seconds[TIME_READ]);
+    for (int i = 0; i < PASS_COUNT; i++)
+        text_printf(&json, ", \"%s\": %.6f", pass_row((enum pass)i)->name, times->seconds[i]);
+    text_printf(&json, ", \"link\": %.6f}, \"peak_memory_bytes\": %lld}\n", times->seconds[TIME_LINK],
+                (long long)memory_peak_bytes());
+    fputs(text_string(&json), stdout);
+}
+
+static int make_artefact(struct session *session, const struct options *options, const struct prog *prog,
+                         struct stage_times *times)
+{
+    struct text written = {.arena = session->arena};
+    struct link_options link = {
+        .backend = options->engine == ENGINE_LLVM ? BACKEND_LLVM : BACKEND_C,
+        .target = options->target,
+        .weights_file = options->weights_file,
+        .cc = options->cc,
+        .keep_temporary = options->keep,
+    };
+    double start = clock_seconds();
+    progress_show(session, "making %s", options->out);
+    if (!link_artefact(prog, &link, options->out, &written, session->diag)) return STATUS_INPUT;
+    if (options->abi_json && !write_abi(session, options, prog)) return STATUS_INPUT;
+    times->seconds[TIME_LINK] = clock_seconds() - start;
+    if (options->json) print_json(session, options->paths[0], text_string(&written), times);
+    return STATUS_OK;
+}
+
+int command_compile(struct session *session, const struct options *options)
+{
+    struct arena *arena = session->arena;
+    struct stage_times times = {.session = session};
+    struct unit unit = {0};
+    bool text_only = options->emit || options->pipeline.stop_after;
+    if (!options->out && !text_only) {
+        fputs("tenon: -o OUT is missing: where shall the result go? (tenon compile --help)\n", stderr);
+        return STATUS_USAGE;
+    }
+    double start = clock_seconds();
+    if (!model_open(session, options, options->paths[0], arena, &unit)) return STATUS_INPUT;
+    times.seconds[TIME_READ] = clock_seconds() - start;
+    if (text_only) return emit_stage(session, options, &unit, arena);
+    struct pipeline_options pipeline;
+    model_pipeline(session, options, &pipeline);
+    pipeline.watch = watch;
+    pipeline.watch_ctx = &times;
+    if (!pipeline_run(&unit, arena, &pipeline, session->diag)) return STATUS_INPUT;
+    if (!unit.prog) {
+        diag_error(session->diag, (struct place){0}, "the passes asked for end before there is a program");
+        return STATUS_INPUT;
+    }
+    return make_artefact(session, options, unit.prog, &times);
+}

@@ -1,0 +1,170 @@
+/* From a file to a graph to a program: what all commands do first; and progress, clocks, JSON. */
+#define _POSIX_C_SOURCE 200809L
+#include "cmd.h"
+#include "language.h"
+#include "onnx.h"
+#include "prelude.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+double clock_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+int64_t memory_peak_bytes(void)
+{
+    struct rusage usage;
+    return getrusage(RUSAGE_SELF, &usage) ? 0 : (int64_t)usage.ru_maxrss * 1024;
+}
+
+void progress_show(const struct session *session, const char *format, ...)
+{
+    if (!session->progress) return;
+    fputs("\r\033[K", stderr);
+    if (format) {
+        va_list args;
+        va_start(args, format);
+        vfprintf(stderr, format, args);
+        va_end(args);
+    }
+    fflush(stderr);
+}
+
+void json_string(struct text *text, const char *s)
+{
+    text_add(text, "\"");
+    for (; *s; s++) {
+        unsigned char c = (unsigned char)*s;
+        if (c == '"' || c == '\\') text_printf(text, "\\%c", c);
+        else if (c < 32 || c == 127) text_printf(text, "\\u%04x", c);
+        else text_add_n(text, s, 1);
+    }
+    text_add(text, "\"");
+}
+
+void json_number(struct text *text, double v)
+{
+    if (isfinite(v)) text_printf(text, "%.6g", v);
+    else text_add(text, "null");
+}
+
+const char *model_name(struct arena *arena, const char *path)
+{
+    const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path, *dot = strrchr(base, '.');
+    return text_identifier(arena, arena_strndup(arena, base, dot && dot > base ? (size_t)(dot - base) : strlen(base)));
+}
+
+static bool has_suffix(const char *path, const char *suffix)
+{
+    size_t n = strlen(path), m = strlen(suffix);
+    return n > m && !strcmp(path + n - m, suffix);
+}
+
+/* The whole file as a source, in the session; NULL after a message. */
+static const struct source *read_source(struct session *session, const char *path)
+{
+    enum { MOST = 64 << 20 };
+    struct place place = {.path = path};
+    FILE *in = fopen(path, "rb");
+    if (!in) return diag_error(session->diag, place, "cannot read: %s", strerror(errno)), NULL;
+    struct text text = {.arena = session->arena};
+    char block[65536];
+    size_t n;
+    while ((n = fread(block, 1, sizeof block, in)) > 0 && text.n <= MOST) text_add_n(&text, block, n);
+    bool failed = ferror(in);
+    int why = errno;
+    fclose(in);
+    if (failed) return diag_error(session->diag, place, "cannot read: %s", strerror(why)), NULL;
+    if (text.n > MOST)
+        return diag_error(session->diag, place, "too large for a text: more than %d MiB", MOST >> 20), NULL;
+    struct source *source = NEW(session->arena, struct source);
+    *source = (struct source){.name = path, .text = text_string(&text), .n_bytes = text.n};
+    return source;
+}
+
+static struct graph *read_language(struct session *session, const struct options *options, const char *path,
+                                   struct arena *unit)
+{
+    const struct source *source = read_source(session, path);
+    if (!source) return NULL;
+    struct dim_pin *pins = NEW_ARRAY(session->arena, struct dim_pin, options->dims.n + 1);
+    for (int i = 0; i < options->dims.n; i++)
+        pins[i] = (struct dim_pin){options->dims.at[i].name, strtoll(options->dims.at[i].value, NULL, 10)};
+    struct language_options language = {
+        .model = options->model,
+        .import_dirs = options->imports.at,
+        .n_import_dirs = options->imports.n,
+        .pins = pins,
+        .n_pins = options->dims.n,
+        .zero_weights = options->zero_weights,
+    };
+    struct graph *graph =
+        graph_new(unit, session->arena, session->dims, session->diag, model_name(session->arena, path));
+    return language_read(graph, source, &language) ? graph : NULL;
+}
+
+static struct graph *read_onnx(struct session *session, const struct options *options, const char *path,
+                               struct arena *unit)
+{
+    struct onnx_pin *pins = NEW_ARRAY(session->arena, struct onnx_pin, options->dims.n + 1);
+    for (int i = 0; i < options->dims.n; i++)
+        pins[i] = (struct onnx_pin){options->dims.at[i].name, strtoll(options->dims.at[i].value, NULL, 10)};
+    struct onnx_options onnx = {.n_pins = options->dims.n, .pins = pins};
+    struct graph *graph =
+        graph_new(unit, session->arena, session->dims, session->diag, model_name(session->arena, path));
+    return onnx_read(graph, path, &onnx) ? graph : NULL;
+}
+
+struct graph *model_read(struct session *session, const struct options *options, const char *path, struct arena *unit)
+{
+    progress_show(session, "reading %s", path);
+    int before = diag_errors(session->diag);
+    struct graph *graph = NULL;
+    if (has_suffix(path, ".onnx")) graph = read_onnx(session, options, path, unit);
+    else if (has_suffix(path, ".tn")) graph = read_language(session, options, path, unit);
+    else diag_error(session->diag, (struct place){.path = path}, "a model is a .onnx or .tn file");
+    return diag_errors(session->diag) > before ? NULL : graph;
+}
+
+bool model_open(struct session *session, const struct options *options, const char *path, struct arena *unit,
+                struct unit *model)
+{
+    *model = (struct unit){0};
+    if (!has_suffix(path, ".tnp")) {
+        model->graph = model_read(session, options, path, unit);
+        return model->graph != NULL;
+    }
+    const struct source *source = read_source(session, path);
+    if (source) model->prog = prog_parse(source, unit, session->arena, session->dims, session->diag);
+    return model->prog != NULL;
+}
+
+static void watch(void *ctx, enum pass pass, bool done, const struct unit *unit)
+{
+    (void)unit;
+    if (!done) progress_show(ctx, "pass %s", pass_row(pass)->name);
+}
+
+void model_pipeline(struct session *session, const struct options *options, struct pipeline_options *pipeline)
+{
+    *pipeline = options->pipeline;
+    pipeline->pass.expand_composite = prelude_expand;
+    pipeline->watch = watch;
+    pipeline->watch_ctx = session;
+}
+
+bool model_lower(struct session *session, const struct options *options, struct arena *arena, struct unit *unit)
+{
+    struct pipeline_options pipeline;
+    model_pipeline(session, options, &pipeline);
+    return pipeline_run(unit, arena, &pipeline, session->diag);
+}

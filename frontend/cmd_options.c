@@ -1,0 +1,352 @@
+/* Every option of the command line, once: its name, argument, the commands that take it, and its help. */
+#define _POSIX_C_SOURCE 200809L
+#include "cmd.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum option {
+    OPT_HELP,
+    OPT_OUT,
+    OPT_TARGET,
+    OPT_CPU,
+    OPT_PORTABLE,
+    OPT_LEVEL,
+    OPT_DIM,
+    OPT_WEIGHTS,
+    OPT_EMIT,
+    OPT_ABI_JSON,
+    OPT_CC,
+    OPT_KEEP,
+    OPT_MAX_RAM,
+    OPT_INPUT,
+    OPT_RANDOM,
+    OPT_OUTPUT_DIR,
+    OPT_RUNS,
+    OPT_THREADS,
+    OPT_JSON,
+    OPT_QUIET,
+    OPT_LIST_PASSES,
+    OPT_PASSES,
+    OPT_STOP_AFTER,
+    OPT_PRINT_AFTER,
+    OPT_PRINT_CHANGED,
+    OPT_VERIFY_EACH,
+    OPT_EVAL_EACH,
+    OPT_TIME_PASSES,
+    OPT_MODEL,
+    OPT_IMPORT,
+    OPT_ZERO_WEIGHTS,
+    OPT_JOBS
+};
+
+struct option_row {
+    enum option option;
+    const char *name, *argument; /* argument NULL: a switch */
+    int commands;
+    const char *help;
+};
+
+static const struct option_row rows[] = {
+    {OPT_OUT, "-o", "OUT", FOR_COMPILE,
+     "where to write; the suffix chooses: .c (with .h) .o .a .so .ll .s; none: an executable"},
+    {OPT_TARGET, "--target", "c|llvm|interpreter|all", FOR_CODE,
+     "who makes the code: the C compiler (default), LLVM; to run and test also the interpreter"},
+    {OPT_CPU, "--cpu", "NAME", FOR_CODE | FOR_CHECK,
+     "native (default), or a row of the target table: --cpu=help lists them"},
+    {OPT_PORTABLE, "--portable", NULL, FOR_CODE | FOR_CHECK,
+     "plain C11 for any compiler and machine; same as --cpu=portable"},
+    {OPT_LEVEL, "-O", "0..3", FOR_ALL, "how much to improve: 0 nothing, 1 graph passes, 2 schedules (default), 3 more"},
+    {OPT_DIM, "--dim", "NAME=N", FOR_MODEL, "pin a dynamic dimension; may be repeated"},
+    {OPT_MODEL, "--model", "NAME", FOR_MODEL, "which model of a .tn file that has several"},
+    {OPT_IMPORT, "--import", "DIR", FOR_MODEL, "a folder to search for imports of a .tn file; may be repeated"},
+    {OPT_ZERO_WEIGHTS, "--zero-weights", NULL, FOR_MODEL, "parameters that no file holds are zeros instead of errors"},
+    {OPT_INPUT, "--input", "NAME=FILE", FOR_RUN, "an input from a .npy, .npz or .pb file; may be repeated"},
+    {OPT_RANDOM, "--random", "SEED", FOR_RUN, "random values for inputs that have no --input"},
+    {OPT_OUTPUT_DIR, "--output-dir", "DIR", FOR_RUN, "write output_0.npy, output_1.npy ... and names.txt there"},
+    {OPT_RUNS, "--runs", "N", FOR_BENCH, "timed runs (default: about a second's worth)"},
+    {OPT_JOBS, "--jobs", "N", FOR_TEST, "cases at a time (default: one per CPU)"},
+    {OPT_THREADS, "--threads", "N", FOR_BENCH | FOR_COMPILE | FOR_RUN, "threads; 1 is what there is so far"},
+    {OPT_WEIGHTS, "--weights", "embed|file", FOR_COMPILE,
+     "weights inside the artefact (default), or OUT.weights beside it, mapped when loaded"},
+    {OPT_EMIT, "--emit", "STAGE", FOR_COMPILE,
+     "write the text of a stage instead of code: build, or a pass (--list-passes); to OUT or standard output"},
+    {OPT_ABI_JSON, "--abi-json", "FILE", FOR_COMPILE,
+     "also write the plain call's symbol, inputs and outputs as JSON: void SYMBOL(in0, .., out0, ..)"},
+    {OPT_MAX_RAM, "--max-ram", "BYTES", FOR_CODE | FOR_CHECK,
+     "refuse a model whose arena is larger (suffix K, M or G)"},
+    {OPT_CC, "--cc", "COMPILER", FOR_CODE, "the C compiler (default: $CC, else cc)"},
+    {OPT_KEEP, "--keep", NULL, FOR_CODE, "keep temporary files and say where they are"},
+    {OPT_JSON, "--json", NULL, FOR_COMPILE | FOR_CHECK | FOR_BENCH, "one JSON object on standard output"},
+    {OPT_QUIET, "--quiet", NULL, FOR_ALL, "no progress, no remarks"},
+    {OPT_LIST_PASSES, "--list-passes", NULL, FOR_ALL, "the passes in their order, with what each does"},
+    {OPT_PASSES, "--passes", "A,B,C", FOR_MODEL, "run exactly these passes, in this order"},
+    {OPT_STOP_AFTER, "--stop-after", "STAGE", FOR_COMPILE | FOR_CHECK,
+     "run up to this pass (or build) and print the unit's text"},
+    {OPT_PRINT_AFTER, "--print-after", "PASS", FOR_MODEL,
+     "print the unit's text after this pass (names between commas, or all)"},
+    {OPT_PRINT_CHANGED, "--print-changed", NULL, FOR_MODEL, "print the text after every pass that changed it"},
+    {OPT_VERIFY_EACH, "--verify-each", NULL, FOR_ALL, "verify the unit after every pass"},
+    {OPT_EVAL_EACH, "--eval-each", "SEED", FOR_MODEL,
+     "interpret the unit on the same random inputs before and after every pass"},
+    {OPT_TIME_PASSES, "--time-passes", NULL, FOR_MODEL, "time and memory of every pass"},
+    {OPT_HELP, "--help", NULL, FOR_ALL, "this text"},
+};
+enum { N_ROWS = sizeof rows / sizeof *rows };
+
+void options_help(enum command_bit command, FILE *out)
+{
+    fputs("options:\n", out);
+    for (int i = 0; i < N_ROWS; i++) {
+        char left[64];
+        if (!(rows[i].commands & (int)command)) continue;
+        const char *between = !rows[i].argument || rows[i].option == OPT_LEVEL ? ""
+                              : rows[i].option == OPT_OUT                      ? " "
+                                                                               : "=";
+        snprintf(left, sizeof left, "%s%s%s", rows[i].name, between, rows[i].argument ? rows[i].argument : "");
+        if (strlen(left) <= 22) fprintf(out, "  %-22s %s\n", left, rows[i].help);
+        else fprintf(out, "  %s\n  %-22s %s\n", left, "", rows[i].help);
+    }
+}
+
+/* What is wrong with the usage; false, for `return usage(...)`. */
+static bool usage(const char *what, const char *detail)
+{
+    fprintf(stderr, "tenon: %s %s\n", what, detail);
+    return false;
+}
+
+/* A whole number lo..hi, with an optional suffix K, M or G. */
+static bool read_number(const char *name, const char *s, int64_t lo, int64_t hi, int64_t *value)
+{
+    char *end;
+    errno = 0;
+    long long v = strtoll(s, &end, 10);
+    int64_t unit = *end == 'K' ? 1024 : *end == 'M' ? 1 << 20 : *end == 'G' ? 1 << 30 : 1;
+    if (unit > 1) end++;
+    bool bad = end == s || *end || errno || v > INT64_MAX / unit || v < -(INT64_MAX / unit);
+    if (bad || v * unit < lo || v * unit > hi) {
+        fprintf(stderr, "tenon: %s: '%s' is not a number from %lld to %lld\n", name, s, (long long)lo, (long long)hi);
+        return false;
+    }
+    *value = v * unit;
+    return true;
+}
+
+static bool read_setting(struct arena *arena, const char *name, const char *s, struct setting *setting)
+{
+    const char *equals = strrchr(s, '=');
+    if (!equals || equals == s || !equals[1]) return usage("NAME=VALUE is expected after", name);
+    setting->name = arena_strndup(arena, s, (size_t)(equals - s));
+    setting->value = equals + 1;
+    return true;
+}
+
+static bool read_engine(const char *s, struct options *options)
+{
+    static const char *const names[] = {"c", "llvm", "interpreter", "all"};
+    for (int i = 0; i < 4; i++)
+        if (!strcmp(s, names[i])) {
+            options->engine = (enum engine)i;
+            options->engine_given = true;
+            bool ok = i < 2 || (i == ENGINE_ALL && options->command == FOR_TEST) ||
+                      (i == ENGINE_INTERPRETER && (options->command & (FOR_RUN | FOR_TEST)));
+            return ok || usage("--target does not take this here:", s);
+        }
+    return usage("--target is c, llvm, interpreter or all, not", s);
+}
+
+static bool read_cpu(const char *s, struct options *options)
+{
+    options->target = strcmp(s, "native") != 0 ? target_find(s) : host_target();
+    if (options->target) return true;
+    if (strcmp(s, "help") != 0) fprintf(stderr, "tenon: there is no CPU '%s'; there are:\n", s);
+    fputs("native\n", stderr);
+    for (int i = 0; i < target_count(); i++) fprintf(stderr, "%s\n", target_at(i)->name);
+    return false;
+}
+
+static bool read_list(struct arena *arena, const char *name, const char *s, struct options *options, bool is_dim)
+{
+    struct setting setting;
+    int64_t unused;
+    if (!read_setting(arena, name, s, &setting)) return false;
+    if (is_dim && !read_number(name, setting.value, 0, DIM_HUGE, &unused)) return false;
+    if (is_dim) LIST_PUSH(arena, &options->dims, setting);
+    else LIST_PUSH(arena, &options->inputs, setting);
+    return true;
+}
+
+static bool apply(struct arena *arena, const struct option_row *row, const char *s, struct options *options)
+{
+    struct pipeline_options *pipeline = &options->pipeline;
+    int64_t v = 0;
+    bool ok = true;
+    switch (row->option) {
+    case OPT_HELP:
+        options->help = true;
+        break;
+    case OPT_OUT:
+        options->out = s;
+        break;
+    case OPT_TARGET:
+        return read_engine(s, options);
+    case OPT_CPU:
+        return read_cpu(s, options);
+    case OPT_PORTABLE:
+        return read_cpu("portable", options);
+    case OPT_LEVEL:
+        ok = read_number(row->name, s, 0, 3, &v);
+        pipeline->pass.level = (int)v;
+        break;
+    case OPT_DIM:
+        return read_list(arena, row->name, s, options, true);
+    case OPT_INPUT:
+        return read_list(arena, row->name, s, options, false);
+    case OPT_WEIGHTS:
+        options->weights_file = !strcmp(s, "file");
+        return options->weights_file || !strcmp(s, "embed") || usage("--weights is embed or file, not", s);
+    case OPT_EMIT:
+        options->emit = s;
+        break;
+    case OPT_ABI_JSON:
+        options->abi_json = s;
+        break;
+    case OPT_CC:
+        options->cc = s;
+        break;
+    case OPT_KEEP:
+        options->keep = true;
+        break;
+    case OPT_MAX_RAM:
+        return read_number(row->name, s, 1, DIM_HUGE, &pipeline->pass.max_arena_bytes);
+    case OPT_RANDOM:
+        ok = read_number(row->name, s, 0, INT64_MAX, &v);
+        options->random = true;
+        options->seed = (uint64_t)v;
+        break;
+    case OPT_OUTPUT_DIR:
+        options->output_dir = s;
+        break;
+    case OPT_RUNS:
+        ok = read_number(row->name, s, 1, 1000000000, &v);
+        options->runs = (int)v;
+        break;
+    case OPT_THREADS:
+        ok = read_number(row->name, s, 1, 1, &v);
+        options->threads = (int)v;
+        break;
+    case OPT_JOBS:
+        ok = read_number(row->name, s, 1, 64, &v);
+        options->jobs = (int)v;
+        break;
+    case OPT_JSON:
+        options->json = true;
+        break;
+    case OPT_QUIET:
+        options->quiet = true;
+        break;
+    case OPT_LIST_PASSES:
+        options->list_passes = true;
+        break;
+    case OPT_PASSES:
+        pipeline->passes = s;
+        break;
+    case OPT_STOP_AFTER:
+        pipeline->stop_after = s;
+        break;
+    case OPT_PRINT_AFTER:
+        pipeline->print_after = s;
+        break;
+    case OPT_PRINT_CHANGED:
+        pipeline->print_changed = true;
+        break;
+    case OPT_VERIFY_EACH:
+        pipeline->verify_each = true;
+        break;
+    case OPT_EVAL_EACH:
+        ok = read_number(row->name, s, 0, INT64_MAX, &v);
+        pipeline->eval_each = true;
+        pipeline->seed = (uint64_t)v;
+        break;
+    case OPT_TIME_PASSES:
+        pipeline->time_passes = true;
+        break;
+    case OPT_MODEL:
+        options->model = s;
+        break;
+    case OPT_IMPORT:
+        LIST_PUSH(arena, &options->imports, s);
+        break;
+    case OPT_ZERO_WEIGHTS:
+        options->zero_weights = true;
+        break;
+    }
+    return ok;
+}
+
+/* The row that argument s names; *value is what stands behind '=' or is glued to a one-letter option. */
+static const struct option_row *find_row(const char *s, const char **value)
+{
+    for (int i = 0; i < N_ROWS; i++) {
+        size_t n = strlen(rows[i].name);
+        if (strncmp(s, rows[i].name, n) != 0) continue;
+        bool is_short = rows[i].name[1] != '-';
+        if (s[n] && s[n] != '=' && !is_short) continue;
+        *value = !s[n] ? NULL : is_short ? s + n : s + n + 1;
+        return &rows[i];
+    }
+    return NULL;
+}
+
+static bool unknown(enum command_bit command, const char *s)
+{
+    const char *names[N_ROWS];
+    char copy[64];
+    int n = 0;
+    snprintf(copy, sizeof copy, "%.*s", (int)strcspn(s, "="), s);
+    for (int i = 0; i < N_ROWS; i++)
+        if (rows[i].commands & (int)command) names[n++] = rows[i].name;
+    const char *near = diag_suggest(copy, names, n);
+    fprintf(stderr, "tenon: unknown option %s", copy);
+    if (near) fprintf(stderr, "; did you mean %s?", near);
+    fputs(" (--help shows what there is)\n", stderr);
+    return false;
+}
+
+bool options_read(struct session *session, enum command_bit command, int argc, char **argv, struct options *options)
+{
+    const char *cc = getenv("CC");
+    *options = (struct options){.command = command, .threads = 1, .cc = cc && *cc ? cc : "cc"};
+    options->pipeline.pass.level = 2;
+    options->pipeline.pass.threads = 1;
+    options->target = host_target();
+    options->paths = NEW_ARRAY(session->arena, const char *, argc + 1);
+    bool only_paths = false;
+    for (int i = 0; i < argc; i++) {
+        const char *s = argv[i], *value = NULL;
+        if (only_paths || s[0] != '-' || !s[1]) {
+            options->paths[options->n_paths++] = s;
+            continue;
+        }
+        if (!strcmp(s, "--")) {
+            only_paths = true;
+            continue;
+        }
+        if (!strcmp(s, "-h")) s = "--help";
+        const struct option_row *row = find_row(s, &value);
+        if (!row || !(row->commands & (int)command)) return unknown(command, s);
+        if (!row->argument && value) return usage("no value is taken by", row->name);
+        if (row->argument && !value) {
+            if (++i == argc) return usage("a value is missing after", row->name);
+            value = argv[i];
+        }
+        if (!apply(session->arena, row, value, options)) return false;
+    }
+    options->pipeline.pass.target = options->target;
+    options->pipeline.out = stdout;
+    session->progress = isatty(STDERR_FILENO) && !options->quiet;
+    return true;
+}

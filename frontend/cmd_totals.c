@@ -1,0 +1,116 @@
+/* What a planned program costs: operations, bytes, the arena and the largest set of buffers alive at once. */
+#include "cmd.h"
+
+#include <stdlib.h>
+
+struct span { /* of a buffer's use in main, in steps; bytes in the arena */
+    int first, last;
+    int64_t lo, hi;
+};
+struct walk {
+    const struct prog *prog;
+    const int64_t *symbols;
+    struct span *spans; /* by buffer id */
+    double flops, bytes;
+};
+
+static void note_use(struct walk *walk, const struct buffer *buf, int step)
+{
+    if (!buf || buf->space != SPACE_ARENA) return;
+    struct span *span = &walk->spans[buf->id];
+    if (span->last < 0) {
+        int64_t elements = dim_eval(walk->prog->dims, buf->elements, walk->symbols);
+        span->first = step;
+        span->lo = dim_eval(walk->prog->dims, buf->offset_bytes, walk->symbols);
+        span->hi = span->lo + elements * dtype_bytes(buf->dt);
+    }
+    span->last = step;
+}
+
+static void walk_expr(struct walk *walk, ex e, int step)
+{
+    if (!e) return;
+    note_use(walk, e->buf, step);
+    for (int i = 0; i < expr_row(e->op)->args; i++) walk_expr(walk, e->arg[i], step);
+}
+
+/* Loops of main run an unknown number of times: their body counts once. */
+static void walk_stmts(struct walk *walk, const struct stmt *list, int step, int depth)
+{
+    for (const struct stmt *s = list; s; s = s->next) {
+        if (depth == 0) step++;
+        note_use(walk, s->buf, step);
+        walk_expr(walk, s->a, step);
+        walk_expr(walk, s->b, step);
+        walk_expr(walk, s->c, step);
+        for (int i = 0; i < s->n_args; i++) note_use(walk, s->args[i].buf, step);
+        if (s->kernel) {
+            walk->flops += s->kernel->flops;
+            walk->bytes += s->kernel->bytes;
+        }
+        walk_stmts(walk, s->body, step, depth + 1);
+        walk_stmts(walk, s->other, step, depth + 1);
+    }
+}
+
+static int compare_spans(const void *a, const void *b)
+{
+    const struct span *x = a, *y = b;
+    return x->lo < y->lo ? -1 : x->lo > y->lo;
+}
+
+/* Bytes covered by the spans alive at step: in-place values and aliases share bytes and count once. */
+static int64_t live_at(const struct span *sorted, int n, int step)
+{
+    int64_t sum = 0, end = 0;
+    for (int i = 0; i < n; i++) {
+        const struct span *span = &sorted[i];
+        if (span->first > step || span->last < step) continue;
+        int64_t lo = span->lo > end ? span->lo : end;
+        if (span->hi > lo) sum += span->hi - lo;
+        if (span->hi > end) end = span->hi;
+    }
+    return sum;
+}
+
+static void walk_main(struct walk *walk, const struct prog *prog, struct arena *arena)
+{
+    walk->spans = NEW_ARRAY(arena, struct span, prog->next_buffer + 1);
+    for (int i = 0; i < prog->next_buffer; i++) walk->spans[i].last = -1;
+    walk_stmts(walk, prog->main, -1, 0);
+}
+
+int program_live(const struct prog *prog, const int64_t *symbols, int step, struct arena *arena,
+                 const struct buffer **live)
+{
+    struct walk walk = {.prog = prog, .symbols = symbols};
+    int n = 0;
+    walk_main(&walk, prog, arena);
+    for (int i = 0; i < prog->buffers.n; i++) {
+        const struct span *span = &walk.spans[prog->buffers.at[i]->id];
+        if (span->last >= step && span->first <= step) live[n++] = prog->buffers.at[i];
+    }
+    return n;
+}
+
+void program_totals(const struct prog *prog, const int64_t *symbols, struct arena *arena, struct totals *totals)
+{
+    struct walk walk = {.prog = prog, .symbols = symbols};
+    int n = 0;
+    walk_main(&walk, prog, arena);
+    for (int i = 0; i < prog->next_buffer; i++)
+        if (walk.spans[i].last >= 0) walk.spans[n++] = walk.spans[i];
+    qsort(walk.spans, (size_t)n, sizeof *walk.spans, compare_spans);
+    *totals = (struct totals){.flops = walk.flops, .bytes = walk.bytes};
+    for (int i = 0; i < n; i++) { /* the live set grows only where a buffer begins */
+        int64_t live = live_at(walk.spans, n, walk.spans[i].first);
+        if (live > totals->live_bytes) {
+            totals->live_bytes = live;
+            totals->live_step = walk.spans[i].first;
+        }
+    }
+    totals->arena_bytes = dim_eval(prog->dims, prog->arena_bytes, symbols);
+    struct weights_layout layout = {0};
+    weights_place(prog, arena, &layout);
+    totals->weight_bytes = layout.n_bytes;
+}

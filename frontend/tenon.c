@@ -1,0 +1,135 @@
+/* tenon: the command line. Start reading here.
+ *
+ * A command is a row below and a function in cmd_NAME.c. Every command reads a model file into a graph (cmd_model.c:
+ * frontend/), runs passes of passes/passes.def over it (passes/pipeline.c), and hands the program to codegen/. Only
+ * this file and cmd_*.c include more than their own layer and ir/.
+ *
+ * Exit status: 0 fine, 1 the input has errors, 2 wrong usage; our own mistakes abort.
+ */
+#include "cmd.h"
+
+#include <string.h>
+
+#ifndef TENON_VERSION
+#define TENON_VERSION "0"
+#endif
+
+static const struct command commands[] = {
+    {"compile", FOR_COMPILE, command_compile, "MODEL -o OUT",
+     "make C, an object, a library or an executable of a model",
+     "The suffix of OUT chooses what is made: .c (with its header .h), .o, .a, .so, .ll, .s; without one, an "
+     "executable\n"
+     "that reads .npy, .npz and .pb files and needs neither Tenon nor Python.\n\n"
+     "  tenon compile net.onnx -o net                 an executable; ./net --help says how to feed it\n"
+     "  tenon compile net.onnx -o net.so              a library: NAME_run, NAME_model, NAME_plain (net.h declares "
+     "them)\n"
+     "  tenon compile net.tn -o net.c                 C11 to put into your own project, weights beside it\n"
+     "  tenon compile net.onnx -o net.o --target=llvm object code through LLVM\n"
+     "  tenon compile net.onnx --dim batch=1 -o net.so   with a dynamic dimension pinned\n"
+     "  tenon compile net.onnx --emit=fuse            what the graph looks like after pass fuse\n"
+     "  tenon compile net.onnx -o model.so --abi-json=abi.json   for a caller that wants one plain C function\n"},
+    {"run", FOR_RUN, command_run, "MODEL", "compile in memory and run once",
+     "Inputs go by the model's own names. Results are printed in short, or written as .npy files.\n\n"
+     "  tenon run net.onnx --random 1                         on random input\n"
+     "  tenon run net.onnx --input image=photo.npy            on a tensor from a file\n"
+     "  tenon run net.onnx --input x=a.npy --output-dir out   writes out/output_0.npy ... and out/names.txt\n"
+     "  tenon run net.onnx --random 1 --target=interpreter    by the slow interpreter that defines what is right\n"},
+    {"check", FOR_CHECK, command_check, "MODEL...", "read, verify and describe: layers, shapes, FLOPs, memory",
+     "Reports everything that is wrong with a model, or a table of its layers and what they cost.\n\n"
+     "  tenon check net.onnx                  the table; then arena, weights, and what makes the memory's peak\n"
+     "  tenon check net.onnx --dim batch=8    the same for another size of a dynamic dimension\n"
+     "  tenon check net.tn --stop-after=lower the loops before they are scheduled\n"
+     "  tenon check a.onnx b.onnx --json      for scripts\n"},
+    {"bench", FOR_BENCH, command_bench, "MODEL", "time a model against this machine's own peak",
+     "Compiles the model, runs it on random input and reports latency, memory, FLOP/s and their part of the peak that\n"
+     "this machine reaches on multiply-adds (measured in a fraction of a second).\n\n"
+     "  tenon bench net.onnx                  the C compiler's code\n"
+     "  tenon bench net.onnx --target=llvm    LLVM's\n"
+     "  tenon bench net.onnx --runs 100 --json\n"},
+    {"test", FOR_TEST, command_test, "DIR...", "run ONNX backend cases",
+     "DIR is a case (model.onnx and test_data_set_0/input_0.pb ...) or a folder of cases. One line per case:\n"
+     "`pass|fail|skip NAME reason`; the last line counts them. A case is skipped only when the model is refused with "
+     "a\n"
+     "message. Exit status 1 when one failed.\n\n"
+     "  tenon test cases/node                       by compiled C\n"
+     "  tenon test cases/node --target=interpreter  by the interpreter: no compiler needed\n"
+     "  tenon test cases/node --target=all          by interpreter, C and LLVM: all must pass\n"},
+    {"verify", FOR_VERIFY, command_verify, "MODEL", "compare every stage with the interpreter",
+     "Runs the model's graph as it was read, then the unit after every pass, then the compiled code, all on the same\n"
+     "random input, and names the first stage, kernel and value that differs. For finding out why an answer is "
+     "wrong.\n\n"
+     "  tenon verify net.onnx\n"
+     "  tenon verify net.onnx --target=llvm --dim batch=2\n"},
+};
+enum { N_COMMANDS = sizeof commands / sizeof *commands };
+
+static void print_usage(FILE *out)
+{
+    fputs("tenon compiles neural networks: ONNX files (.onnx) and its own language (.tn) become C, native code or\n"
+          "executables that need nothing else.\n\nusage: tenon COMMAND [OPTION]... MODEL\n\n",
+          out);
+    for (int i = 0; i < N_COMMANDS; i++) fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].summary);
+    fputs("\n`tenon COMMAND --help` explains a command, with examples. A first try:\n"
+          "  tenon check net.onnx && tenon compile net.onnx -o net && ./net --random 1\n",
+          out);
+}
+
+static const struct command *find_command(const char *name)
+{
+    const char *names[N_COMMANDS];
+    for (int i = 0; i < N_COMMANDS; i++) {
+        names[i] = commands[i].name;
+        if (!strcmp(name, names[i])) return &commands[i];
+    }
+    const char *near = diag_suggest(name, names, N_COMMANDS);
+    fprintf(stderr, "tenon: there is no command '%s'", name);
+    if (near) fprintf(stderr, "; did you mean %s?", near);
+    fputs(" (tenon --help lists them)\n", stderr);
+    return NULL;
+}
+
+static int run_command(const struct command *command, struct session *session, int argc, char **argv)
+{
+    struct options options;
+    if (!options_read(session, command->bit, argc, argv, &options)) return STATUS_USAGE;
+    if (options.help) {
+        printf("usage: tenon %s [OPTION]... %s\n\n%s: %s\n\n%s\n", command->name, command->arguments, command->name,
+               command->summary, command->help);
+        options_help(command->bit, stdout);
+        return STATUS_OK;
+    }
+    if (options.list_passes) {
+        pipeline_list(stdout);
+        return STATUS_OK;
+    }
+    bool many = command->bit & (FOR_CHECK | FOR_TEST);
+    if (options.n_paths == 0 || (!many && options.n_paths > 1)) {
+        fprintf(stderr, "tenon: usage: tenon %s [OPTION]... %s (tenon %s --help explains)\n", command->name,
+                command->arguments, command->name);
+        return STATUS_USAGE;
+    }
+    int status = command->run(session, &options);
+    progress_show(session, NULL);
+    fflush(stdout);
+    diag_print(session->diag, stderr);
+    return status == STATUS_OK && diag_errors(session->diag) ? STATUS_INPUT : status;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
+        print_usage(argc < 2 ? stderr : stdout);
+        return argc < 2 ? STATUS_USAGE : STATUS_OK;
+    }
+    if (!strcmp(argv[1], "--version")) {
+        printf("tenon %s%s\n", TENON_VERSION, llvm_is_built_in() ? " (with LLVM)" : "");
+        return STATUS_OK;
+    }
+    const struct command *command = find_command(argv[1]);
+    if (!command) return STATUS_USAGE;
+    struct arena *arena = arena_new();
+    struct session session = {.arena = arena, .diag = diag_new(arena), .dims = dims_new(arena)};
+    int status = run_command(command, &session, argc - 2, argv + 2);
+    arena_free(arena);
+    return status;
+}
