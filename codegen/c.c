@@ -1,0 +1,448 @@
+/* A program as C11: one static function per kernel, and NAME_run, which calls them in order.
+ *
+ * The text is readable on purpose: over each kernel stand the model's layers, shapes, bytes and operations. Nothing
+ * is chosen here; statements and expressions are printed by cfamily.c, helpers by c_helpers.c.
+ */
+#include "c_helpers.h"
+#include "interface.h"
+
+#include <string.h>
+
+const struct dialect c_dialect = {
+    .name = "C",
+    .scalar = {[DT_f64] = "double", [DT_f32] = "float", [DT_f16] = "uint16_t", [DT_bf16] = "uint16_t", [DT_i8] = "int8_t",
+               [DT_i16] = "int16_t", [DT_i32] = "int32_t", [DT_i64] = "int64_t", [DT_u8] = "uint8_t", [DT_u16] = "uint16_t",
+               [DT_u32] = "uint32_t", [DT_u64] = "uint64_t", [DT_bool] = "bool", [DT_index] = "int64_t"},
+    .bool_in_memory = "uint8_t",
+    .restrict_word = "restrict ",
+    .global_space = "",
+    .local_array = "_Alignas(64) ",
+    .infinity = "INFINITY",
+    .nan = "NAN",
+};
+
+struct kernel_facts {
+    const struct kernel *kernel;
+    const char *name;
+    bool *overlaps; /* by parameter: some call passes memory that another argument writes */
+    bool *written;
+    bool *symbols;
+    bool can_fail;
+};
+
+struct c_state {
+    const struct c_options *options;
+    struct interface_names names;
+    struct weights_layout weights;
+    LIST(struct kernel_facts) facts;
+    LIST(const char *) externs; /* extern functions called */
+};
+
+static struct kernel_facts *facts_of(struct cfamily *printer, const struct kernel *kernel)
+{
+    struct c_state *state = printer->user;
+    for (int i = 0; i < state->facts.n; i++)
+        if (state->facts.at[i].kernel == kernel) return &state->facts.at[i];
+    bug("c_print", "kernel %s is called before its definition", kernel->name);
+}
+
+static bool may_overlap(struct cfamily *printer, const struct buffer *a, const struct buffer *b)
+{
+    if (a == b || a->space == SPACE_PARAM || b->space == SPACE_PARAM) return true;
+    if (a->space != SPACE_ARENA || b->space != SPACE_ARENA) return false;
+    struct dims *dims = printer->prog->dims;
+    dim a_end = dim_add(dims, a->offset_bytes, dim_mul(dims, a->elements, dtype_bytes(a->dt)));
+    dim b_end = dim_add(dims, b->offset_bytes, dim_mul(dims, b->elements, dtype_bytes(b->dt)));
+    return !dim_le(dims, a_end, b->offset_bytes) && !dim_le(dims, b_end, a->offset_bytes);
+}
+
+static void mark_overlaps(struct cfamily *printer, const struct stmt *list)
+{
+    for (const struct stmt *s = list; s; s = s->next) {
+        mark_overlaps(printer, s->body);
+        mark_overlaps(printer, s->other);
+        if (s->kind != STMT_CALL || !s->kernel) continue;
+        struct kernel_facts *facts = facts_of(printer, s->kernel);
+        for (int i = 0; i < s->n_args; i++)
+            for (int k = 0; k < s->n_args; k++)
+                if (i != k && (facts->written[i] || facts->written[k]) && may_overlap(printer, s->args[i].buf, s->args[k].buf))
+                    facts->overlaps[i] = facts->overlaps[k] = true;
+    }
+}
+
+static void mark_written(struct cfamily *printer, struct kernel_facts *facts, const struct stmt *list)
+{
+    for (const struct stmt *s = list; s; s = s->next) {
+        if (s->kind == STMT_STORE && s->buf->space == SPACE_PARAM) facts->written[s->buf->position] = true;
+        if (s->kind == STMT_FAIL || (s->kind == STMT_CALL && !s->kernel)) facts->can_fail = true;
+        if (s->kind == STMT_CALL) {
+            struct kernel_facts *callee = s->kernel ? facts_of(printer, s->kernel) : NULL;
+            for (int i = 0; i < s->n_args; i++)
+                if (s->args[i].buf->space == SPACE_PARAM && (!callee || callee->written[i]))
+                    facts->written[s->args[i].buf->position] = true;
+            for (int i = 0; callee && i < dims_n_symbols(printer->prog->dims); i++) printer->symbol_used[i] |= callee->symbols[i];
+            if (callee) facts->can_fail |= callee->can_fail;
+        }
+        mark_written(printer, facts, s->body);
+        mark_written(printer, facts, s->other);
+    }
+}
+
+static void gather_facts(struct cfamily *printer)
+{
+    struct c_state *state = printer->user;
+    const struct prog *prog = printer->prog;
+    int n_symbols = dims_n_symbols(prog->dims);
+    for (int i = 0; i < prog->kernels.n; i++) {
+        const struct kernel *kernel = prog->kernels.at[i];
+        struct kernel_facts facts = {.kernel = kernel};
+        facts.name = cfamily_name(printer, arena_printf(printer->arena, "%s_%s", state->names.model, kernel->name));
+        facts.overlaps = NEW_ARRAY(printer->arena, bool, kernel->params.n + 1);
+        facts.written = NEW_ARRAY(printer->arena, bool, kernel->params.n + 1);
+        memset(printer->symbol_used, 0, (size_t)n_symbols * sizeof *printer->symbol_used);
+        cfamily_scan(printer, kernel->body);
+        mark_written(printer, &facts, kernel->body);
+        facts.symbols = arena_copy(printer->arena, printer->symbol_used, ((size_t)n_symbols + 1) * sizeof *printer->symbol_used);
+        LIST_PUSH(printer->arena, &state->facts, facts);
+    }
+    for (int i = 0; i < prog->kernels.n; i++) mark_overlaps(printer, prog->kernels.at[i]->body);
+    mark_overlaps(printer, prog->main);
+}
+
+/* Buffers of a list of statements */
+
+struct buffer_set {
+    LIST(const struct buffer *) all;
+    unsigned char *seen; /* by buffer id */
+};
+
+static void add_buffer(struct cfamily *printer, struct buffer_set *set, const struct buffer *buf)
+{
+    if (!buf || set->seen[buf->id]) return;
+    set->seen[buf->id] = 1;
+    LIST_PUSH(printer->arena, &set->all, buf);
+}
+
+static void expr_buffers(struct cfamily *printer, struct buffer_set *set, ex e)
+{
+    if (!e || cfamily_seen(printer, e)) return;
+    if (e->op == EX_load) add_buffer(printer, set, e->buf);
+    for (int i = 0; i < 3; i++) expr_buffers(printer, set, e->arg[i]);
+}
+
+static void stmt_buffers(struct cfamily *printer, struct buffer_set *set, const struct stmt *list)
+{
+    for (const struct stmt *s = list; s; s = s->next) {
+        add_buffer(printer, set, s->buf);
+        for (int i = 0; i < s->n_args; i++) {
+            add_buffer(printer, set, s->args[i].buf);
+            expr_buffers(printer, set, s->args[i].offset);
+        }
+        for (int i = 0; i < s->n_scalars; i++) expr_buffers(printer, set, s->scalars[i]);
+        expr_buffers(printer, set, s->a);
+        expr_buffers(printer, set, s->b);
+        expr_buffers(printer, set, s->c);
+        stmt_buffers(printer, set, s->body);
+        stmt_buffers(printer, set, s->other);
+    }
+}
+
+static struct buffer_set buffers_of(struct cfamily *printer, const struct stmt *list)
+{
+    struct buffer_set set = {.all = {.n = 0}};
+    set.seen = NEW_ARRAY(printer->arena, unsigned char, printer->prog->next_buffer + 1);
+    printer->statement++;
+    stmt_buffers(printer, &set, list);
+    return set;
+}
+
+static void put_locals(struct cfamily *printer, const struct buffer_set *set)
+{
+    for (int i = 0; i < set->all.n; i++) {
+        const struct buffer *buf = set->all.at[i];
+        if (buf->space != SPACE_LOCAL) continue;
+        const char *name = printer->buffer_name[buf->id] = cfamily_name(printer, buf->name);
+        if (!dim_is_const(buf->elements)) bug("c_print", "local array %s has no fixed size", buf->name);
+        cfamily_line(printer);
+        text_printf(printer->out, "%s%s %s[%lld];\n", printer->dialect->local_array, cfamily_memory_type(printer, buf->dt), name,
+                    (long long)(buf->elements > 0 ? buf->elements : 1));
+    }
+}
+
+/* Kernels */
+
+static void put_amount(struct text *out, double v, const char *unit)
+{
+    static const char *const prefix[] = {"", "k", "M", "G", "T"};
+    int k = 0;
+    for (; v >= 10000 && k < 4; k++) v /= 1000;
+    text_printf(out, "%.*f %s%s", v < 10 && k ? 2 : 0, v, prefix[k], unit);
+}
+
+static void put_kernel_comment(struct cfamily *printer, const struct kernel_facts *facts)
+{
+    const struct kernel *kernel = facts->kernel;
+    struct text *out = printer->out, types = {.arena = printer->arena};
+    text_add(out, "/* ");
+    cfamily_comment(out, *kernel->layers ? kernel->layers : kernel->name);
+    for (int i = 0; i < kernel->params.n; i++) {
+        const struct buffer *buf = kernel->params.at[i];
+        text_printf(&types, "%s%s%s ", i ? ", " : "", facts->written[i] ? "-> " : "", buf->name);
+        if (buf->type.rank) type_print(printer->prog->dims, &types, &buf->type);
+        else {
+            text_printf(&types, "%s[", dtype_name(buf->dt));
+            dim_print(printer->prog->dims, &types, buf->elements, false);
+            text_add(&types, "]");
+        }
+    }
+    text_add(out, "\n * ");
+    cfamily_comment(out, text_string(&types));
+    text_add(out, "\n * ");
+    put_amount(out, kernel->bytes, "B, ");
+    put_amount(out, kernel->flops, "FLOP");
+    if (*kernel->strategy) {
+        text_add(out, "; ");
+        cfamily_comment(out, kernel->strategy);
+    }
+    text_add(out, " */\n");
+}
+
+static void put_param(struct cfamily *printer, const struct kernel_facts *facts, int i, bool *first)
+{
+    const struct buffer *buf = facts->kernel->params.at[i];
+    const char *name = printer->buffer_name[buf->id] = cfamily_name(printer, buf->name);
+    text_printf(printer->out, "%s%s%s%s *%s%s", *first ? "" : ", ", printer->dialect->global_space,
+                facts->written[i] ? "" : "const ", cfamily_memory_type(printer, buf->dt),
+                facts->overlaps[i] ? "" : printer->dialect->restrict_word, name);
+    *first = false;
+}
+
+static void put_kernel(struct cfamily *printer, const struct kernel_facts *facts)
+{
+    const struct kernel *kernel = facts->kernel;
+    const struct prog *prog = printer->prog;
+    struct text *out = printer->out;
+    int mark = cfamily_enter(printer);
+    bool first = true, portable = printer->target->vector_bytes == 0;
+    struct buffer_set used = buffers_of(printer, kernel->body);
+    printer->n_temporaries = 0;
+    put_kernel_comment(printer, facts);
+    text_printf(out, "static %s%s %s(", portable ? "" : "__attribute__((noinline)) ", facts->can_fail ? "int" : "void", facts->name);
+    for (int i = 0; i < kernel->params.n; i++) put_param(printer, facts, i, &first);
+    for (int i = 0; i < kernel->scalars.n; i++) {
+        struct var *var = kernel->scalars.at[i];
+        const char *name = printer->var_name[var->id] = cfamily_name(printer, var->name);
+        text_printf(out, "%s%s %s", first ? "" : ", ", printer->dialect->scalar[var->dt], name);
+        first = false;
+    }
+    for (int i = 0; i < dims_n_symbols(prog->dims); i++) {
+        if (!facts->symbols[i]) continue;
+        printer->symbol_name[i] = cfamily_name(printer, dims_symbol(prog->dims, i)->name);
+        text_printf(out, "%sint64_t %s", first ? "" : ", ", printer->symbol_name[i]);
+        first = false;
+    }
+    text_add(out, first ? "void)\n{\n" : ")\n{\n");
+    printer->indent = 1;
+    put_locals(printer, &used);
+    for (int i = 0; i < kernel->params.n; i++)
+        if (!used.seen[kernel->params.at[i]->id]) text_printf(out, "    (void)%s;\n", printer->buffer_name[kernel->params.at[i]->id]);
+    for (int i = 0; i < kernel->scalars.n; i++)
+        if (!printer->var_used[kernel->scalars.at[i]->id]) text_printf(out, "    (void)%s;\n", printer->var_name[kernel->scalars.at[i]->id]);
+    cfamily_stmts(printer, kernel->body);
+    text_add(out, facts->can_fail ? "    return 0;\n}\n\n" : "}\n\n");
+    cfamily_leave(printer, mark);
+}
+
+/* Calls */
+
+static void put_argument(struct cfamily *printer, const struct call_arg *arg)
+{
+    text_add(printer->out, cfamily_buffer(printer, arg->buf));
+    if (!arg->offset || ex_is_int(arg->offset, 0)) return;
+    text_add(printer->out, " + ");
+    cfamily_expr(printer, arg->offset, PREC_ADD + (arg->offset->op != EX_add));
+}
+
+static void put_extern_call(struct cfamily *printer, const struct stmt *s)
+{
+    struct c_state *state = printer->user;
+    struct text *out = printer->out;
+    bool known = false;
+    for (int i = 0; i < state->externs.n && !known; i++) known = !strcmp(state->externs.at[i], s->extern_name);
+    if (!known) LIST_PUSH(printer->arena, &state->externs, s->extern_name);
+    text_add(out, "{\n");
+    printer->indent++;
+    cfamily_line(printer);
+    text_add(out, "void *const buffers[] = {");
+    for (int i = 0; i < s->n_args; i++) {
+        text_add(out, i ? ", (void *)(uintptr_t)(" : "(void *)(uintptr_t)(");
+        put_argument(printer, &s->args[i]);
+        text_add(out, ")");
+    }
+    text_add(out, s->n_args ? "};\n" : "0};\n");
+    cfamily_line(printer);
+    text_add(out, "const int64_t scalars[] = {");
+    for (int i = 0; i < s->n_scalars; i++) {
+        if (i) text_add(out, ", ");
+        cfamily_expr(printer, s->scalars[i], PREC_TERNARY);
+    }
+    text_add(out, s->n_scalars ? "};\n" : "0};\n");
+    cfamily_line(printer);
+    text_printf(out, "const int code = tenon_%s(buffers, scalars);\n", s->extern_name);
+    cfamily_line(printer);
+    text_add(out, "if (code) return code;\n");
+    printer->indent--;
+    cfamily_line(printer);
+    text_add(out, "}\n");
+}
+
+static void put_call(struct cfamily *printer, const struct stmt *s)
+{
+    struct text *out = printer->out;
+    ex *values = NEW_ARRAY(printer->arena, ex, s->n_args + s->n_scalars + 1);
+    int n = 0;
+    for (int i = 0; i < s->n_args; i++)
+        if (s->args[i].offset) values[n++] = s->args[i].offset;
+    for (int i = 0; i < s->n_scalars; i++) values[n++] = s->scalars[i];
+    cfamily_share(printer, values, n);
+    cfamily_line(printer);
+    if (!s->kernel) {
+        put_extern_call(printer, s);
+        return;
+    }
+    const struct kernel_facts *facts = facts_of(printer, s->kernel);
+    if (s->n_args != s->kernel->params.n || s->n_scalars != s->kernel->scalars.n) bug("c_print", "call of %s with %d buffers", s->kernel->name, s->n_args);
+    bool first = true;
+    text_printf(out, facts->can_fail ? "{\n" : "%s(", facts->name);
+    if (facts->can_fail) {
+        printer->indent++;
+        cfamily_line(printer);
+        text_printf(out, "const int code = %s(", facts->name);
+    }
+    for (int i = 0; i < s->n_args; i++, first = false) {
+        if (!first) text_add(out, ", ");
+        put_argument(printer, &s->args[i]);
+    }
+    for (int i = 0; i < s->n_scalars; i++, first = false) {
+        if (!first) text_add(out, ", ");
+        cfamily_expr(printer, s->scalars[i], PREC_TERNARY);
+    }
+    for (int i = 0; i < dims_n_symbols(printer->prog->dims); i++)
+        if (facts->symbols[i]) {
+            text_printf(out, "%s%s", first ? "" : ", ", printer->symbol_name[i]);
+            first = false;
+        }
+    text_add(out, ");\n");
+    if (!facts->can_fail) return;
+    cfamily_line(printer);
+    text_add(out, "if (code) return code;\n");
+    printer->indent--;
+    cfamily_line(printer);
+    text_add(out, "}\n");
+}
+
+/* NAME_run */
+
+static const char *main_buffer(struct cfamily *printer, const struct buffer *buf)
+{
+    struct c_state *state = printer->user;
+    const char *type = cfamily_memory_type(printer, buf->dt);
+    struct text text = {.arena = printer->arena};
+    switch (buf->space) {
+    case SPACE_INPUT: return arena_printf(printer->arena, "in->%s", state->names.input[buf->position]);
+    case SPACE_OUTPUT: return arena_printf(printer->arena, "out->%s", state->names.output[buf->position]);
+    case SPACE_WEIGHT:
+        return arena_printf(printer->arena, "((const %s *)(%s_weights + %lld))", type, state->names.model,
+                            (long long)state->weights.offset_bytes[buf->id]);
+    case SPACE_ARENA:
+        if (buf->offset_bytes == -1) bug("c_print", "buffer %s has no place in the arena", buf->name);
+        text_printf(&text, "((%s *)(memory + ", type);
+        cfamily_dim(printer, &text, buf->offset_bytes, printer->symbol_name, PREC_ADD + 1);
+        text_add(&text, "))");
+        return text_string(&text);
+    case SPACE_PARAM:
+    case SPACE_LOCAL: break;
+    }
+    bug("c_print", "buffer %s has no declaration here", buf->name);
+}
+
+static void put_run(struct cfamily *printer)
+{
+    struct c_state *state = printer->user;
+    const struct prog *prog = printer->prog;
+    struct text *final = printer->out, body = {.arena = printer->arena};
+    const char *model = state->names.model;
+    int mark = cfamily_enter(printer), n_symbols = dims_n_symbols(prog->dims);
+    struct buffer_set used = buffers_of(printer, prog->main);
+    printer->n_temporaries = 0;
+    cfamily_name(printer, "memory");
+    memset(printer->symbol_used, 0, (size_t)n_symbols * sizeof *printer->symbol_used);
+    for (int i = 0; i < n_symbols; i++) printer->symbol_name[i] = cfamily_name(printer, dims_symbol(prog->dims, i)->name);
+    printer->out = &body;
+    printer->indent = 1;
+    put_locals(printer, &used);
+    cfamily_stmts(printer, prog->main);
+    text_add(&body, "    return 0;\n}\n");
+    printer->out = final;
+
+    bool in = false, out = false, memory = false;
+    for (int i = 0; i < used.all.n; i++) {
+        in |= used.all.at[i]->space == SPACE_INPUT;
+        out |= used.all.at[i]->space == SPACE_OUTPUT;
+        memory |= used.all.at[i]->space == SPACE_ARENA;
+    }
+    text_printf(final, "int %s_run(const struct %s_inputs *in, const struct %s_outputs *out, void *arena)\n{\n", model, model, model);
+    if (memory) text_add(final, "    unsigned char *const memory = arena;\n");
+    else text_add(final, "    (void)arena;\n");
+    for (int i = 0; i < n_symbols; i++) {
+        text_printf(final, "    const int64_t %s = in->%s;\n", printer->symbol_name[i], state->names.symbol[i]);
+        text_printf(final, "    (void)%s;\n", printer->symbol_name[i]);
+    }
+    if (!in) text_add(final, "    (void)in;\n");
+    if (!out) text_add(final, "    (void)out;\n");
+    text_add_n(final, body.at, body.n);
+    cfamily_leave(printer, mark);
+}
+
+static void reserve_exports(struct cfamily *printer, const char *model)
+{
+    static const char *const suffix[] = {"run", "model", "plain", "load", "weights", "inputs", "outputs", "arena_bytes", "run_checked"};
+    for (size_t i = 0; i < sizeof suffix / sizeof *suffix; i++)
+        cfamily_name(printer, arena_printf(printer->arena, "%s_%s", model, suffix[i]));
+}
+
+void c_print(const struct prog *prog, const struct c_options *options, struct text *code)
+{
+    struct arena *arena = arena_new();
+    struct cfamily *printer = NEW(arena, struct cfamily);
+    struct c_state state = {.options = options};
+    struct text body = {.arena = arena};
+    printer->prog = (struct prog *)(uintptr_t)prog;
+    printer->dialect = &c_dialect;
+    printer->target = options->target;
+    printer->helper_prefix = "";
+    printer->arena = arena;
+    printer->out = &body;
+    printer->call = put_call;
+    printer->buffer = main_buffer;
+    printer->user = &state;
+    interface_names(prog, arena, &state.names);
+    weights_place(prog, arena, &state.weights);
+    cfamily_start(printer);
+    cfamily_scan(printer, prog->main);
+    reserve_exports(printer, state.names.model);
+    gather_facts(printer);
+    for (int i = 0; i < state.facts.n; i++) put_kernel(printer, &state.facts.at[i]);
+    put_run(printer);
+
+    c_helpers_print(printer, code);
+    const char *hidden = options->target->vector_bytes ? " __attribute__((visibility(\"hidden\")))" : "";
+    if (state.weights.n_bytes)
+        text_printf(code, options->weights_file ? "extern const unsigned char *%s_weights%s;\n" : "extern const unsigned char %s_weights[]%s;\n",
+                    state.names.model, hidden);
+    for (int i = 0; i < state.externs.n; i++)
+        text_printf(code, "int tenon_%s(void *const *buffers, const int64_t *scalars);\n", state.externs.at[i]);
+    text_add(code, "\n");
+    text_add_n(code, body.at, body.n);
+    arena_free(arena);
+}

@@ -1,0 +1,24 @@
+/* Definitions of the helpers that printed C text uses: see cfamily.h and c_helpers.c. */
+#ifndef TENON_C_HELPERS_H
+#define TENON_C_HELPERS_H
+#include "cfamily.h"
+
+/* Includes, vector types and helper functions for everything noted in printer->used, into `out`. */
+void c_helpers_print(struct cfamily *printer, struct text *out);
+/* One helper for values of one type, into `out`: c_scalar.c and c_vector.c. */
+void c_scalar_print(struct cfamily *printer, struct text *out, int h, enum dtype dt, enum dtype other);
+void c_vector_print(struct cfamily *printer, struct text *out, int h, enum dtype dt, enum dtype other, int lanes);
+
+/* Text with placeholders filled in: $S scalar type, $V vector type, $M its mask type, $U unsigned vector, $u unsigned
+ * scalar wide enough not to be promoted, $n lanes, $s suffix, $H half vector; $F and $T: scalar and suffix of `other`;
+ * $W vector of `other`; $w bits of a lane; $P $X $E: intrinsics' prefix, type and ending; $f: "f" for float. */
+struct c_form {
+    struct cfamily *printer;
+    enum dtype dt, other;
+    int lanes;
+};
+void c_form_print(const struct c_form *form, struct text *out, const char *text);
+/* "item, item, ..." once per lane; % in item stands for the lane's number. */
+void c_form_list(const struct c_form *form, struct text *out, const char *item);
+
+#endif

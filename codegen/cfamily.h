@@ -1,0 +1,117 @@
+/* The printer for C-like languages: statements, expressions, names.
+ *
+ * What C, and later OpenCL C, write differently is a `struct dialect`: type names, address spaces, the words round
+ * a function, and how helper functions are defined. Everything that is not a plain C operator is printed as a call
+ * of a helper such as `max_f32x16(a, b)`; the printer notes which helpers were used and the dialect defines these.
+ *
+ * Vectors of bool are masks: integer vectors, all bits set in a true lane, as wide per lane as what was compared,
+ * so that a comparison feeds a select without a detour. In memory a bool is a byte.
+ *
+ * Read next: cfamily.c (names, statements), cfamily_expr.c (expressions), c_helpers.c (the helpers in C).
+ */
+#ifndef TENON_CFAMILY_H
+#define TENON_CFAMILY_H
+#include "../ir/prog.h"
+#include "../ir/target.h"
+
+/* Helpers beside the expression kinds, which are numbered by enum expr_op. */
+enum helper {
+    HELPER_TYPE = EX_COUNT, /* the vector type itself */
+    HELPER_LOAD_STRIDED, HELPER_LOAD_FIRST,
+    HELPER_STORE, HELPER_STORE_STRIDED, HELPER_STORE_FIRST, HELPER_STORE_STRIDED_FIRST,
+    HELPER_MIN_NUMBER, HELPER_MAX_NUMBER, /* second operand is not NaN */
+    HELPER_COUNT
+};
+enum { LANES_LOG_MOST = 7 };
+
+struct cfamily;
+struct dialect {
+    const char *name;
+    const char *scalar[DT_COUNT];  /* type names; bool as a value */
+    const char *bool_in_memory;
+    const char *restrict_word;     /* after a pointer's '*' */
+    const char *global_space;      /* before a pointer's type */
+    const char *local_array;       /* before an array inside a kernel */
+    const char *infinity, *nan;
+};
+
+struct use { /* of an expression inside one statement, by expression id */
+    unsigned statement;
+    int count;
+    bool always;  /* reached without a guard */
+    bool unsafe;  /* holds a load that a guard may protect */
+    bool done;    /* considered for a temporary */
+    const char *temporary;
+};
+
+struct scoped_name {
+    const char *name;
+    uint32_t hash;
+    int previous; /* next in the same bucket, -1 at the end */
+};
+
+enum { NAME_BUCKETS = 256 };
+struct cfamily {
+    struct prog *prog; /* only interning of derived expressions changes it */
+    const struct dialect *dialect;
+    const struct target *target;
+    struct arena *arena;
+    struct text *out;
+    const char *helper_prefix; /* before helpers' names */
+    bool used[HELPER_COUNT][DT_COUNT][DT_COUNT][LANES_LOG_MOST + 1]; /* [helper][type][other type][log2 lanes] */
+    int indent;
+    /* names: of the function being printed */
+    LIST(struct scoped_name) names;
+    int bucket[NAME_BUCKETS];
+    const char **var_name;    /* by var id */
+    int *var_mask;            /* by var id: bytes per lane of a bool vector */
+    bool *var_used;           /* by var id: read somewhere */
+    const char **buffer_name; /* by buffer id: a pointer expression */
+    const char **symbol_name; /* by symbol number */
+    bool *symbol_used;        /* by symbol number, in the function being printed */
+    /* shared subexpressions of the statement being printed */
+    struct use *use;
+    int n_use;
+    unsigned statement;
+    int n_temporaries;
+    /* printing of a call, and of a buffer that has no name yet (main's); user is theirs */
+    void (*call)(struct cfamily *printer, const struct stmt *stmt);
+    const char *(*buffer)(struct cfamily *printer, const struct buffer *buf);
+    void *user;
+};
+
+void cfamily_start(struct cfamily *printer);
+/* Notes that helper `h` is used; returns its name's suffix: "f32" or "f32x16". */
+const char *cfamily_need(struct cfamily *printer, int h, enum dtype dt, enum dtype other, int lanes);
+/* "f32x16"; "f32" for one lane; index as i64. */
+const char *cfamily_type(struct cfamily *printer, enum dtype dt, int lanes);
+/* Name of the C type of a value: "float", "f32x16". For bool vectors the mask of `mask_bytes` per lane. */
+const char *cfamily_ctype(struct cfamily *printer, enum dtype dt, int lanes, int mask_bytes);
+const char *cfamily_memory_type(const struct cfamily *printer, enum dtype dt);
+enum dtype cfamily_mask_type(int bytes); /* i8 .. i64 */
+
+/* A new scope's mark; names taken since are free again after cfamily_leave. */
+int cfamily_enter(struct cfamily *printer);
+void cfamily_leave(struct cfamily *printer, int mark);
+/* `wanted` made an identifier that is free here, and taken. */
+const char *cfamily_name(struct cfamily *printer, const char *wanted);
+
+void cfamily_line(struct cfamily *printer); /* indentation */
+void cfamily_stmts(struct cfamily *printer, const struct stmt *list);
+/* Notes e as seen since printer->statement last changed; true where it was. */
+bool cfamily_seen(struct cfamily *printer, ex e);
+/* Temporaries for what is shared within the n expressions of one statement. */
+void cfamily_share(struct cfamily *printer, ex const *e, int n);
+/* e, in parentheses where it binds less than `precedence` (one of PREC_). */
+enum { PREC_TERNARY = 1, PREC_OR, PREC_AND, PREC_BITS, PREC_EQUAL, PREC_LESS, PREC_ADD, PREC_MUL, PREC_UNARY, PREC_POSTFIX };
+void cfamily_expr(struct cfamily *printer, ex e, int precedence);
+void cfamily_mask(struct cfamily *printer, ex e, int bytes, int precedence); /* vector of bool as mask */
+int cfamily_mask_bytes(const struct cfamily *printer, ex e);                 /* its natural width; 0: any */
+void cfamily_dim(struct cfamily *printer, struct text *out, dim d, const char *const *symbol, int precedence);
+const char *cfamily_buffer(struct cfamily *printer, const struct buffer *buf);
+/* Marks what the list reads in var_used, and the symbols it needs in symbol_used. */
+void cfamily_scan(struct cfamily *printer, const struct stmt *list);
+/* s for use inside a comment: cannot close it, one line. */
+void cfamily_comment(struct text *out, const char *s);
+
+#endif

@@ -1,0 +1,58 @@
+/* What a compiled model says about itself. Independent of the compiler; C11 and C++.
+ *
+ * A model NAME exports `const struct tenon_model NAME_model`; a shared library or executable also the function
+ * tenon_model_get. Tensors are dense, row-major, little-endian, a byte per bool; f16 and bf16 are their 16 bits.
+ */
+#ifndef TENON_H
+#define TENON_H
+#include <stdint.h>
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { TENON_VERSION = 1 };
+
+enum tenon_dtype {
+    TENON_F64, TENON_F32, TENON_F16, TENON_BF16, TENON_I8, TENON_I16, TENON_I32, TENON_I64,
+    TENON_U8, TENON_U16, TENON_U32, TENON_U64, TENON_BOOL
+};
+
+/* Status of a run: 0 fine, positive: a check of the model failed on the data, negative: */
+enum { TENON_BAD_DIMENSION = -1, TENON_NO_WEIGHTS = -2 };
+
+struct tenon_symbol { /* a dimension that is known at run time only */
+    const char *name;
+    int64_t least, most; /* allowed values */
+};
+struct tenon_dim {
+    int64_t size;                               /* the number, or -1 */
+    int symbol;                                 /* where it is just a symbol: its index, else -1 */
+    int64_t (*formula)(const int64_t *symbols); /* where it is computed from symbols, else NULL */
+};
+struct tenon_value { /* an input or output */
+    const char *name;
+    enum tenon_dtype dtype;
+    int rank;
+    const struct tenon_dim *dims;
+};
+struct tenon_model {
+    int version; /* TENON_VERSION of the compiler */
+    const char *name;
+    int n_inputs, n_outputs, n_symbols;
+    const struct tenon_value *inputs, *outputs;
+    const struct tenon_symbol *symbols;
+    int64_t weight_bytes;
+    int64_t arena_bytes; /* enough for every allowed size; INT64_MAX where that has no useful bound */
+    int64_t (*arena_bytes_for)(const int64_t *symbols);
+    /* Runs the model after checking the symbols' ranges. Pointers in the order of inputs and outputs; arena aligned
+     * to 64 bytes. No allocation, reentrant with different arenas. Returns the status. */
+    int (*run)(const void *const *inputs, const int64_t *symbols, void *const *outputs, void *arena);
+    /* Maps the weights from a file; NULL where they are inside. Returns 0, or TENON_NO_WEIGHTS. Not reentrant. */
+    int (*load)(const char *path);
+};
+const struct tenon_model *tenon_model_get(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
