@@ -81,25 +81,31 @@ static void module_open(struct llvm *e)
     debug_open(e);
 }
 
-static const char *symbol_name(struct llvm *e, const char *suffix)
+const char *llvm_symbol(struct llvm *e, const char *suffix)
 {
     return arena_printf(e->arena, "%s_%s", text_identifier(e->arena, e->prog->name), suffix);
+}
+
+static void weights_declare(struct llvm *e)
+{
+    LLVMTypeRef type = LLVMArrayType2(e->i8, (uint64_t)e->weights.n_bytes);
+    e->weights_symbol = LLVMAddGlobal(e->module, type, llvm_symbol(e, "weights"));
+    LLVMSetAlignment(e->weights_symbol, 64);
+    LLVMSetGlobalConstant(e->weights_symbol, 1);
+    LLVMSetVisibility(e->weights_symbol, LLVMHiddenVisibility);
 }
 
 static void program_build(struct llvm *e)
 {
     weights_place(e->prog, e->arena, &e->weights);
-    e->weights_symbol =
-        LLVMAddGlobal(e->module, LLVMArrayType2(e->i8, (uint64_t)e->weights.n_bytes), symbol_name(e, "weights"));
-    LLVMSetAlignment(e->weights_symbol, 64);
-    LLVMSetGlobalConstant(e->weights_symbol, 1);
-    LLVMSetVisibility(e->weights_symbol, LLVMHiddenVisibility);
+    if (e->weights.n_bytes) weights_declare(e);
     e->variables = NEW_ARRAY(e->arena, struct llvm_variable, e->prog->next_var + 1);
     e->buffers = NEW_ARRAY(e->arena, struct llvm_pointer, e->prog->next_buffer + 1);
-    llvm_declare_kernels(e);
     LLVMTypeRef params[] = {e->ptr, e->ptr, e->ptr};
-    LLVMValueRef run = LLVMAddFunction(e->module, symbol_name(e, "run"), LLVMFunctionType(e->i32, params, 3, 0));
+    LLVMTypeRef type = LLVMFunctionType(e->i32, params, 3, 0);
+    LLVMValueRef run = LLVMAddFunction(e->module, llvm_symbol(e, "run"), type);
     llvm_function_attributes(e, run);
+    llvm_declare_kernels(e);
     for (int i = 0; i < e->prog->kernels.n; i++) llvm_kernel_body(e, e->prog->kernels.at[i], e->kernels[i]);
     llvm_run_body(e, run);
     LLVMDIBuilderFinalize(e->debug);

@@ -49,9 +49,9 @@ struct llvm {
     LLVMDIBuilderRef debug;
     LLVMMetadataRef debug_unit, debug_type;
     LLVMTypeRef void_type, i1, i8, i16, i32, i64, ptr;
-    LLVMValueRef weights_symbol;
-    LLVMValueRef *kernels; /* by position in prog->kernels */
-    bool slow_rounding;    /* no rounding instruction: x86 before SSE4.1 */
+    LLVMValueRef weights_symbol; /* NULL: the program has no weights */
+    LLVMValueRef *kernels;       /* by position in prog->kernels */
+    bool slow_rounding;          /* no rounding instruction: x86 before SSE4.1 */
     /* the function being emitted */
     const struct kernel *kernel; /* NULL: NAME_run */
     LLVMValueRef function;
@@ -69,7 +69,11 @@ struct llvm {
     int current_scope, statement;
 };
 
+/* llvm.c: NAME_suffix */
+const char *llvm_symbol(struct llvm *e, const char *suffix);
+
 /* llvm_declare.c */
+LLVMValueRef llvm_extern(struct llvm *e, const char *extern_name);
 void llvm_declare_kernels(struct llvm *e); /* fills e->kernels */
 void llvm_function_attributes(struct llvm *e, LLVMValueRef function);
 LLVMValueRef llvm_kernel(struct llvm *e, const struct kernel *kernel);

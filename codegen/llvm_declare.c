@@ -3,6 +3,8 @@
  * A kernel's parameter is noalias where, in every call, nothing else that is passed beside it overlaps it while one
  * of the two is written. Planned arena buffers are compared by offset; the caller's inputs and outputs are taken to
  * be apart, as the compiled model's interface says. Kernels return a status only where something in them can fail.
+ * Functions with names that others rely on (NAME_run, tenon_top_k) are declared before the kernels, so that LLVM
+ * renames a kernel of such a name.
  */
 #include "llvm.h"
 
@@ -68,12 +70,22 @@ static void overlaps_of(struct llvm *e, const struct stmt *s, bool **overlaps)
 {
     for (; s; s = s->next) {
         if (s->kind == STMT_CALL && s->kernel) overlaps_of_call(e, s, overlaps);
+        if (s->kind == STMT_CALL && !s->kernel) llvm_extern(e, s->extern_name);
         overlaps_of(e, s->body, overlaps);
         overlaps_of(e, s->other, overlaps);
     }
 }
 
 /* ---- functions ---- */
+
+LLVMValueRef llvm_extern(struct llvm *e, const char *extern_name)
+{
+    const char *name = arena_printf(e->arena, "tenon_%s", extern_name);
+    LLVMValueRef function = LLVMGetNamedFunction(e->module, name);
+    if (function) return function;
+    LLVMTypeRef params[] = {e->ptr, e->ptr};
+    return LLVMAddFunction(e->module, name, LLVMFunctionType(e->i32, params, 2, 0));
+}
 
 static void attribute_add(struct llvm *e, LLVMValueRef function, LLVMAttributeIndex at, const char *name)
 {
@@ -107,7 +119,7 @@ static LLVMValueRef kernel_declare(struct llvm *e, const struct kernel *kernel, 
     if (has_words) params[n++] = e->ptr;
     LLVMTypeRef result = can_fail(kernel->body) ? e->i32 : e->void_type;
     LLVMTypeRef type = LLVMFunctionType(result, params, (unsigned)n, 0);
-    LLVMValueRef function = LLVMAddFunction(e->module, kernel->name, type);
+    LLVMValueRef function = LLVMAddFunction(e->module, llvm_symbol(e, kernel->name), type);
     LLVMSetLinkage(function, LLVMInternalLinkage);
     llvm_function_attributes(e, function);
     for (int i = 0; i < kernel->params.n; i++) {

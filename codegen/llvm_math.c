@@ -239,6 +239,57 @@ static LLVMValueRef int_shift(struct llvm *e, enum expr_op op, enum dtype dt, LL
     return fits ? v : LLVMBuildSelect(ir, inside, v, int_const(v, 0), "");
 }
 
+/* What a negative power of a is: 1 and -1 stay units, everything else truncates to 0. */
+static LLVMValueRef negative_power(struct llvm *e, LLVMValueRef a, LLVMValueRef b)
+{
+    LLVMBuilderRef ir = e->builder;
+    LLVMValueRef one = int_const(a, 1), minus = int_const(a, ~(uint64_t)0), zero = int_const(a, 0);
+    LLVMValueRef is_odd = LLVMBuildICmp(ir, LLVMIntNE, LLVMBuildAnd(ir, b, one, ""), zero, "");
+    LLVMValueRef sign = LLVMBuildSelect(ir, is_odd, minus, one, "");
+    LLVMValueRef other = LLVMBuildSelect(ir, LLVMBuildICmp(ir, LLVMIntEQ, a, minus, ""), sign, zero, "");
+    return LLVMBuildSelect(ir, LLVMBuildICmp(ir, LLVMIntEQ, a, one, ""), one, other, "");
+}
+
+/* a to the power b by squaring, wrapping: a loop over b's bits for one lane. */
+static LLVMValueRef lane_power(struct llvm *e, enum dtype dt, LLVMValueRef a, LLVMValueRef b)
+{
+    LLVMBuilderRef ir = e->builder;
+    LLVMValueRef one = int_const(a, 1), zero = int_const(a, 0);
+    LLVMBasicBlockRef before = LLVMGetInsertBlock(ir);
+    LLVMBasicBlockRef body = LLVMAppendBasicBlockInContext(e->context, e->function, "power");
+    LLVMBasicBlockRef after = LLVMAppendBasicBlockInContext(e->context, e->function, "powered");
+    LLVMBuildBr(ir, body);
+    LLVMPositionBuilderAtEnd(ir, body);
+    LLVMTypeRef type = LLVMTypeOf(a);
+    LLVMValueRef result = LLVMBuildPhi(ir, type, ""), square = LLVMBuildPhi(ir, type, ""),
+                 left = LLVMBuildPhi(ir, type, "");
+    LLVMValueRef is_odd = LLVMBuildICmp(ir, LLVMIntNE, LLVMBuildAnd(ir, left, one, ""), zero, "");
+    LLVMValueRef next = LLVMBuildSelect(ir, is_odd, LLVMBuildMul(ir, result, square, ""), result, "");
+    LLVMValueRef next_square = LLVMBuildMul(ir, square, square, ""), next_left = LLVMBuildLShr(ir, left, one, "");
+    LLVMBuildCondBr(ir, LLVMBuildICmp(ir, LLVMIntNE, next_left, zero, ""), body, after);
+    LLVMBasicBlockRef from[] = {before, body};
+    LLVMAddIncoming(result, (LLVMValueRef[]){one, next}, from, 2);
+    LLVMAddIncoming(square, (LLVMValueRef[]){a, next_square}, from, 2);
+    LLVMAddIncoming(left, (LLVMValueRef[]){b, next_left}, from, 2);
+    LLVMPositionBuilderAtEnd(ir, after);
+    if (!is_signed(dt)) return next;
+    LLVMValueRef is_negative = LLVMBuildICmp(ir, LLVMIntSLT, b, zero, "");
+    return LLVMBuildSelect(ir, is_negative, negative_power(e, a, b), next, "");
+}
+
+static LLVMValueRef int_power(struct llvm *e, enum dtype dt, LLVMValueRef a, LLVMValueRef b)
+{
+    int lanes = lanes_of(a);
+    if (lanes == 1) return lane_power(e, dt, a, b);
+    LLVMValueRef v = LLVMGetPoison(LLVMTypeOf(a));
+    for (int i = 0; i < lanes; i++) {
+        LLVMValueRef at = llvm_i64(e, i), lane_a = LLVMBuildExtractElement(e->builder, a, at, "");
+        LLVMValueRef lane = lane_power(e, dt, lane_a, LLVMBuildExtractElement(e->builder, b, at, ""));
+        v = LLVMBuildInsertElement(e->builder, v, lane, at, "");
+    }
+    return v;
+}
+
 static LLVMValueRef int_extreme(struct llvm *e, bool is_min, enum dtype dt, LLVMValueRef a, LLVMValueRef b)
 {
     LLVMValueRef args[] = {a, b};
@@ -259,6 +310,7 @@ static LLVMValueRef int_arithmetic(struct llvm *e, enum expr_op op, enum dtype d
     if (op == EX_div || op == EX_mod || op == EX_rem) return int_division(e, op, dt, a, b);
     if (op == EX_shl || op == EX_shr) return int_shift(e, op, dt, a, b);
     if (op == EX_min || op == EX_max) return int_extreme(e, op == EX_min, dt, a, b);
+    if (op == EX_pow) return int_power(e, dt, a, b);
     bug("llvm", "%s of %s", expr_row(op)->name, dtype_name(dt));
 }
 

@@ -7,6 +7,7 @@
  */
 #include "llvm.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum { UNROLL_MOST = 64 };
@@ -206,17 +207,13 @@ static LLVMValueRef word_array(struct llvm *e, LLVMTypeRef element, int n, LLVMV
 /* int tenon_NAME(void *const *buffers, const int64_t *scalars) */
 static void call_extern(struct llvm *e, const struct stmt *s)
 {
-    const char *name = arena_printf(e->arena, "tenon_%s", s->extern_name);
-    LLVMTypeRef params[] = {e->ptr, e->ptr};
-    LLVMTypeRef type = LLVMFunctionType(e->i32, params, 2, 0);
-    LLVMValueRef function = LLVMGetNamedFunction(e->module, name);
-    if (!function) function = LLVMAddFunction(e->module, name, type);
+    LLVMValueRef function = llvm_extern(e, s->extern_name);
     LLVMValueRef *values = NEW_ARRAY(e->arena, LLVMValueRef, s->n_args + s->n_scalars + 1);
     for (int i = 0; i < s->n_args; i++) values[i] = argument_address(e, &s->args[i]);
     LLVMValueRef args[] = {word_array(e, e->ptr, s->n_args, values), NULL};
     for (int i = 0; i < s->n_scalars; i++) values[i] = as_word(e, s->scalars[i]);
     args[1] = word_array(e, e->i64, s->n_scalars, values);
-    check_status(e, LLVMBuildCall2(e->builder, type, function, args, 2, ""));
+    check_status(e, LLVMBuildCall2(e->builder, LLVMGlobalGetValueType(function), function, args, 2, ""));
 }
 
 /* ---- statements ---- */
@@ -269,26 +266,33 @@ static const char *base_name(const char *path)
 static LLVMMetadataRef place_file(struct llvm *e, const struct place *place)
 {
     const char *model = place->source ? base_name(place->source->name) : e->prog->name;
-    const char *name = model;
+    char *name = arena_strdup(e->arena, model);
     if (place->line <= 0 && place->path) name = arena_printf(e->arena, "%s: %s", model, place->path);
+    for (char *c = name; *c; c++)
+        if (*c < ' ' || *c > '~') *c = '?'; /* names come from files and end up on terminals */
     return LLVMDIBuilderCreateFile(e->debug, name, strlen(name), ".", 1);
 }
 
-static unsigned place_line(const struct place *place, unsigned otherwise)
+/* A line, a node's number in a binary model, or 1. */
+static unsigned place_line(const struct place *place)
 {
-    return place->line > 0 ? (unsigned)place->line : otherwise;
+    static const char node[] = "node ";
+    if (place->line > 0) return (unsigned)place->line;
+    if (!place->path || strncmp(place->path, node, sizeof node - 1) != 0) return 1;
+    long number = strtol(place->path + sizeof node - 1, NULL, 10);
+    return number > 0 && number < 1 << 30 ? (unsigned)number : 1;
 }
 
-static void function_open(struct llvm *e, LLVMValueRef function, const char *name, const struct place *place,
-                          unsigned line)
+static void function_open(struct llvm *e, LLVMValueRef function, const char *name, const struct place *place)
 {
-    size_t n = strlen(name);
+    size_t n = strlen(name), n_symbol;
+    const char *symbol = LLVMGetValueName2(function, &n_symbol);
+    unsigned line = place_line(place);
     e->function = function;
     e->stamp++;
     e->dims.n = 0;
-    line = place_line(place, line);
     LLVMMetadataRef file = place_file(e, place);
-    e->scope = LLVMDIBuilderCreateFunction(e->debug, file, name, n, name, n, file, line, e->debug_type,
+    e->scope = LLVMDIBuilderCreateFunction(e->debug, file, name, n, symbol, n_symbol, file, line, e->debug_type,
                                            e->kernel != NULL, 1, line, LLVMDIFlagZero, 1);
     LLVMSetSubprogram(function, e->scope);
     LLVMSetCurrentDebugLocation2(e->builder, LLVMDIBuilderCreateDebugLocation(e->context, line, 0, e->scope, NULL));
@@ -315,7 +319,7 @@ void llvm_kernel_body(struct llvm *e, const struct kernel *kernel, LLVMValueRef 
 {
     e->kernel = kernel;
     unsigned n = (unsigned)kernel->params.n;
-    function_open(e, function, kernel->name, &kernel->place, 1);
+    function_open(e, function, kernel->name, &kernel->place);
     for (int i = 0; i < kernel->scalars.n; i++)
         variable_bind(e, kernel->scalars.at[i], LLVMGetParam(function, n++), false);
     e->words = dims_n_symbols(e->prog->dims) ? LLVMGetParam(function, n) : NULL;
@@ -326,7 +330,7 @@ void llvm_run_body(struct llvm *e, LLVMValueRef function)
 {
     struct place nowhere = {0};
     e->kernel = NULL;
-    function_open(e, function, LLVMGetValueName2(function, &(size_t){0}), &nowhere, 1);
+    function_open(e, function, LLVMGetValueName2(function, &(size_t){0}), &nowhere);
     e->words = LLVMGetParam(function, 0);
     e->outputs = LLVMGetParam(function, 1);
     e->arena_base = LLVMGetParam(function, 2);
