@@ -1,0 +1,51 @@
+/* 16-bit floats as bits: conversions to and from f32 in integer arithmetic, rounding to nearest even.
+ *
+ * They give the same bits as f16_to_float and its kin in ir/type.c, NaN payloads included, so that the
+ * interpreter and compiled code agree. Read next: expand.c, which keeps such values as u16 everywhere.
+ */
+#include "expand.h"
+
+static ex f16_widen(const struct math *m, ex bits)
+{
+    ex u = ex_cast(m->prog, bits, DT_u32);
+    ex sign = shift_left(m, both(m, u, word(m, 0x8000)), 16);
+    ex body = shift_left(m, both(m, u, word(m, 0x7fff)), 13);
+    ex scaled = to_bits(m, mul(m, from_bits(m, body), number(m, 0x1p112))); /* moves the exponent; denormals too */
+    ex special = less(m, word(m, 0x0f7fffff), body);                      /* infinity and NaN */
+    return from_bits(m, either(m, pick(m, special, either(m, body, word(m, 0x7f800000)), scaled), sign));
+}
+
+static ex f16_narrow(const struct math *m, ex value)
+{
+    ex u = to_bits(m, value), sign = both(m, shift_right(m, u, 16), word(m, 0x8000));
+    ex a = both(m, u, word(m, 0x7fffffff));
+    ex even = both(m, shift_right(m, a, 13), word(m, 1));
+    ex normal = shift_right(m, add(m, add(m, a, word(m, 0xfff - 0x38000000u)), even), 13);
+    /* the ulp of 0.5 is 2^-24: adding it rounds to the denormals of f16 */
+    ex small = sub(m, to_bits(m, add(m, from_bits(m, a), number(m, 0.5))), word(m, 0x3f000000));
+    ex nan = either(m, word(m, 0x7e00), both(m, shift_right(m, a, 13), word(m, 0x3ff)));
+    ex large = pick(m, less(m, word(m, 0x7f800000), a), nan, word(m, 0x7c00));
+    ex body = pick(m, less(m, a, word(m, 0x38800000)), small, pick(m, less(m, a, word(m, 0x477ff000)), normal, large));
+    return ex_cast(m->prog, either(m, sign, body), DT_u16);
+}
+
+static ex bf16_narrow(const struct math *m, ex value)
+{
+    ex u = to_bits(m, value), top = shift_right(m, u, 16);
+    ex rounded = shift_right(m, add(m, add(m, u, word(m, 0x7fff)), both(m, top, word(m, 1))), 16);
+    ex is_nan = less(m, word(m, 0x7f800000), both(m, u, word(m, 0x7fffffff)));
+    return ex_cast(m->prog, pick(m, is_nan, either(m, top, word(m, 0x40)), rounded), DT_u16);
+}
+
+ex half_to_float(struct prog *prog, enum dtype half, ex bits)
+{
+    const struct math m = {.prog = prog, .dt = DT_f32};
+    if (half == DT_f16) return f16_widen(&m, bits);
+    return from_bits(&m, shift_left(&m, ex_cast(prog, bits, DT_u32), 16));
+}
+
+ex half_from_float(struct prog *prog, enum dtype half, ex value)
+{
+    const struct math m = {.prog = prog, .dt = DT_f32};
+    return half == DT_f16 ? f16_narrow(&m, value) : bf16_narrow(&m, value);
+}
