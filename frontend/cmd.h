@@ -119,7 +119,8 @@ int64_t engine_code_bytes(const struct engine_run *run); /* of the loaded librar
 const int64_t *engine_symbols(struct session *session, const struct unit *unit, const struct tensor *in);
 
 /* cmd_tensor.c: .npy files, and .npz and .pb through the frontend's readers. */
-bool tensor_read(struct session *session, const char *path, struct tensor *tensor);
+/* The tensor of a file: the one called name, or the only one. */
+bool tensor_read(struct session *session, const char *path, const char *name, struct tensor *tensor);
 bool tensor_write_npy(struct session *session, const char *path, const struct tensor *tensor);
 void tensor_print_short(const struct tensor *tensor, FILE *out);
 

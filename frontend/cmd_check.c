@@ -45,10 +45,8 @@ static double node_flops(const struct table *table, const struct node *node)
     double out = node->n_out ? elements_of(table, &node->out[0].type) : 0;
     const struct type *x = node->n_in > 0 ? &node->in[0]->type : NULL, *w = node->n_in > 1 ? &node->in[1]->type : NULL;
     switch (row->kind) {
-    case OP_MAP:
-        return out;
-    case OP_REDUCE:
-        return x ? elements_of(table, x) : 0;
+    case OP_MAP: return out;
+    case OP_REDUCE: return x ? elements_of(table, x) : 0;
     case OP_CONTRACT:
         if (node->op == OP_matmul) return 2 * out * dim_number(table, x->dim[x->rank - 1]);
         if (node->op == OP_conv) return 2 * out * elements_of(table, w) / dim_number(table, w->dim[0]);
@@ -57,8 +55,7 @@ static double node_flops(const struct table *table, const struct node *node)
     case OP_MOVE:
     case OP_COMPOSITE:
     case OP_CONTROL:
-    case OP_EXTERN:
-        return 0;
+    case OP_EXTERN: return 0;
     }
     return 0;
 }

@@ -51,33 +51,21 @@ static int emit_stage(struct session *session, const struct options *options, st
 static const char *c_type(enum dtype dt)
 {
     switch (dt) {
-    case DT_f64:
-        return "double";
-    case DT_f32:
-        return "float";
+    case DT_f64: return "double";
+    case DT_f32: return "float";
     case DT_f16:
     case DT_bf16:
-    case DT_u16:
-        return "uint16_t";
-    case DT_i8:
-        return "int8_t";
-    case DT_i16:
-        return "int16_t";
-    case DT_i32:
-        return "int32_t";
+    case DT_u16: return "uint16_t";
+    case DT_i8: return "int8_t";
+    case DT_i16: return "int16_t";
+    case DT_i32: return "int32_t";
     case DT_i64:
-    case DT_index:
-        return "int64_t";
-    case DT_u8:
-        return "uint8_t";
-    case DT_u32:
-        return "uint32_t";
-    case DT_u64:
-        return "uint64_t";
-    case DT_bool:
-        return "bool";
-    case DT_COUNT:
-        break;
+    case DT_index: return "int64_t";
+    case DT_u8: return "uint8_t";
+    case DT_u32: return "uint32_t";
+    case DT_u64: return "uint64_t";
+    case DT_bool: return "bool";
+    case DT_COUNT: break;
     }
     return "?";
 }

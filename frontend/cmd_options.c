@@ -63,7 +63,8 @@ static const struct option_row rows[] = {
     {OPT_MODEL, "--model", "NAME", FOR_MODEL, "which model of a .tn file that has several"},
     {OPT_IMPORT, "--import", "DIR", FOR_MODEL, "a folder to search for imports of a .tn file; may be repeated"},
     {OPT_ZERO_WEIGHTS, "--zero-weights", NULL, FOR_MODEL, "parameters that no file holds are zeros instead of errors"},
-    {OPT_INPUT, "--input", "NAME=FILE", FOR_RUN, "an input from a .npy, .npz or .pb file; may be repeated"},
+    {OPT_INPUT, "--input", "NAME=FILE", FOR_RUN,
+     "an input from a .npy, .npz, .safetensors or .pb file; may be repeated"},
     {OPT_RANDOM, "--random", "SEED", FOR_RUN, "random values for inputs that have no --input"},
     {OPT_OUTPUT_DIR, "--output-dir", "DIR", FOR_RUN, "write output_0.npy, output_1.npy ... and names.txt there"},
     {OPT_RUNS, "--runs", "N", FOR_BENCH, "timed runs (default: about a second's worth)"},
@@ -185,51 +186,31 @@ static bool apply(struct arena *arena, const struct option_row *row, const char 
     int64_t v = 0;
     bool ok = true;
     switch (row->option) {
-    case OPT_HELP:
-        options->help = true;
-        break;
-    case OPT_OUT:
-        options->out = s;
-        break;
-    case OPT_TARGET:
-        return read_engine(s, options);
-    case OPT_CPU:
-        return read_cpu(s, options);
-    case OPT_PORTABLE:
-        return read_cpu("portable", options);
+    case OPT_HELP: options->help = true; break;
+    case OPT_OUT: options->out = s; break;
+    case OPT_TARGET: return read_engine(s, options);
+    case OPT_CPU: return read_cpu(s, options);
+    case OPT_PORTABLE: return read_cpu("portable", options);
     case OPT_LEVEL:
         ok = read_number(row->name, s, 0, 3, &v);
         pipeline->pass.level = (int)v;
         break;
-    case OPT_DIM:
-        return read_list(arena, row->name, s, options, true);
-    case OPT_INPUT:
-        return read_list(arena, row->name, s, options, false);
+    case OPT_DIM: return read_list(arena, row->name, s, options, true);
+    case OPT_INPUT: return read_list(arena, row->name, s, options, false);
     case OPT_WEIGHTS:
         options->weights_file = !strcmp(s, "file");
         return options->weights_file || !strcmp(s, "embed") || usage("--weights is embed or file, not", s);
-    case OPT_EMIT:
-        options->emit = s;
-        break;
-    case OPT_ABI_JSON:
-        options->abi_json = s;
-        break;
-    case OPT_CC:
-        options->cc = s;
-        break;
-    case OPT_KEEP:
-        options->keep = true;
-        break;
-    case OPT_MAX_RAM:
-        return read_number(row->name, s, 1, DIM_HUGE, &pipeline->pass.max_arena_bytes);
+    case OPT_EMIT: options->emit = s; break;
+    case OPT_ABI_JSON: options->abi_json = s; break;
+    case OPT_CC: options->cc = s; break;
+    case OPT_KEEP: options->keep = true; break;
+    case OPT_MAX_RAM: return read_number(row->name, s, 1, DIM_HUGE, &pipeline->pass.max_arena_bytes);
     case OPT_RANDOM:
         ok = read_number(row->name, s, 0, INT64_MAX, &v);
         options->random = true;
         options->seed = (uint64_t)v;
         break;
-    case OPT_OUTPUT_DIR:
-        options->output_dir = s;
-        break;
+    case OPT_OUTPUT_DIR: options->output_dir = s; break;
     case OPT_RUNS:
         ok = read_number(row->name, s, 1, 1000000000, &v);
         options->runs = (int)v;
@@ -242,47 +223,23 @@ static bool apply(struct arena *arena, const struct option_row *row, const char 
         ok = read_number(row->name, s, 1, 64, &v);
         options->jobs = (int)v;
         break;
-    case OPT_JSON:
-        options->json = true;
-        break;
-    case OPT_QUIET:
-        options->quiet = true;
-        break;
-    case OPT_LIST_PASSES:
-        options->list_passes = true;
-        break;
-    case OPT_PASSES:
-        pipeline->passes = s;
-        break;
-    case OPT_STOP_AFTER:
-        pipeline->stop_after = s;
-        break;
-    case OPT_PRINT_AFTER:
-        pipeline->print_after = s;
-        break;
-    case OPT_PRINT_CHANGED:
-        pipeline->print_changed = true;
-        break;
-    case OPT_VERIFY_EACH:
-        pipeline->verify_each = true;
-        break;
+    case OPT_JSON: options->json = true; break;
+    case OPT_QUIET: options->quiet = true; break;
+    case OPT_LIST_PASSES: options->list_passes = true; break;
+    case OPT_PASSES: pipeline->passes = s; break;
+    case OPT_STOP_AFTER: pipeline->stop_after = s; break;
+    case OPT_PRINT_AFTER: pipeline->print_after = s; break;
+    case OPT_PRINT_CHANGED: pipeline->print_changed = true; break;
+    case OPT_VERIFY_EACH: pipeline->verify_each = true; break;
     case OPT_EVAL_EACH:
         ok = read_number(row->name, s, 0, INT64_MAX, &v);
         pipeline->eval_each = true;
         pipeline->seed = (uint64_t)v;
         break;
-    case OPT_TIME_PASSES:
-        pipeline->time_passes = true;
-        break;
-    case OPT_MODEL:
-        options->model = s;
-        break;
-    case OPT_IMPORT:
-        LIST_PUSH(arena, &options->imports, s);
-        break;
-    case OPT_ZERO_WEIGHTS:
-        options->zero_weights = true;
-        break;
+    case OPT_TIME_PASSES: pipeline->time_passes = true; break;
+    case OPT_MODEL: options->model = s; break;
+    case OPT_IMPORT: LIST_PUSH(arena, &options->imports, s); break;
+    case OPT_ZERO_WEIGHTS: options->zero_weights = true; break;
     }
     return ok;
 }

@@ -37,7 +37,7 @@ static bool read_inputs(struct session *session, const struct options *options, 
             continue;
         }
         given[k] = true;
-        ok = tensor_read(session, options->inputs.at[i].value, &in[k]) && ok;
+        ok = tensor_read(session, options->inputs.at[i].value, input_name(graph, k), &in[k]) && ok;
     }
     for (int k = 0; k < graph->inputs.n && ok; k++)
         if (!given[k] && !options->random)

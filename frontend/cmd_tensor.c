@@ -1,14 +1,13 @@
-/* Tensors in files of the user's: NumPy's .npy (read and written here), .pb by the ONNX reader.
- *
- * The format of .npy is NumPy's NEP 1: "\x93NUMPY", version, header length, a Python dictionary in ASCII, the data.
+/* Tensors in files of the user's: .npy, .npz and .safetensors by the reader of weights, .pb by ONNX's; .npy written
+ * here ("\x93NUMPY", version, header length, a Python dictionary in ASCII, the data: NumPy's NEP 1).
  */
 #define _POSIX_C_SOURCE 200809L
 #include "cmd.h"
 #include "onnx.h"
+#include "weights.h"
 
 #include <errno.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 struct npy_type {
@@ -28,98 +27,22 @@ static const char *npy_name(enum dtype dt)
     return "<u2";
 }
 
-/* The text behind 'key': in the header dictionary. */
-static const char *header_value(const char *header, const char *key)
-{
-    const char *s = strstr(header, key);
-    s = s ? strchr(s + strlen(key), ':') : NULL;
-    return s ? s + 1 + strspn(s + 1, " ") : NULL;
-}
-
-static bool read_shape(const char *s, struct type *type)
-{
-    if (*s++ != '(') return false;
-    while (*s && *s != ')') {
-        char *end;
-        errno = 0;
-        long long v = strtoll(s, &end, 10);
-        if (end == s || errno || v < 0 || type->rank == RANK_MOST) return false;
-        type->dim[type->rank++] = v;
-        s = end + strspn(end, ", L");
-    }
-    return *s == ')';
-}
-
-static bool read_header(const char *header, struct type *type, bool *fortran)
-{
-    const char *descr = header_value(header, "'descr'"), *order = header_value(header, "'fortran_order'"),
-               *shape = header_value(header, "'shape'");
-    if (!descr || !order || !shape || *descr != '\'') return false;
-    *fortran = !strncmp(order, "True", 4);
-    bool found = false;
-    for (size_t i = 0; i < sizeof npy_types / sizeof *npy_types; i++) {
-        const char *name = npy_types[i].name;
-        bool byte_order = descr[1] == name[0] || (name[0] == '|' && (descr[1] == '<' || descr[1] == '='));
-        if (byte_order && !strncmp(descr + 2, name + 1, 2) && descr[4] == '\'') {
-            type->dt = npy_types[i].dt;
-            found = true;
-        }
-    }
-    return found && read_shape(shape, type);
-}
-
-/* Column-major data put in row-major order. */
-static void from_fortran(const struct type *type, const char *src, char *dst)
-{
-    int64_t n = type_count(type), size = dtype_bytes(type->dt), at[RANK_MOST] = {0};
-    for (int64_t i = 0; i < n; i++) {
-        int64_t from = 0;
-        for (int k = type->rank - 1; k >= 0; k--) from = from * type->dim[k] + at[k];
-        memcpy(dst + i * size, src + from * size, (size_t)size);
-        for (int k = type->rank - 1; k >= 0 && ++at[k] == type->dim[k]; k--) at[k] = 0;
-    }
-}
-
-static bool npy_parse(struct session *session, const char *path, const char *bytes, size_t n_bytes,
-                      struct tensor *tensor)
-{
-    struct place place = {.path = path};
-    bool wide = n_bytes >= 12 && bytes[6] >= 2, fortran = false;
-    size_t start = wide ? 12 : 10, length = 0;
-    if (n_bytes < 10 || memcmp(bytes, "\x93NUMPY", 6) != 0) return diag_error(session->diag, place, "no .npy file");
-    for (size_t i = 0; i < (wide ? 4u : 2u); i++) length |= (size_t)(unsigned char)bytes[8 + i] << (8 * i);
-    if (length > n_bytes - start)
-        return diag_error(session->diag, place, "truncated: its header says %zu bytes", length);
-    const char *header = arena_strndup(session->arena, bytes + start, length);
-    if (!read_header(header, &tensor->type, &fortran))
-        return diag_error(session->diag, place, "its header is not understood: %.200s", header);
-    int64_t n = type_count(&tensor->type), need, have = (int64_t)(n_bytes - start - length);
-    if (n < 0 || !size_mul(n, dtype_bytes(tensor->type.dt), &need) || need > have)
-        return diag_error(session->diag, place, "%s needs more bytes than the file's %lld",
-                          type_string(session->dims, session->arena, &tensor->type), (long long)have);
-    char *data = arena_alloc(session->arena, (size_t)need + 1);
-    if (fortran) from_fortran(&tensor->type, bytes + start + length, data);
-    else memcpy(data, bytes + start + length, (size_t)need);
-    tensor->data = data;
-    tensor->n_bytes = need;
-    return true;
-}
-
-bool tensor_read(struct session *session, const char *path, struct tensor *tensor)
+bool tensor_read(struct session *session, const char *path, const char *name, struct tensor *tensor)
 {
     size_t n = strlen(path);
-    const char *name;
+    const char *own_name;
     *tensor = (struct tensor){0};
     if (n > 3 && !strcmp(path + n - 3, ".pb"))
-        return onnx_read_tensor(session->arena, session->diag, path, tensor, &name);
-    struct place place = {.path = path};
-    FILE *in = fopen(path, "rb");
-    if (!in) return diag_error(session->diag, place, "cannot read: %s", strerror(errno));
-    struct text bytes = {.arena = session->arena};
-    char block[65536];
-    for (size_t got; (got = fread(block, 1, sizeof block, in)) > 0;) text_add_n(&bytes, block, got);
-    fclose(in);
-    return npy_parse(session, path, text_string(&bytes), bytes.n, tensor);
+        return onnx_read_tensor(session->arena, session->diag, path, tensor, &own_name);
+    const struct weights *file = weights_open(session->arena, path, session->diag, (struct place){.path = path});
+    if (!file) return false;
+    const struct tensor *found = weights_find(file, name);
+    if (!found && file->tensors.n == 1) found = &file->tensors.at[0].tensor;
+    if (!found)
+        return diag_error(session->diag, (struct place){.path = path}, "has %d tensors and none is called \"%s\"",
+                          file->tensors.n, name);
+    *tensor = *found;
+    return true;
 }
 
 bool tensor_write_npy(struct session *session, const char *path, const struct tensor *tensor)

@@ -47,14 +47,10 @@ static bool run_graph(void *ctx, struct graph *graph, const struct tensor *in, c
 static const char *engine_name(enum engine engine)
 {
     switch (engine) {
-    case ENGINE_C:
-        return "c";
-    case ENGINE_LLVM:
-        return "llvm";
-    case ENGINE_INTERPRETER:
-        return "interpreter";
-    case ENGINE_ALL:
-        return "all";
+    case ENGINE_C: return "c";
+    case ENGINE_LLVM: return "llvm";
+    case ENGINE_INTERPRETER: return "interpreter";
+    case ENGINE_ALL: return "all";
     }
     return "?";
 }

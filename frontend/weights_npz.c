@@ -207,7 +207,7 @@ static bool find_directory(const struct weights_file *file, uint64_t *at, uint64
 
 bool npz_read(const struct weights_file *file)
 {
-    uint64_t at, count;
+    uint64_t at = 0, count = 0;
     if (!find_directory(file, &at, &count)) return false;
     for (uint64_t i = 0; i < count; i++) {
         if (!inside(at, 46, file->n_bytes) || memcmp(file->bytes + at, "PK\1\2", 4) != 0)
