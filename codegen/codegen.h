@@ -39,8 +39,13 @@ void c_print(const struct prog *prog, const struct c_options *options, struct te
 void interface_print(const struct prog *prog, const struct c_options *options, struct text *header, struct text *code);
 
 enum llvm_output { LLVM_OBJECT, LLVM_ASSEMBLY, LLVM_IR };
+struct llvm_options {
+    const struct target *target;
+    enum llvm_output output;
+    bool weights_file; /* NAME_weights is a pointer variable, as in c_options, instead of the bytes themselves */
+};
 /* Kernels and NAME_run through LLVM into the file `path`. False where LLVM was not built in, or after an error. */
-bool llvm_emit(const struct prog *prog, const struct target *target, enum llvm_output output, const char *path, struct diag *diag);
+bool llvm_emit(const struct prog *prog, const struct llvm_options *options, const char *path, struct diag *diag);
 bool llvm_is_built_in(void);
 
 enum backend { BACKEND_C, BACKEND_LLVM };

@@ -88,10 +88,11 @@ const char *llvm_symbol(struct llvm *e, const char *suffix)
 
 static void weights_declare(struct llvm *e)
 {
-    LLVMTypeRef type = LLVMArrayType2(e->i8, (uint64_t)e->weights.n_bytes);
-    e->weights_symbol = LLVMAddGlobal(e->module, type, llvm_symbol(e, "weights"));
-    LLVMSetAlignment(e->weights_symbol, 64);
-    LLVMSetGlobalConstant(e->weights_symbol, 1);
+    bool is_pointer = e->options->weights_file;
+    LLVMTypeRef bytes = LLVMArrayType2(e->i8, (uint64_t)e->weights.n_bytes);
+    e->weights_symbol = LLVMAddGlobal(e->module, is_pointer ? e->ptr : bytes, llvm_symbol(e, "weights"));
+    LLVMSetAlignment(e->weights_symbol, is_pointer ? 8 : 64);
+    LLVMSetGlobalConstant(e->weights_symbol, !is_pointer);
     LLVMSetVisibility(e->weights_symbol, LLVMHiddenVisibility);
 }
 
@@ -184,9 +185,9 @@ static bool emit(struct llvm *e, LLVMTargetMachineRef machine, const char *tripl
     return is_fine && diag_errors(diag) == errors;
 }
 
-bool llvm_emit(const struct prog *prog, const struct target *target, enum llvm_output output, const char *path,
-               struct diag *diag)
+bool llvm_emit(const struct prog *prog, const struct llvm_options *options, const char *path, struct diag *diag)
 {
+    const struct target *target = options->target;
     char *host = LLVMGetDefaultTargetTriple();
     const char *triple = target->triple[0] ? target->triple : host;
     LLVMTargetMachineRef machine = machine_new(target, triple, diag);
@@ -194,11 +195,12 @@ bool llvm_emit(const struct prog *prog, const struct target *target, enum llvm_o
     if (machine) {
         struct llvm e = {.prog = (struct prog *)(uintptr_t)prog, /* index analysis interns new expressions */
                          .target = target,
+                         .options = options,
                          .arena = arena_new(),
                          .context = LLVMContextCreate()};
         e.slow_rounding = !strncmp(triple, "x86_64", 6) && !strstr(target->llvm_features, "+avx") &&
                           !strstr(target->llvm_features, "+sse4.1");
-        is_fine = emit(&e, machine, triple, output, path, diag);
+        is_fine = emit(&e, machine, triple, options->output, path, diag);
         LLVMContextDispose(e.context);
         arena_free(e.arena);
         LLVMDisposeTargetMachine(machine);

@@ -41,6 +41,7 @@ struct llvm_dim {
 struct llvm {
     struct prog *prog;
     const struct target *target;
+    const struct llvm_options *options;
     struct arena *arena;
     struct weights_layout weights;
     LLVMContextRef context;
@@ -49,7 +50,7 @@ struct llvm {
     LLVMDIBuilderRef debug;
     LLVMMetadataRef debug_unit, debug_type;
     LLVMTypeRef void_type, i1, i8, i16, i32, i64, ptr;
-    LLVMValueRef weights_symbol; /* NULL: the program has no weights */
+    LLVMValueRef weights_symbol; /* NULL: the program has no bytes of weights */
     LLVMValueRef *kernels;       /* by position in prog->kernels */
     bool slow_rounding;          /* no rounding instruction: x86 before SSE4.1 */
     /* the function being emitted */

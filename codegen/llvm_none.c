@@ -6,10 +6,9 @@ bool llvm_is_built_in(void)
     return false;
 }
 
-bool llvm_emit(const struct prog *prog, const struct target *target, enum llvm_output output, const char *path,
-               struct diag *diag)
+bool llvm_emit(const struct prog *prog, const struct llvm_options *options, const char *path, struct diag *diag)
 {
-    (void)prog, (void)target, (void)output, (void)path;
+    (void)prog, (void)options, (void)path;
     return diag_error(diag, (struct place){0},
                       "this tenon was built without LLVM; use --target=c, or rebuild with LLVM 19 installed");
 }
