@@ -183,15 +183,11 @@ struct typed {
 static struct typed typed_field(const Onnx__TensorProto *proto, enum dtype dt)
 {
     switch (dt) {
-    case DT_f32:
-        return (struct typed){proto->n_float_data, 4, proto->float_data};
-    case DT_f64:
-        return (struct typed){proto->n_double_data, 8, proto->double_data};
-    case DT_i64:
-        return (struct typed){proto->n_int64_data, 8, proto->int64_data};
+    case DT_f32: return (struct typed){proto->n_float_data, 4, proto->float_data};
+    case DT_f64: return (struct typed){proto->n_double_data, 8, proto->double_data};
+    case DT_i64: return (struct typed){proto->n_int64_data, 8, proto->int64_data};
     case DT_u32:
-    case DT_u64:
-        return (struct typed){proto->n_uint64_data, 8, proto->uint64_data};
+    case DT_u64: return (struct typed){proto->n_uint64_data, 8, proto->uint64_data};
     case DT_f16:
     case DT_bf16:
     case DT_i8:
@@ -199,11 +195,9 @@ static struct typed typed_field(const Onnx__TensorProto *proto, enum dtype dt)
     case DT_i32:
     case DT_u8:
     case DT_u16:
-    case DT_bool:
-        return (struct typed){proto->n_int32_data, 4, proto->int32_data};
+    case DT_bool: return (struct typed){proto->n_int32_data, 4, proto->int32_data};
     case DT_index:
-    case DT_COUNT:
-        break;
+    case DT_COUNT: break;
     }
     return (struct typed){0};
 }
