@@ -32,11 +32,16 @@ struct onnx_constant { /* a graph input whose value is known when compiling: it 
     const char *name;
     const struct tensor *tensor;
 };
+struct onnx_names {
+    const char **at;
+    int n, cap;
+};
 struct onnx_options {
     int n_pins, n_constants;
     const struct onnx_pin *pins;
     const struct onnx_constant *constants;
-    const char *folder; /* external data lies here; onnx_read takes the model's own folder where NULL */
+    struct onnx_names *wanted; /* where not NULL gets the inputs whose values would have to be known when compiling */
+    const char *folder;        /* external data lies here; onnx_read takes the model's own folder where NULL */
 };
 
 /* Adds the model's nodes, inputs and outputs to the empty `graph`. False after messages in graph->diag. */
@@ -58,8 +63,7 @@ struct onnx_outcome {
     int passed, failed, skipped;
 };
 /* One ONNX backend case folder (model.onnx, test_data_set_N): prints `pass|fail|skip NAME reason` and counts. A case
- * is skipped only where the importer refuses the model; the message is its reason. */
+ * is skipped only where the importer refuses the model; the message is its reason. Inputs that must be known when
+ * compiling (a shape, axes) are given to the importer as constants, and the line says which. */
 void onnx_test_case(const char *folder, const struct onnx_runner *runner, FILE *out, struct onnx_outcome *outcome);
-/* Folders, or folders of folders, in order of name; the last line printed is `N passed, N failed, N skipped`. */
-bool onnx_test(int n, char *const *folders, const struct onnx_runner *runner, FILE *out, struct onnx_outcome *outcome);
 #endif

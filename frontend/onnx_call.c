@@ -44,6 +44,29 @@ struct value *onnx_input_error(struct onnx_call *call, int input, const char *fo
     return NULL;
 }
 
+/* The inputs that value is computed from, into options->wanted. */
+static void note_wanted(struct onnx_call *call, const struct value *value)
+{
+    struct onnx_names *wanted = call->importer->options->wanted;
+    LIST(const struct value *) work = {0};
+    struct arena *scratch = call->graph->arena;
+    bool *seen = NEW_ARRAY(scratch, bool, call->graph->next_value + 1);
+    LIST_PUSH(scratch, &work, value);
+    while (work.n) {
+        const struct value *at = work.at[--work.n];
+        if (seen[at->id]) continue;
+        seen[at->id] = true;
+        if (at->node->op == OP_input && at->name) LIST_PUSH(call->graph->session, wanted, at->name);
+        for (int i = 0; i < at->node->n_in; i++) LIST_PUSH(scratch, &work, at->node->in[i]);
+    }
+}
+
+struct value *onnx_must_know(struct onnx_call *call, int i, const char *what)
+{
+    if (call->importer->options->wanted && call->in[i]) note_wanted(call, call->in[i]);
+    return onnx_refuse(call, "%s (input %d, \"%s\") must be known when compiling", what, i, call->node->input[i]);
+}
+
 static const Onnx__AttributeProto *own_attribute(size_t n, Onnx__AttributeProto *const *list, const char *name)
 {
     for (size_t i = 0; i < n; i++)
@@ -144,7 +167,7 @@ int onnx_input_ints(struct onnx_call *call, int i, const char *what, const int64
     *list = NULL;
     if (i >= call->n_in || !call->in[i]) return 0;
     int n = value_ints(call->graph, call->in[i], list);
-    if (n < 0) onnx_refuse(call, "%s (input %d, \"%s\") must be known when compiling", what, i, call->node->input[i]);
+    if (n < 0) onnx_must_know(call, i, what);
     else if (!value_const(call->in[i])->is_dims) *list = clamp_list(call, n, *list);
     return n;
 }

@@ -78,7 +78,8 @@ static struct value *build_range_of(struct onnx_call *c)
     for (int i = 0; i < 3; i++) {
         const int64_t *list;
         if (dtype_is_float(dt)) {
-            if (!value_number(c->in[i], &number[i])) return onnx_refuse(c, "input %d must be known when compiling", i);
+            if (!value_number(c->in[i], &number[i]))
+                return onnx_must_know(c, i, i == 0 ? "start" : i == 1 ? "limit" : "delta");
         } else {
             int n = onnx_input_ints(c, i, i == 0 ? "start" : i == 1 ? "limit" : "delta", &list);
             if (n < 0) return NULL;

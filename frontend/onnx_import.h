@@ -56,6 +56,9 @@ struct value *onnx_refuse(struct onnx_call *call, const char *format, ...) __att
 struct value *onnx_input_error(struct onnx_call *call, int input, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Refuses because input i has to be known when compiling; notes which inputs of the model it depends on. */
+struct value *onnx_must_know(struct onnx_call *call, int i, const char *what);
+
 /* Attributes; `otherwise` (NULL, -1) where the node has none. Lists live as long as the graph. */
 bool onnx_has(struct onnx_call *call, const char *name);
 int64_t onnx_int(struct onnx_call *call, const char *name, int64_t otherwise);

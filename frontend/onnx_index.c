@@ -133,7 +133,7 @@ static struct value *build_one_hot(struct onnx_call *c)
     double depth;
     int axis;
     if (!idx || !c->in[1] || !values) return onnx_error(c, "needs three inputs");
-    if (!value_number(c->in[1], &depth)) return onnx_refuse(c, "depth must be known when compiling");
+    if (!value_number(c->in[1], &depth)) return onnx_must_know(c, 1, "depth");
     if (depth < 1 || depth > 1e12 || !onnx_axis(c, onnx_int(c, "axis", -1), idx->type.rank + 1, &axis))
         return onnx_error(c, "depth %g", depth);
     struct value *at = build_unsqueeze(g, wrap_index(g, idx, (dim)depth), axis);

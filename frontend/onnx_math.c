@@ -218,7 +218,7 @@ static struct value *build_dropout(struct onnx_call *c)
     double training = 0, ratio = 0.5;
     struct value *x = c->in[0];
     if (c->version >= 12 && c->in[2] && !value_number(c->in[2], &training))
-        return onnx_refuse(c, "training_mode must be known when compiling");
+        return onnx_must_know(c, 2, "training_mode");
     if (c->version >= 12 && c->in[1] && training != 0) value_number(c->in[1], &ratio);
     if (training != 0 && ratio != 0) return onnx_refuse(c, "training mode is random");
     if (c->n_out > 1 && x) {
