@@ -326,3 +326,11 @@ bool graph_copy_node(struct graph *to, const struct node *node, struct value **m
     }
     return true;
 }
+
+void graph_mark_live(const struct graph *graph, bool *live)
+{
+    for (int i = 0; i < graph->nodes.n; i++) live[i] = graph->nodes.at[i]->op == OP_input;
+    for (int i = 0; i < graph->outputs.n; i++) live[graph->outputs.at[i]->node->id] = true;
+    for (int i = graph->nodes.n - 1; i >= 0; i--)
+        for (int k = 0; live[i] && k < graph->nodes.at[i]->n_in; k++) live[graph->nodes.at[i]->in[k]->node->id] = true;
+}

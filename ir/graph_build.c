@@ -135,6 +135,7 @@ struct value *graph_broadcast(struct graph *graph, struct value *x, int rank, co
         for (int i = 0; i < rank; i++) ones[i] = i < more ? 1 : x->type.dim[i - more];
         x = graph_reshape(graph, x, rank, ones);
     }
+    if (x && x->type.rank == rank && (rank == 0 || !memcmp(x->type.dim, dims, (size_t)rank * sizeof *dims))) return x;
     static const dim none[1];
     return graph_node(graph, OP_broadcast, 1, &x, 1, (struct attr[]){ATTR_L("shape", dims ? dims : none, rank)});
 }

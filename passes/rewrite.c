@@ -97,8 +97,7 @@ ex rewrite_expr(struct rewriter *r, ex e)
     if (!e) return NULL;
     ex known = map_get(&r->memo, e);
     if (known) return known;
-    ex from = e, result;
-    if (r->hook) e = r->hook(r->context, e);
+    ex result;
     if (e->op == EX_const || e->op == EX_dim || e->op == EX_var) {
         result = rewrite_leaf(r, e);
     } else {
@@ -108,7 +107,8 @@ ex rewrite_expr(struct rewriter *r, ex e)
         like.buf = rewrite_buffer(r, e->buf);
         result = ex_rebuild(r->to, &like, args);
     }
-    map_put(r->to->arena, &r->memo, from, result);
+    if (r->hook) result = r->hook(r->context, result);
+    map_put(r->to->arena, &r->memo, e, result);
     return result;
 }
 

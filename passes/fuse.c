@@ -1,0 +1,282 @@
+/* Pass fuse: decides which values are computed where they are used instead of being stored.
+ *
+ *     c = conv(x, w)            c = conv(x, w)     fused
+ *     d = add(c, broadcast(b))  broadcast, add     fused
+ *     y = relu(d)               y = relu(d)        one stored value: one kernel
+ *
+ * It only marks values (value.fused); pass lower makes one kernel per stored value and nest.h computes fused ones
+ * in place. Rules, from the last node to the first, where a value's root is the stored value it ends up in:
+ *   - index maps and elementwise operators fuse into their users when these share one root (or the value is a pure
+ *     index map, which costs nothing to repeat), but not into an operand of a contraction that reads elements many
+ *     times, and not through a broadcast that would repeat real work;
+ *   - a reduction fuses into an elementwise root when its position is fixed by the outer loops of that root (a
+ *     row's maximum), or when each element is used once (an epilogue);
+ *   - a contraction fuses into the elementwise chain that uses it (its epilogue), one per root;
+ *   - what a reshape reads is stored when its subscripts would need division.
+ * Leaves alone: inputs and results of control flow and extern calls, graph outputs, concat (lower writes its parts
+ * in place). Needs: composites expanded. */
+#include "passes.h"
+
+#include "../ir/meaning.h"
+
+#include <string.h>
+
+struct use {
+    const struct node *node;
+    int input;
+    int next; /* in list of uses of the same value, -1 ends */
+};
+struct fusion {
+    const struct graph *graph;
+    struct arena *scratch;
+    LIST(struct use) uses;
+    int *first_use;            /* by value id */
+    const struct value **root; /* by value id: stored value it ends up in; NULL: several */
+    bool *stored, *is_output;
+    const struct value **contraction; /* by root id: the contraction fused there */
+    int *size;                        /* by root id: values fused there */
+};
+enum { GROUP_MOST = 100 }; /* values per kernel: bounds code size and the depth of expressions */
+
+static enum op_kind kind_of(const struct value *value)
+{
+    return op_row(value->node->op)->kind;
+}
+
+static bool is_index_map(const struct node *node)
+{
+    return op_row(node->op)->kind == OP_MOVE && node->op != OP_concat && node->op != OP_scatter;
+}
+
+/* Index maps whose subscripts stay affine and inside: free to repeat. */
+static bool is_plain_map(const struct node *node)
+{
+    return node->op == OP_reshape || node->op == OP_transpose || node->op == OP_broadcast || node->op == OP_slice || node->op == OP_iota;
+}
+
+static bool opens(const struct node *node)
+{
+    enum op_kind kind = op_row(node->op)->kind;
+    return kind == OP_MAP || kind == OP_MOVE || kind == OP_REDUCE || kind == OP_CONTRACT;
+}
+
+static void note_uses(struct fusion *f)
+{
+    const struct graph *g = f->graph;
+    f->first_use = NEW_ARRAY(f->scratch, int, g->next_value + 1);
+    for (int i = 0; i < g->next_value; i++) f->first_use[i] = -1;
+    for (int k = 0; k < g->nodes.n; k++)
+        for (int i = 0; i < g->nodes.at[k]->n_in; i++) {
+            int id = g->nodes.at[k]->in[i]->id;
+            struct use use = {g->nodes.at[k], i, f->first_use[id]};
+            f->first_use[id] = f->uses.n;
+            LIST_PUSH(f->scratch, &f->uses, use);
+        }
+    for (int i = 0; i < g->outputs.n; i++) f->is_output[g->outputs.at[i]->id] = true;
+}
+
+/* Whether reading `shape` at a row-major position made of `from`'s subscripts needs no division. */
+static bool splits_cleanly(struct fusion *f, const struct type *from, const struct type *shape)
+{
+    struct arena *arena = arena_new();
+    struct prog *prog = prog_new(arena, f->graph->session, f->graph->dims, "probe");
+    ex at = ex_dim(prog, 0), idx[RANK_MOST];
+    for (int i = 0; i < from->rank; i++) {
+        struct var *var = prog_index(prog, "i", 0, dim_sub(prog->dims, from->dim[i], 1));
+        at = ex_binary(prog, EX_add, ex_binary(prog, EX_mul, at, ex_dim(prog, from->dim[i])), ex_var(prog, var));
+    }
+    type_unflatten(prog, shape, at, idx);
+    bool clean = true;
+    for (int i = 0; i < shape->rank && clean; i++) {
+        ex rest = idx[i];
+        while (rest->op == EX_add || rest->op == EX_mul) {
+            if (rest->op == EX_add && (rest->arg[1]->op == EX_div || rest->arg[1]->op == EX_mod)) clean = false;
+            if (rest->op == EX_add && rest->arg[1]->op == EX_mul && (rest->arg[1]->arg[0]->op == EX_div || rest->arg[1]->arg[0]->op == EX_mod)) clean = false;
+            rest = rest->arg[0];
+        }
+        if (rest->op == EX_div || rest->op == EX_mod) clean = false;
+    }
+    arena_free(arena);
+    return clean;
+}
+
+static bool expands(const struct node *node)
+{
+    if (node->op != OP_broadcast) return false;
+    return !type_equal(&node->in[0]->type, &node->out[0].type);
+}
+
+/* Elements of work that reading this value once costs, beyond loading. */
+static int cost_of(const struct value *value, int depth)
+{
+    enum op_kind kind = kind_of(value);
+    if (depth > 20) return 1000;
+    if (kind == OP_REDUCE || kind == OP_CONTRACT) return 1000;
+    int cost = 0;
+    enum expr_op op;
+    if (kind == OP_MAP) cost = expr_from_name(op_row(value->node->op)->name, &op) ? expr_row(op)->cost : 2;
+    return cost;
+}
+
+/* Whether the subscripts at which `root` needs `value` use only a leading part of root's axes, so that the value is
+ * computed in an outer loop. Follows one path of uses; axes[i] says that value's axis i comes from root's axis
+ * axes[i], or -1 where it is constant. */
+static bool rows_only(struct fusion *f, const struct value *value, const struct value *root)
+{
+    int axes[RANK_MOST];
+    const struct value *at = value;
+    for (int i = 0; i < value->type.rank; i++) axes[i] = i;
+    /* axes of `value` expressed in axes of `at`, walking down to root */
+    for (int steps = 0; steps < 64; steps++) {
+        if (at == root) break;
+        int u = f->first_use[at->id];
+        if (u < 0) return false;
+        const struct node *node = f->uses.at[u].node;
+        const struct value *next = node->out;
+        if (node->op == OP_broadcast || op_row(node->op)->kind == OP_MAP) {
+            for (int i = 0; i < value->type.rank; i++)
+                if (axes[i] >= 0 && at->type.dim[axes[i]] == 1 && next->type.dim[axes[i]] != 1) axes[i] = -1;
+        } else if (node->op == OP_reshape) { /* only inserting or removing axes of size 1 */
+            int to[RANK_MOST], k = 0;
+            for (int i = 0; i < at->type.rank; i++) {
+                if (at->type.dim[i] == 1) {
+                    to[i] = -1;
+                    continue;
+                }
+                while (k < next->type.rank && next->type.dim[k] == 1) k++;
+                if (k == next->type.rank || next->type.dim[k] != at->type.dim[i]) return false;
+                to[i] = k++;
+            }
+            for (int i = 0; i < value->type.rank; i++)
+                if (axes[i] >= 0) axes[i] = to[axes[i]];
+        } else return false;
+        at = next;
+    }
+    if (at != root) return false;
+    bool used[RANK_MOST] = {false};
+    for (int i = 0; i < value->type.rank; i++)
+        if (axes[i] >= 0) used[axes[i]] = true;
+    bool inner = false; /* the axes of root that value does not depend on must be the innermost */
+    for (int i = root->type.rank - 1; i >= 0; i--) {
+        if (root->type.dim[i] == 1) continue;
+        if (used[i]) inner = true;
+        else if (inner) return false;
+    }
+    return true;
+}
+
+/* Every element used at most once on the way to the root: elementwise and one-to-one index maps only. */
+static bool is_epilogue(struct fusion *f, const struct value *value, const struct value *root)
+{
+    const struct value *at = value;
+    while (at != root) {
+        const struct node *next = NULL;
+        for (int u = f->first_use[at->id]; u >= 0; u = f->uses.at[u].next) {
+            const struct node *node = f->uses.at[u].node;
+            bool clean = op_row(node->op)->kind == OP_MAP || node->op == OP_reshape;
+            if (node->op == OP_transpose) { /* the contiguous axis stays where it is */
+                const int64_t *perm = node_attr(node, "perm")->ints;
+                int rank = at->type.rank;
+                clean = rank > 0 && perm[rank - 1] == rank - 1;
+            }
+            if (!clean) return false;
+            if (node->op == OP_reshape && !splits_cleanly(f, &node->out[0].type, &at->type)) return false;
+            if (!next || node->id < next->id) next = node;
+        }
+        if (!next) return false;
+        at = next->out;
+    }
+    return true;
+}
+
+/* May `value`, all of whose uses end up in `root`, be computed there? */
+static bool may_fuse(struct fusion *f, const struct value *value, const struct value *root, int n_uses)
+{
+    enum op_kind kind = kind_of(value);
+    for (int u = f->first_use[value->id]; u >= 0; u = f->uses.at[u].next) {
+        const struct node *user = f->uses.at[u].node;
+        enum op_kind by = op_row(user->op)->kind;
+        bool free_map = is_plain_map(value->node);
+        if (!opens(user)) return false;
+        if (by == OP_CONTRACT && !free_map) return false;
+        if (user->op == OP_scatter && !free_map && kind != OP_MAP) return false;
+        if ((user->op == OP_pool_max || user->op == OP_pool_sum || user->op == OP_cumsum || user->op == OP_cumprod) && !free_map) return false;
+        if (by == OP_MOVE && user->op != OP_concat && !is_plain_map(user) && cost_of(value, 0) > 4) return false;
+        if (expands(user) && kind == OP_MAP && cost_of(value, 0) > 1) return false;
+        if (user->op == OP_reshape && !splits_cleanly(f, &user->out[0].type, &value->type)) return false;
+    }
+    if (kind == OP_MAP || is_index_map(value->node)) return root || (is_plain_map(value->node) && n_uses > 0);
+    if (!root || f->is_output[value->id]) return false;
+    if (op_row(root->node->op)->kind != OP_MAP && root->node->op != OP_reshape && root->node->op != OP_transpose) return false;
+    if (kind == OP_CONTRACT) {
+        if (f->contraction[root->id] || !is_epilogue(f, value, root)) return false;
+        f->contraction[root->id] = value;
+        return true;
+    }
+    if (kind != OP_REDUCE || f->contraction[root->id]) return false;
+    return rows_only(f, value, root) || is_epilogue(f, value, root);
+}
+
+static void decide(struct fusion *f, const struct value *value)
+{
+    const struct value *root = NULL;
+    bool first = true, several = false;
+    int n_uses = 0;
+    for (int u = f->first_use[value->id]; u >= 0; u = f->uses.at[u].next, n_uses++) {
+        const struct value *r = f->root[f->uses.at[u].node->out[0].id];
+        if (first) root = r;
+        else if (r != root) several = true;
+        first = false;
+    }
+    if (several) root = NULL;
+    bool fuse = opens(value->node) && value->node->op != OP_concat && value->node->op != OP_scatter && value->node->n_out == 1 &&
+                !f->is_output[value->id] && n_uses > 0 && (!root || f->size[root->id] < GROUP_MOST) && may_fuse(f, value, root, n_uses);
+    if (fuse && root) f->size[root->id]++;
+    f->stored[value->id] = !fuse;
+    f->root[value->id] = fuse ? root : value;
+}
+
+static struct graph *fuse(const struct graph *graph, struct arena *unit, const struct pass_options *options);
+
+/* The node in the new graph, its subgraphs fused too. */
+static bool copy_node(struct graph *to, const struct node *node, struct value **map, struct arena *unit, const struct pass_options *options)
+{
+    struct node copy = *node;
+    copy.attrs = arena_copy(unit, node->attrs, (size_t)node->n_attrs * sizeof *node->attrs);
+    for (int i = 0; i < node->n_attrs; i++)
+        if (copy.attrs[i].kind == ATTR_GRAPH) {
+            copy.attrs[i].graph = fuse(copy.attrs[i].graph, unit, options);
+            if (!copy.attrs[i].graph) return false;
+        }
+    return graph_copy_node(to, &copy, map);
+}
+
+static struct graph *fuse(const struct graph *graph, struct arena *unit, const struct pass_options *options)
+{
+    struct graph *to = graph_like(graph, unit, graph->name);
+    struct value **map = NEW_ARRAY(unit, struct value *, graph->next_value + 1);
+    to->no_fold = true; /* the graph is final: what is marked must stay what it is */
+    bool *live = NEW_ARRAY(unit, bool, graph->nodes.n + 1);
+    graph_mark_live(graph, live);
+    for (int i = 0; i < graph->nodes.n; i++)
+        if (live[i] && !copy_node(to, graph->nodes.at[i], map, unit, options)) return NULL;
+    for (int i = 0; i < graph->outputs.n; i++) graph_output(to, graph->output_names.at[i], map[graph->outputs.at[i]->id]);
+    struct fusion f = {.graph = to, .scratch = unit};
+    f.is_output = NEW_ARRAY(unit, bool, to->next_value + 1);
+    f.stored = NEW_ARRAY(unit, bool, to->next_value + 1);
+    f.root = NEW_ARRAY(unit, const struct value *, to->next_value + 1);
+    f.contraction = NEW_ARRAY(unit, const struct value *, to->next_value + 1);
+    f.size = NEW_ARRAY(unit, int, to->next_value + 1);
+    note_uses(&f);
+    for (int i = to->nodes.n - 1; i >= 0; i--)
+        for (int k = 0; k < to->nodes.at[i]->n_out; k++) decide(&f, &to->nodes.at[i]->out[k]);
+    for (int i = 0; i < to->nodes.n; i++)
+        for (int k = 0; k < to->nodes.at[i]->n_out; k++)
+            to->nodes.at[i]->out[k].fused = !f.stored[to->nodes.at[i]->out[k].id];
+    return to;
+}
+
+struct graph *pass_fuse(const struct graph *graph, struct arena *unit, const struct pass_options *options)
+{
+    return fuse(graph, unit, options);
+}

@@ -1,0 +1,31 @@
+/* Inside of pass lower: where values lie, and kernels. */
+#ifndef TENON_LOWER_H
+#define TENON_LOWER_H
+#include "passes.h"
+
+#include "../ir/nest.h"
+
+struct storage { /* where a value lies */
+    bool known, alias /* its bytes are made by another value's kernel */, in_place /* part of a concat */;
+    struct view view; /* program-level buffer */
+    ex call_offset;   /* further offset in elements that changes as main runs, or NULL */
+};
+struct lowering {
+    struct prog *prog;
+    LIST(struct buffer *) weights;
+    struct stmt **first; /* statements to run before all others (shape data) */
+};
+
+/* Place of a value that a kernel reads. */
+struct storage *storage_of(struct lowering *l, struct storage *storage, const struct value *value);
+/* The kernel among the program's earlier ones that does the same to its parameters as the last one, which is then
+ * dropped; else the last one. lower_equal.c */
+struct kernel *kernel_shared(struct prog *prog);
+/* The call of a kernel that computes value (and what is fused into it) and stores it at `to`. */
+struct stmt *kernel_of_value(struct lowering *l, struct storage *storage, const struct value *value, const struct storage *to);
+struct stmt *kernel_of_copy(struct lowering *l, const struct type *type, const struct storage *from, const struct storage *to);
+/* A main-level scalar put into memory; the elements of a constant of symbolic dims. */
+struct stmt *kernel_of_scalar(struct lowering *l, ex scalar, const struct storage *to);
+struct stmt *kernel_of_dims(struct lowering *l, const struct tensor *tensor, const struct storage *to);
+
+#endif

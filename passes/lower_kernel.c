@@ -1,0 +1,197 @@
+/* Kernels of pass lower: a nest over formal parameters, and the call that binds them.  See lower.h. */
+#include "lower.h"
+
+#include "../ir/expr_map.h"
+
+#include <string.h>
+
+struct formal {
+    const struct value *value; /* NULL: the result */
+    struct buffer *param;
+    struct view view; /* over the formal */
+    struct call_arg arg;
+};
+struct building {
+    struct lowering *l;
+    struct storage *storage;
+    struct kernel *kernel;
+    LIST(struct formal *) formals;
+    struct text layers;
+    LIST(const char *) names;
+};
+
+static const struct view *formal_for(struct building *b, const struct value *value, const struct storage *at, const struct type *type, const char *name)
+{
+    struct prog *prog = b->l->prog;
+    struct formal *f = NEW(prog->arena, struct formal);
+    dim last = 0;
+    for (int i = 0; i < type->rank; i++)
+        last = dim_add(prog->dims, last, dim_mul(prog->dims, dim_sub(prog->dims, type->dim[i], 1), at->view.stride[i]));
+    for (int i = 0; i < type->rank; i++)
+        if (type->dim[i] == 0) last = -1;
+    f->value = value;
+    f->param = kernel_param(prog, b->kernel, name, type->dt, dim_add(prog->dims, last, 1));
+    f->param->type = *type;
+    f->view = at->view;
+    f->view.buf = f->param;
+    f->view.offset = 0;
+    ex offset = ex_dim(prog, at->view.offset);
+    f->arg = (struct call_arg){at->view.buf, at->call_offset ? ex_binary(prog, EX_add, offset, at->call_offset) : offset};
+    LIST_PUSH(prog->arena, &b->formals, f);
+    return &f->view;
+}
+
+static const char *value_name(struct lowering *l, const struct value *value)
+{
+    return value->name && value->name[0] ? text_identifier(l->prog->arena, value->name) : op_row(value->node->op)->name;
+}
+
+static const struct view *view_of(struct nest *nest, const struct value *value)
+{
+    struct building *b = nest->ctx;
+    for (int i = 0; i < b->formals.n; i++)
+        if (b->formals.at[i]->value == value) return &b->formals.at[i]->view;
+    return formal_for(b, value, storage_of(b->l, b->storage, value), &value->type, value_name(b->l, value));
+}
+
+static struct stmt *call_of(struct building *b)
+{
+    struct prog *prog = b->l->prog;
+    struct stmt *call = stmt_new(prog, STMT_CALL);
+    call->n_args = b->formals.n;
+    call->args = NEW_ARRAY(prog->arena, struct call_arg, call->n_args + 1);
+    for (int i = 0; i < b->formals.n; i++) call->args[b->formals.at[i]->param->position] = b->formals.at[i]->arg;
+    call->place = b->kernel->place;
+    call->kernel = kernel_shared(prog);
+    if (call->kernel != b->kernel && b->kernel->layers[0] && strlen(call->kernel->layers) < 2000)
+        call->kernel->layers = arena_printf(prog->arena, "%s; %s", call->kernel->layers, b->kernel->layers);
+    return call;
+}
+
+/* The operators of a fused group, for the kernel's name, and the user's names for them. */
+static void describe(struct building *b, const struct value *value, struct text *name, int *n, int depth)
+{
+    const struct node *node = value->node;
+    if (depth > 40 || *n > 60) return;
+    for (int i = 0; i < node->n_in; i++)
+        if (node->in[i]->fused) describe(b, node->in[i], name, n, depth + 1);
+    const char *op = op_row(node->op)->name;
+    bool heavy = op_row(node->op)->kind != OP_MOVE || name->n == 0;
+    size_t length = strlen(op);
+    bool again = name->n >= length && !strcmp(text_string(name) + name->n - length, op);
+    if (heavy && !again && name->n < 36) text_printf(name, "%s%s", name->n ? "_" : "", op);
+    if (value->name && value->name[0] && b->layers.n < 400) text_printf(&b->layers, "%s%s", b->layers.n ? ", " : "", text_identifier(b->l->prog->arena, value->name));
+    ++*n;
+}
+
+/* Float operations of an expression, each distinct one once. */
+static double count_expr(ex e, struct expr_map *seen)
+{
+    if (e->op == EX_load || e->dt == DT_index || expr_map_find(seen, e)) return 0;
+    expr_map_add(seen, e, 1);
+    double cost = dtype_is_float(e->dt) && e->op != EX_select && e->op != EX_cast ? expr_row(e->op)->cost : 0;
+    for (int i = 0; i < 3; i++)
+        if (e->arg[i]) cost += count_expr(e->arg[i], seen);
+    return cost;
+}
+
+/* Operations over the loops, symbols at their lower bound. */
+static double count_list(const struct prog *prog, const struct stmt *s, struct arena *scratch)
+{
+    double sum = 0;
+    for (; s; s = s->next) {
+        struct expr_map seen = {.arena = scratch};
+        ex e = s->kind == STMT_STORE ? s->b : s->kind == STMT_SET || s->kind == STMT_LET ? s->a : NULL;
+        if (e) sum += count_expr(e, &seen);
+        if (s->kind == STMT_IF) sum += count_list(prog, s->body, scratch);
+        if (s->kind != STMT_FOR) continue;
+        int64_t n = dim_lo(prog->dims, dim_sub(prog->dims, s->b->imm, s->a->imm));
+        sum += (double)(n > 0 ? n : 0) * count_list(prog, s->body, scratch);
+    }
+    return sum;
+}
+
+static void measure(struct lowering *l, struct kernel *kernel)
+{
+    struct arena *scratch = arena_new();
+    kernel->flops = count_list(l->prog, kernel->body, scratch);
+    arena_free(scratch);
+    kernel->bytes = 0;
+    for (int i = 0; i < kernel->params.n; i++)
+        kernel->bytes += (double)dim_lo(l->prog->dims, kernel->params.at[i]->elements) * (double)dtype_bytes(kernel->params.at[i]->dt);
+}
+
+struct stmt *kernel_of_value(struct lowering *l, struct storage *storage, const struct value *value, const struct storage *to)
+{
+    struct prog *prog = l->prog;
+    struct building b = {.l = l, .storage = storage, .layers = {.arena = prog->arena}};
+    struct text name = {.arena = prog->arena};
+    int n = 0;
+    describe(&b, value, &name, &n, 0);
+    b.kernel = prog_kernel(prog, text_string(&name));
+    b.kernel->layers = text_string(&b.layers);
+    b.kernel->place = value->node->place;
+    struct nest *nest = NEW(prog->arena, struct nest);
+    nest_start(nest, prog);
+    nest->view_of = view_of;
+    nest->ctx = &b;
+    const struct view *result = formal_for(&b, NULL, to, &value->type, "y");
+    b.formals.at[0]->param->written = true;
+    nest_store(nest, value, result);
+    b.kernel->body = nest_finish(nest);
+    measure(l, b.kernel);
+    return call_of(&b);
+}
+
+struct stmt *kernel_of_copy(struct lowering *l, const struct type *type, const struct storage *from, const struct storage *to)
+{
+    struct prog *prog = l->prog;
+    struct building b = {.l = l, .kernel = prog_kernel(prog, "copy")};
+    const struct view *y = formal_for(&b, NULL, to, type, "y"), *x = formal_for(&b, NULL, from, type, "x");
+    b.formals.at[0]->param->written = true;
+    ex source = ex_dim(prog, 0), target = ex_dim(prog, 0);
+    struct var *vars[RANK_MOST];
+    for (int i = 0; i < type->rank; i++) {
+        vars[i] = prog_index(prog, arena_printf(prog->arena, "i%d", i), 0, dim_sub(prog->dims, type->dim[i], 1));
+        source = ex_binary(prog, EX_add, source, ex_binary(prog, EX_mul, ex_var(prog, vars[i]), ex_dim(prog, x->stride[i])));
+        target = ex_binary(prog, EX_add, target, ex_binary(prog, EX_mul, ex_var(prog, vars[i]), ex_dim(prog, y->stride[i])));
+    }
+    struct stmt *body = stmt_store(prog, y->buf, target, ex_load(prog, x->buf, type->dt, source, 1, 1), 1, NULL);
+    for (int i = type->rank - 1; i >= 0; i--)
+        if (vars[i]->lo != vars[i]->hi)
+            body = stmt_for(prog, vars[i], ex_dim(prog, 0), ex_dim(prog, dim_add(prog->dims, vars[i]->hi, 1)), 1, body);
+    b.kernel->body = body;
+    measure(l, b.kernel);
+    return call_of(&b);
+}
+
+struct stmt *kernel_of_scalar(struct lowering *l, ex scalar, const struct storage *to)
+{
+    struct prog *prog = l->prog;
+    struct building b = {.l = l, .kernel = prog_kernel(prog, "set")};
+    static const struct type none = {.rank = 0};
+    struct type type = none;
+    type.dt = scalar->dt;
+    const struct view *y = formal_for(&b, NULL, to, &type, "y");
+    b.formals.at[0]->param->written = true;
+    struct var *v = prog_var(prog, "v", scalar->dt, 1);
+    LIST_PUSH(prog->arena, &b.kernel->scalars, v);
+    b.kernel->body = stmt_store(prog, y->buf, ex_dim(prog, 0), ex_var(prog, v), 1, NULL);
+    struct stmt *call = call_of(&b);
+    call->n_scalars = 1;
+    call->scalars = NEW_ARRAY(prog->arena, ex, 1);
+    call->scalars[0] = scalar;
+    return call;
+}
+
+struct stmt *kernel_of_dims(struct lowering *l, const struct tensor *tensor, const struct storage *to)
+{
+    struct prog *prog = l->prog;
+    struct building b = {.l = l, .kernel = prog_kernel(prog, "sizes")};
+    const struct view *y = formal_for(&b, NULL, to, &tensor->type, "y");
+    const int64_t *d = tensor->data;
+    b.formals.at[0]->param->written = true;
+    for (int64_t i = 0; i < type_count(&tensor->type); i++)
+        stmt_append(&b.kernel->body, stmt_store(prog, y->buf, ex_dim(prog, i), ex_cast(prog, ex_dim(prog, d[i]), tensor->type.dt), 1, NULL));
+    return call_of(&b);
+}

@@ -1,0 +1,128 @@
+/* Pass simplify: scales move into weights.
+ *
+ *     y = mul(conv(x, w), broadcast(s))            y = conv(x, mul(w, s))
+ *     y = mul(add(conv(x, w), b), broadcast(s))    y = add(conv(x, mul(w, s)), mul(b, s))
+ *
+ * so that an inference batch norm after a convolution or product costs nothing. The weight, the scale and the
+ * shift must be constants and the scale one number per output channel; the convolution must have no other use.
+ * Multiplication distributes over the sum only up to rounding: like every compiler that folds batch norms we accept
+ * that (a relative error of a few units in the last place); -O0 does not. Everything else is copied through the
+ * builder, which folds constants and drops transposes and reshapes that cancel (ir/graph_identity.c).
+ * Source: Jacob et al., Quantization and Training of Neural Networks (2017), section 3.2. */
+#include "passes.h"
+
+#include <string.h>
+
+struct simplification {
+    struct graph *to;
+    struct value **map;
+    int *uses; /* of old values */
+};
+
+static void count_uses(const struct graph *graph, int *uses)
+{
+    for (int i = 0; i < graph->nodes.n; i++)
+        for (int k = 0; k < graph->nodes.at[i]->n_in; k++) uses[graph->nodes.at[i]->in[k]->id]++;
+    for (int i = 0; i < graph->outputs.n; i++) uses[graph->outputs.at[i]->id]++;
+}
+
+/* The constant of shape [C] that `value` repeats along every axis but `axis`; NULL where it is none. */
+static struct value *channel_constant(struct graph *graph, const struct value *value, int axis, dim channels)
+{
+    const struct node *node = value->node;
+    struct value *source = node->op == OP_broadcast ? node->in[0] : NULL;
+    if (value_const(value)) source = node->out;
+    if (!source || !value_const(source) || !dtype_is_float(source->type.dt)) return NULL;
+    for (int i = 0; i < source->type.rank; i++)
+        if (i == axis ? source->type.dim[i] != channels && source->type.dim[i] != 1 : source->type.dim[i] != 1) return NULL;
+    if (source->type.rank <= axis) return NULL;
+    struct value *flat = graph_reshape(graph, source, 1, &source->type.dim[axis]);
+    return graph_broadcast(graph, flat, 1, &channels);
+}
+
+/* conv or matmul with a constant weight, used once; its output channels' axis. */
+static bool takes_scale(const struct simplification *s, const struct value *old, int *axis)
+{
+    const struct node *node = old->node;
+    if (s->uses[old->id] != 1 || (node->op != OP_conv && node->op != OP_matmul)) return false;
+    const struct value *weight = s->map[node->in[1]->id];
+    if (!weight || !value_const(weight) || (node->op == OP_matmul && weight->type.rank != 2)) return false;
+    *axis = node->op == OP_conv ? 1 : old->type.rank - 1;
+    return true;
+}
+
+static struct value *scaled(struct simplification *s, const struct node *node, struct value *scale)
+{
+    struct graph *g = s->to;
+    struct value *x = s->map[node->in[0]->id], *w = s->map[node->in[1]->id];
+    dim shape[RANK_MOST];
+    for (int i = 0; i < w->type.rank; i++) shape[i] = 1;
+    shape[node->op == OP_conv ? 0 : w->type.rank - 1] = scale->type.dim[0];
+    struct value *in[] = {x, graph_binary(g, OP_mul, w, graph_reshape(g, scale, w->type.rank, shape))};
+    return graph_node(g, node->op, 2, in, node->n_attrs, node->attrs);
+}
+
+/* mul(conv, s) and mul(add(conv, b), s), operands in either order; NULL where the node is neither. */
+static struct value *fold_scale(struct simplification *s, const struct node *node)
+{
+    struct graph *g = s->to;
+    if (node->op != OP_mul) return NULL;
+    for (int side = 0; side < 2; side++) {
+        const struct value *inner = node->in[side];
+        struct value *factor = s->map[node->in[1 - side]->id];
+        const struct node *sum = inner->node;
+        int axis;
+        if (takes_scale(s, inner, &axis)) {
+            struct value *scale = channel_constant(g, factor, axis, inner->type.dim[axis]);
+            if (scale) return scaled(s, sum, scale);
+        }
+        if ((sum->op != OP_add && sum->op != OP_sub) || s->uses[inner->id] != 1) continue;
+        for (int k = 0; k < (sum->op == OP_add ? 2 : 1); k++) {
+            if (!takes_scale(s, sum->in[k], &axis)) continue;
+            dim channels = inner->type.dim[axis];
+            struct value *scale = channel_constant(g, factor, axis, channels);
+            struct value *shift = channel_constant(g, s->map[sum->in[1 - k]->id], axis, channels);
+            if (!scale || !shift) continue;
+            dim shape[RANK_MOST];
+            for (int i = 0; i < inner->type.rank; i++) shape[i] = i == axis ? channels : 1;
+            shift = graph_reshape(g, graph_binary(g, OP_mul, shift, scale), inner->type.rank, shape);
+            return graph_binary(g, sum->op, scaled(s, sum->in[k]->node, scale), shift);
+        }
+    }
+    return NULL;
+}
+
+static struct graph *simplify(const struct graph *graph, struct arena *unit)
+{
+    struct graph *to = graph_like(graph, unit, graph->name);
+    struct simplification s = {.to = to, .map = NEW_ARRAY(unit, struct value *, graph->next_value + 1)};
+    bool *live = NEW_ARRAY(unit, bool, graph->nodes.n + 1);
+    s.uses = NEW_ARRAY(unit, int, graph->next_value + 1);
+    count_uses(graph, s.uses);
+    graph_mark_live(graph, live);
+    for (int i = 0; i < graph->nodes.n; i++) {
+        const struct node *node = graph->nodes.at[i];
+        if (!live[i]) continue;
+        to->place = node->place;
+        struct value *folded = fold_scale(&s, node);
+        if (folded) {
+            s.map[node->out[0].id] = folded;
+            if (node->out[0].name) graph_name(to, folded, node->out[0].name);
+            continue;
+        }
+        struct node copy = *node;
+        copy.attrs = arena_copy(unit, node->attrs, (size_t)node->n_attrs * sizeof *node->attrs);
+        for (int k = 0; k < node->n_attrs; k++)
+            if (copy.attrs[k].kind == ATTR_GRAPH && !(copy.attrs[k].graph = simplify(copy.attrs[k].graph, unit))) return NULL;
+        if (!graph_copy_node(to, &copy, s.map)) return NULL;
+    }
+    to->place = graph->place;
+    for (int i = 0; i < graph->outputs.n; i++) graph_output(to, graph->output_names.at[i], s.map[graph->outputs.at[i]->id]);
+    return to;
+}
+
+struct graph *pass_simplify(const struct graph *graph, struct arena *unit, const struct pass_options *options)
+{
+    (void)options;
+    return simplify(graph, unit);
+}
