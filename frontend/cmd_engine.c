@@ -75,7 +75,12 @@ struct engine_run *engine_open(struct session *session, const struct options *op
 {
     struct engine_run *run = NEW(session->arena, struct engine_run);
     run->unit = *unit;
-    if (engine == ENGINE_INTERPRETER) return run;
+    if (engine == ENGINE_INTERPRETER) { /* composite operators mean what pass compose makes of them */
+        struct pipeline_options pipeline;
+        model_pipeline(session, options, &pipeline);
+        bool ok = !unit->graph || pipeline_step(&run->unit, PASS_compose, session->arena, &pipeline.pass, session->diag);
+        return ok ? run : NULL;
+    }
     struct weights_layout layout = {0};
     weights_place(unit->prog, session->arena, &layout);
     run->weight_bytes = layout.n_bytes;
