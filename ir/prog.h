@@ -184,8 +184,16 @@ void stmt_append(struct stmt **list, struct stmt *more);
 /* Every invariant: types, lanes, scopes (a variable is used below its definition), formals, offsets. */
 bool prog_verify(const struct prog *prog, struct diag *diag);
 void prog_print(const struct prog *prog, struct text *text);
-/* Reads what prog_print wrote; NULL after errors. weights are looked up by name in prog text's side file. */
+/* Reads what prog_print wrote; NULL after errors. The program obeys the rules of single nodes and names;
+ * prog_verify checks the rest. */
 struct prog *prog_parse(const struct source *source, struct arena *unit, struct arena *session, struct dims *dims, struct diag *diag);
+/* As above, with data for the weights that the text only names (`= data`): find gives NULL where there is none. */
+struct prog_weights {
+    const struct tensor *(*find)(void *ctx, const char *name);
+    void *ctx;
+};
+struct prog *prog_parse_weights(const struct source *source, struct arena *unit, struct arena *session, struct dims *dims,
+                                const struct prog_weights *weights, struct diag *diag);
 /* The interpreter: in and out are dense data in the order of inputs and outputs, out written by it. Loads and
  * stores outside a buffer end it with an error. symbols as for graph_eval. */
 bool prog_eval(const struct prog *prog, const struct tensor *in, const int64_t *symbols, struct arena *arena,
