@@ -35,6 +35,7 @@ struct fusion {
     bool *stored, *is_output;
     const struct value **contraction; /* by root id: the contraction fused there */
     int *size;                        /* by root id: values fused there */
+    bool *repeats;                    /* by value id: read many times by a contraction or a window it is fused into */
 };
 enum { GROUP_MOST = 100 }; /* values per kernel: bounds code size and the depth of expressions */
 
@@ -189,6 +190,25 @@ static bool is_epilogue(struct fusion *f, const struct value *value, const struc
     return true;
 }
 
+static bool reads_repeatedly(const struct node *user)
+{
+    return op_row(user->op)->kind == OP_CONTRACT || user->op == OP_pool_max || user->op == OP_pool_sum || user->op == OP_cumsum ||
+           user->op == OP_cumprod;
+}
+
+/* Whether value is an elementwise result on top of a contraction that could become its epilogue. */
+static bool tops_contraction(struct fusion *f, const struct value *value, int depth)
+{
+    if (kind_of(value) != OP_MAP || depth > 8) return false;
+    for (int i = 0; i < value->node->n_in; i++) {
+        const struct value *x = value->node->in[i];
+        int first = f->first_use[x->id];
+        bool once = first >= 0 && f->uses.at[first].next < 0;
+        if (once && (kind_of(x) == OP_CONTRACT || tops_contraction(f, x, depth + 1))) return true;
+    }
+    return false;
+}
+
 /* May `value`, all of whose uses end up in `root`, be computed there? */
 static bool may_fuse(struct fusion *f, const struct value *value, const struct value *root, int n_uses)
 {
@@ -197,10 +217,9 @@ static bool may_fuse(struct fusion *f, const struct value *value, const struct v
         const struct node *user = f->uses.at[u].node;
         enum op_kind by = op_row(user->op)->kind;
         bool free_map = is_plain_map(value->node);
-        if (!opens(user)) return false;
-        if (by == OP_CONTRACT && !free_map) return false;
+        if (!opens(user) || (f->repeats[value->id] && !free_map)) return false;
+        if (by == OP_REDUCE && tops_contraction(f, value, 0)) return false;
         if (user->op == OP_scatter && !free_map && kind != OP_MAP) return false;
-        if ((user->op == OP_pool_max || user->op == OP_pool_sum || user->op == OP_cumsum || user->op == OP_cumprod) && !free_map) return false;
         if (by == OP_MOVE && user->op != OP_concat && !is_plain_map(user) && cost_of(value, 0) > 4) return false;
         if (expands(user) && kind == OP_MAP && cost_of(value, 0) > 1) return false;
         if (user->op == OP_reshape && !splits_cleanly(f, &user->out[0].type, &value->type)) return false;
@@ -223,7 +242,9 @@ static void decide(struct fusion *f, const struct value *value)
     bool first = true, several = false;
     int n_uses = 0;
     for (int u = f->first_use[value->id]; u >= 0; u = f->uses.at[u].next, n_uses++) {
-        const struct value *r = f->root[f->uses.at[u].node->out[0].id];
+        const struct node *user = f->uses.at[u].node;
+        const struct value *r = f->root[user->out[0].id];
+        if (reads_repeatedly(user) || (!f->stored[user->out[0].id] && f->repeats[user->out[0].id])) f->repeats[value->id] = true;
         if (first) root = r;
         else if (r != root) several = true;
         first = false;
@@ -267,6 +288,7 @@ static struct graph *fuse(const struct graph *graph, struct arena *unit, const s
     f.root = NEW_ARRAY(unit, const struct value *, to->next_value + 1);
     f.contraction = NEW_ARRAY(unit, const struct value *, to->next_value + 1);
     f.size = NEW_ARRAY(unit, int, to->next_value + 1);
+    f.repeats = NEW_ARRAY(unit, bool, to->next_value + 1);
     note_uses(&f);
     for (int i = to->nodes.n - 1; i >= 0; i--)
         for (int k = 0; k < to->nodes.at[i]->n_out; k++) decide(&f, &to->nodes.at[i]->out[k]);
