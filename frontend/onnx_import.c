@@ -190,14 +190,23 @@ bool onnx_import_initializers(struct importer *importer, const Onnx__GraphProto 
     return ok;
 }
 
-/* The dim of axis i of an input: a number, a symbol shared by name, or a symbol of its own. */
+/* A dim_param that names something: "?" and the like, which some exporters write for every unknown dimension, do not. */
+static bool is_name(const char *s)
+{
+    for (; s && *s; s++)
+        if ((*s >= '0' && *s <= '9') || (*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') || *s & 0x80) return true;
+    return false;
+}
+
+/* The dim of axis i of an input: a number, a symbol shared by name, or a symbol of its own (INPUT_dN). A pin may use
+ * either name. */
 static bool input_dim(struct importer *importer, const char *input, const Onnx__TensorShapeProto__Dimension *proto,
                       int i, dim *result)
 {
     struct graph *graph = importer->scope->graph;
     bool is_value = proto->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE;
-    bool is_named = proto->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM && proto->dim_param &&
-                    *proto->dim_param;
+    bool is_named = proto->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM &&
+                    is_name(proto->dim_param);
     if (is_value && proto->dim_value >= 0) {
         *result = proto->dim_value;
         return proto->dim_value <= ELEMENTS_MOST ||
@@ -207,11 +216,12 @@ static bool input_dim(struct importer *importer, const char *input, const Onnx__
     if (is_value && proto->dim_value < -1)
         return diag_error(graph->diag, graph->place, "input \"%s\": dimension %d is %lld", input, i,
                           (long long)proto->dim_value);
-    const char *name = is_named ? proto->dim_param : arena_printf(graph->session, "%s_d%d", input, i);
+    const char *position = arena_printf(graph->session, "%s_d%d", input, i);
+    const char *name = is_named ? proto->dim_param : position;
     const char *identifier = text_identifier(graph->session, name);
     for (int k = 0; k < importer->options->n_pins; k++) {
         const struct onnx_pin *pin = &importer->options->pins[k];
-        if (strcmp(pin->name, name) && strcmp(pin->name, identifier)) continue;
+        if (strcmp(pin->name, name) && strcmp(pin->name, identifier) && strcmp(pin->name, position)) continue;
         *result = pin->value;
         return pin->value >= 0 ||
                diag_error(graph->diag, graph->place, "dimension \"%s\" cannot be %lld", name, (long long)pin->value);
