@@ -47,9 +47,9 @@ static inline ex mad(const struct math *m, ex a, ex b, ex c)
 {
     return m->fma ? ex_fma(m->prog, a, b, c) : add(m, mul(m, a, b), c);
 }
-/* min and max for a constant bound; NaN passes through, and this form is one instruction on most machines. */
-static inline ex at_most(const struct math *m, ex a, double v) { return pick(m, less(m, number(m, v), a), number(m, v), a); }
-static inline ex at_least(const struct math *m, ex a, double v) { return pick(m, less(m, a, number(m, v)), number(m, v), a); }
+/* Bounds; NaN passes through. */
+static inline ex at_most(const struct math *m, ex a, double v) { return ex_binary(m->prog, EX_min, a, number(m, v)); }
+static inline ex at_least(const struct math *m, ex a, double v) { return ex_binary(m->prog, EX_max, a, number(m, v)); }
 static inline uint64_t sign_mask(const struct math *m) { return is_double(m) ? (uint64_t)1 << 63 : (uint64_t)1 << 31; }
 /* The sign bit of x, and v with it flipped. */
 static inline ex sign_of(const struct math *m, ex x) { return both(m, to_bits(m, x), word(m, sign_mask(m))); }

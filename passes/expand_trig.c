@@ -59,9 +59,9 @@ static struct reduced reduce_f32(const struct math *m, ex a)
     /* in quarter turns; nothing is lost before the whole ones are taken away */
     ex first = mul(w, minus_whole(w, product[0], NULL), number(w, 4));
     ex second = mul(w, minus_whole(w, product[1], NULL), number(w, 4));
-    ex shifted = add(w, add(w, first, second), number(w, 0x1.8p52));
-    ex left = add(w, sub(w, first, sub(w, shifted, number(w, 0x1.8p52))), second);
-    left = add(w, left, mul(w, add(w, product[2], product[3]), number(w, 4)));
+    ex third = mul(w, add(w, product[2], product[3]), number(w, 4));
+    ex shifted = add(w, add(w, add(w, first, second), third), number(w, 0x1.8p52));
+    ex left = add(w, add(w, sub(w, first, sub(w, shifted, number(w, 0x1.8p52))), second), third);
     return (struct reduced){ex_cast(m->prog, mul(w, left, number(w, 0x1.921fb54442d18p0)), DT_f32),
                             ex_cast(m->prog, ex_bits(m->prog, shifted, DT_u64), DT_u32)};
 }

@@ -23,6 +23,15 @@ if(NOT TENON_FUZZ)
     add_script_test(${short} ${name})
   endforeach()
   add_script_test(layers ${CMAKE_SOURCE_DIR}/tests/layers)
+
+  # All 2^32 inputs of the f32 functions: half an hour, so only `ctest -C long -L long` runs it.
+  add_executable(math_exhaustive ${CMAKE_SOURCE_DIR}/tests/math_exhaustive.c)
+  set_source_files_properties(${CMAKE_SOURCE_DIR}/tests/math_exhaustive.c PROPERTIES COMPILE_OPTIONS "${warnings}")
+  target_link_libraries(math_exhaustive PRIVATE ${layers})
+  foreach(target x86-64 x86-64-v3)
+    add_test(NAME math_exhaustive_${target} COMMAND math_exhaustive --target=${target} CONFIGURATIONS long)
+    set_tests_properties(math_exhaustive_${target} PROPERTIES ENVIRONMENT "${test_environment}" TIMEOUT 14400 LABELS long)
+  endforeach()
 endif()
 
 if(TENON_FUZZ)
