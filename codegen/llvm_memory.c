@@ -2,11 +2,14 @@
  *
  * Lanes side by side are one vector access of element alignment; a stride of 0 is a scalar load and a splat, -1 a
  * load and a reversal, 2 two overlapping loads and a shuffle (never touching an element that is not asked for),
- * others one access per lane. Active-lane counts become masks. A guarded load reads element 0 instead where the
+ * others one access per lane. Active-lane counts become masks; where the target has none for the type, the usual case
+ * that all lanes are active is told apart by a branch. A guarded load reads element 0 instead where the
  * guard is false and the buffer surely has one, which needs no branch; otherwise it branches.
  * Read next: llvm_stmt.c.
  */
 #include "llvm.h"
+
+#include <string.h>
 
 enum { MOST_LANES = 64 };
 
@@ -195,6 +198,13 @@ static LLVMValueRef lanes_load(struct llvm *e, ex x, LLVMValueRef address)
     return v;
 }
 
+static LLVMValueRef otherwise_value(struct llvm *e, ex x)
+{
+    if (!x->arg[2]) return LLVMConstNull(llvm_type(e, x->dt, x->lanes));
+    LLVMValueRef v = llvm_expr(e, x->arg[2]);
+    return x->arg[2]->lanes == x->lanes ? v : llvm_splat(e, v, x->lanes);
+}
+
 /* ---- masks ---- */
 
 /* Lane i is active where i < count. */
@@ -216,18 +226,61 @@ static LLVMValueRef lane_addresses(struct llvm *e, struct buffer *buf, ex index,
     return llvm_address(e, buf, llvm_ramp(e, e->i64, llvm_expr(e, index), stride, lanes));
 }
 
-static LLVMValueRef masked_load(struct llvm *e, ex x, LLVMValueRef mask)
+/* Whether the target loads and stores under a mask; others get a branch per lane from LLVM. */
+static bool has_masks(const struct llvm *e, enum dtype dt)
+{
+    const char *features = e->target->llvm_features;
+    return strstr(features, "+avx512bw") || (strstr(features, "+avx2") && dtype_bytes(dt) >= 4);
+}
+
+/* A fork on whether all lanes are active: the builder stands in the block for that case. */
+struct fork {
+    LLVMBasicBlockRef part, after;
+};
+
+static struct fork fork_open(struct llvm *e, ex count, int lanes)
+{
+    LLVMBasicBlockRef all = LLVMAppendBasicBlockInContext(e->context, e->function, "all");
+    struct fork fork = {LLVMAppendBasicBlockInContext(e->context, e->function, "part"),
+                        LLVMAppendBasicBlockInContext(e->context, e->function, "after")};
+    LLVMValueRef is_full = LLVMBuildICmp(e->builder, LLVMIntSGE, llvm_expr(e, count), llvm_i64(e, lanes), "");
+    LLVMBuildCondBr(e->builder, is_full, all, fork.part);
+    LLVMPositionBuilderAtEnd(e->builder, all);
+    return fork;
+}
+
+/* Ends one side of the fork and goes on in `next`. Returns the block that ended. */
+static LLVMBasicBlockRef fork_next(struct llvm *e, const struct fork *fork, LLVMBasicBlockRef next)
+{
+    LLVMBasicBlockRef ended = LLVMGetInsertBlock(e->builder);
+    LLVMBuildBr(e->builder, fork->after);
+    LLVMPositionBuilderAtEnd(e->builder, next);
+    return ended;
+}
+
+static LLVMValueRef load_under_mask(struct llvm *e, ex x, LLVMValueRef address, LLVMValueRef other)
+{
+    LLVMValueRef alignment = LLVMConstInt(e->i32, (uint64_t)dtype_bytes(x->dt), 0);
+    LLVMTypeRef overloads[] = {memory_type(e, x->dt, x->lanes), LLVMTypeOf(address)};
+    LLVMValueRef args[] = {address, alignment, count_mask(e, x->arg[1], x->lanes), other};
+    return llvm_intrinsic(e, x->imm == 1 ? "llvm.masked.load" : "llvm.masked.gather", overloads, 2, args, 4);
+}
+
+static LLVMValueRef masked_load(struct llvm *e, ex x)
 {
     LLVMTypeRef type = memory_type(e, x->dt, x->lanes);
-    LLVMValueRef other = x->arg[2] ? to_memory(e, llvm_expr(e, x->arg[2]), x->dt, x->lanes) : LLVMConstNull(type);
-    if (x->arg[2] && x->arg[2]->lanes == 1) other = llvm_splat(e, other, x->lanes);
-    LLVMValueRef alignment = LLVMConstInt(e->i32, (uint64_t)dtype_bytes(x->dt), 0);
-    bool is_contiguous = x->imm == 1;
-    LLVMValueRef address =
-        is_contiguous ? element_address(e, x->buf, x->arg[0]) : lane_addresses(e, x->buf, x->arg[0], x->imm, x->lanes);
-    LLVMTypeRef overloads[] = {type, LLVMTypeOf(address)};
-    LLVMValueRef args[] = {address, alignment, mask, other};
-    return llvm_intrinsic(e, is_contiguous ? "llvm.masked.load" : "llvm.masked.gather", overloads, 2, args, 4);
+    LLVMValueRef other = to_memory(e, otherwise_value(e, x), x->dt, x->lanes);
+    if (x->imm != 1) return load_under_mask(e, x, lane_addresses(e, x->buf, x->arg[0], x->imm, x->lanes), other);
+    LLVMValueRef address = element_address(e, x->buf, x->arg[0]);
+    if (has_masks(e, x->dt)) return load_under_mask(e, x, address, other);
+    struct fork fork = fork_open(e, x->arg[1], x->lanes);
+    LLVMValueRef v[] = {element_load(e, x, address, 0, x->lanes), NULL};
+    LLVMBasicBlockRef from[] = {fork_next(e, &fork, fork.part), NULL};
+    v[1] = load_under_mask(e, x, address, other);
+    from[1] = fork_next(e, &fork, fork.after);
+    LLVMValueRef phi = LLVMBuildPhi(e->builder, type, "");
+    LLVMAddIncoming(phi, v, from, 2);
+    return phi;
 }
 
 /* ---- loads ---- */
@@ -237,13 +290,6 @@ static bool is_safe_instead(struct llvm *e, ex x)
 {
     int64_t needed = x->lanes == 1 || x->imm == 0 ? 1 : (x->lanes - 1) * x->imm + 1;
     return x->imm >= 0 && dim_lo(e->prog->dims, x->buf->elements) >= needed;
-}
-
-static LLVMValueRef otherwise_value(struct llvm *e, ex x)
-{
-    if (!x->arg[2]) return LLVMConstNull(llvm_type(e, x->dt, x->lanes));
-    LLVMValueRef v = llvm_expr(e, x->arg[2]);
-    return x->arg[2]->lanes == x->lanes ? v : llvm_splat(e, v, x->lanes);
 }
 
 static LLVMValueRef guarded_load(struct llvm *e, ex x, LLVMValueRef guard)
@@ -277,7 +323,7 @@ LLVMValueRef llvm_load(struct llvm *e, ex x)
     if (!x->arg[1]) return from_memory(e, lanes_load(e, x, element_address(e, x->buf, x->arg[0])), x->dt);
     if (!x->masked) return guarded_load(e, x, llvm_expr(e, x->arg[1]));
     if (x->lanes == 1) return guarded_load(e, x, any_active(e, x->arg[1]));
-    return from_memory(e, masked_load(e, x, count_mask(e, x->arg[1], x->lanes)), x->dt);
+    return from_memory(e, masked_load(e, x), x->dt);
 }
 
 /* ---- stores ---- */
@@ -288,16 +334,30 @@ static void element_store(struct llvm *e, const struct stmt *s, LLVMValueRef v, 
     LLVMSetAlignment(store, (unsigned)dtype_bytes(s->buf->dt));
 }
 
+static void store_under_mask(struct llvm *e, const struct stmt *s, LLVMValueRef v, LLVMValueRef address)
+{
+    LLVMValueRef alignment = LLVMConstInt(e->i32, (uint64_t)dtype_bytes(s->buf->dt), 0);
+    LLVMTypeRef overloads[] = {LLVMTypeOf(v), LLVMTypeOf(address)};
+    LLVMValueRef args[] = {v, address, alignment, count_mask(e, s->c, s->b->lanes)};
+    llvm_intrinsic(e, s->step == 1 ? "llvm.masked.store" : "llvm.masked.scatter", overloads, 2, args, 4);
+}
+
 static void masked_store(struct llvm *e, const struct stmt *s, LLVMValueRef v)
 {
-    int lanes = s->b->lanes;
-    bool is_contiguous = s->step == 1;
-    LLVMValueRef alignment = LLVMConstInt(e->i32, (uint64_t)dtype_bytes(s->buf->dt), 0);
-    LLVMValueRef address =
-        is_contiguous ? element_address(e, s->buf, s->a) : lane_addresses(e, s->buf, s->a, s->step, lanes);
-    LLVMTypeRef overloads[] = {LLVMTypeOf(v), LLVMTypeOf(address)};
-    LLVMValueRef args[] = {v, address, alignment, count_mask(e, s->c, lanes)};
-    llvm_intrinsic(e, is_contiguous ? "llvm.masked.store" : "llvm.masked.scatter", overloads, 2, args, 4);
+    if (s->step != 1) {
+        store_under_mask(e, s, v, lane_addresses(e, s->buf, s->a, s->step, s->b->lanes));
+        return;
+    }
+    LLVMValueRef address = element_address(e, s->buf, s->a);
+    if (has_masks(e, s->buf->dt)) {
+        store_under_mask(e, s, v, address);
+        return;
+    }
+    struct fork fork = fork_open(e, s->c, s->b->lanes);
+    element_store(e, s, v, address);
+    fork_next(e, &fork, fork.part);
+    store_under_mask(e, s, v, address);
+    fork_next(e, &fork, fork.after);
 }
 
 static void counted_scalar_store(struct llvm *e, const struct stmt *s, LLVMValueRef v)
