@@ -95,7 +95,7 @@ static void abi_tensors(struct text *json, const struct prog *prog, bool outputs
 static bool write_abi(struct session *session, const struct options *options, const struct prog *prog)
 {
     struct text json = {.arena = session->arena};
-    text_printf(&json, "{\n  \"symbol\": \"%s_plain\",\n", prog->name);
+    text_printf(&json, "{\n  \"symbol\": \"%s_plain\",\n", text_identifier(session->arena, prog->name));
     abi_tensors(&json, prog, false);
     abi_tensors(&json, prog, true);
     text_add(&json, "}\n");

@@ -41,7 +41,7 @@ static bool load_library(struct session *session, const struct prog *prog, const
     struct place place = {.path = path};
     run->library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!run->library) return diag_error(session->diag, place, "cannot load: %s", dlerror());
-    const char *symbol = arena_printf(session->arena, "%s_run", prog->name);
+    const char *symbol = arena_printf(session->arena, "%s_run", text_identifier(session->arena, prog->name));
     void *address = dlsym(run->library, symbol);
     if (!address) return diag_error(session->diag, place, "has no function %s", symbol);
     memcpy(&run->run, &address, sizeof address); /* ISO C has no cast from object to function pointers */
@@ -57,7 +57,7 @@ static bool compile_and_load(struct session *session, const struct options *opti
     char *folder = arena_printf(session->arena, "%s/tenon-XXXXXX", base && *base ? base : "/tmp");
     if (!mkdtemp(folder))
         return diag_error(session->diag, (struct place){.path = folder}, "cannot make a folder: %s", strerror(errno));
-    const char *path = arena_printf(session->arena, "%s/%s.so", folder, prog->name);
+    const char *path = arena_printf(session->arena, "%s/model.so", folder);
     struct link_options link = {
         .backend = engine == ENGINE_LLVM ? BACKEND_LLVM : BACKEND_C,
         .target = options->target,

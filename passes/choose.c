@@ -1,0 +1,319 @@
+/* The cost model: which axis becomes lanes, which are copied into the register tile, in which order loops run.
+ *
+ * All from strides. With lanes along an axis, a load of stride 0 in it is one splat, of stride 1 one vector, of any
+ * other stride one scalar per lane; copies along an axis share every load that does not depend on it. The search
+ * tries each axis for lanes and up to two more for copies, under the register budget
+ *     accumulators*tile + the smaller operand + 1 <= registers
+ * and takes the least estimated cycles: two loads and two multiply-adds per cycle, latency 4 (figures of the x86
+ * cores since 2013; only ratios matter). Loop order: the permutation that moves the fewest bytes past L2.
+ */
+#include "choose.h"
+#include "guards.h"
+#include "loops.h"
+
+enum { COPIES_MOST = 14, BODY_MOST = 240 };
+static const int heights[] = {1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14};
+enum { N_HEIGHTS = sizeof heights / sizeof *heights };
+
+struct search {
+    const struct loopnest *nest;
+    const struct target *target;
+    struct tile_plan plan, best;
+    double best_cost;
+    double inner_trips; /* most iterations of loops inside the body */
+    int n_loads;        /* inside those loops */
+};
+
+int choose_lanes(const struct loopnest *nest, const struct target *target)
+{
+    int lanes = target->vector_bytes / nest->element_bytes;
+    return lanes < 2 ? 1 : lanes;
+}
+
+static double ceil_of(double x)
+{
+    double whole = (double)(int64_t)x;
+    return whole < x ? whole + 1 : whole;
+}
+
+/* Tiles along an axis, and the average number of copies in one. */
+static double tiles_of(const struct search *s, int axis, double *copies)
+{
+    const struct tile_plan *plan = &s->plan;
+    double lanes = axis == plan->vector_axis ? plan->lanes : 1;
+    double units = ceil_of(s->nest->axis[axis].trips / lanes);
+    if (units < 1) units = 1;
+    double tiles = ceil_of(units / plan->copies[axis]);
+    *copies = units / tiles;
+    return tiles;
+}
+
+/* Cost of one execution of an access for a whole vector, relative to a vector load. */
+static double lane_cost(const struct search *s, const struct access *access)
+{
+    const struct tile_plan *plan = &s->plan;
+    if (plan->inner_lanes > 1) {
+        bool depends = false;
+        for (int a = s->nest->n_chain; a < s->nest->n_axes; a++) {
+            int64_t stride = loopnest_stride(access, a);
+            if (stride == 1) return 1.0 / plan->inner_lanes;
+            depends |= stride != 0;
+        }
+        return depends ? 1.5 : 1.0 / plan->inner_lanes;
+    }
+    if (plan->vector_axis < 0) return 1;
+    int64_t stride = loopnest_stride(access, plan->vector_axis);
+    double splat = s->target->vector_bytes == 64 ? 0.7 : 1;
+    return stride == 0 ? splat : stride == 1 ? 1 : 1.5 * plan->lanes;
+}
+
+static bool depends_on(const struct access *access, int axis)
+{
+    return !access->known[axis] || access->coef[axis] != 0;
+}
+
+static double plan_cost(const struct search *s)
+{
+    const struct loopnest *nest = s->nest;
+    const struct tile_plan *plan = &s->plan;
+    double copies[AXES_MOST], tiles = 1, bodies = 1, loads = 0;
+    for (int a = 0; a < nest->n_chain; a++) {
+        tiles *= tiles_of(s, a, &copies[a]);
+        bodies *= copies[a];
+    }
+    for (int i = 0; i < nest->accesses.n; i++) {
+        const struct access *access = &nest->accesses.at[i];
+        double each = access->weight * lane_cost(s, access) * (access->store ? 1.5 : 1);
+        for (int a = 0; a < nest->n_chain; a++)
+            if (depends_on(access, a)) each *= copies[a];
+        loads += each;
+    }
+    double width = plan->inner_lanes > 1 ? plan->inner_lanes : 1;
+    double work = nest->operations * bodies / width / (s->target->has_fma ? 4 : 2);
+    double cycles = (work > loads / 2 ? work : loads / 2) + 0.15 * (work + loads / 2);
+    double chain = nest->n_registers > 0 ? s->inner_trips / width * 4 : 0;
+    if (plan->inner_lanes > 1 && chain > 0) chain /= nest->n_registers * bodies >= 4 ? 1 : 4; /* parts: reduce.c */
+    if (cycles < chain) cycles = chain;
+    cycles += s->inner_trips / width + 4;
+    if (plan->inner_lanes > 1) cycles += 6.0 * nest->n_registers * bodies;
+    return cycles * tiles;
+}
+
+static bool fits_registers(const struct search *s)
+{
+    const struct loopnest *nest = s->nest;
+    const struct tile_plan *plan = &s->plan;
+    int tile = 1, least = 0;
+    for (int a = 0; a < nest->n_chain; a++) tile *= plan->copies[a];
+    if (tile == 1) return true;
+    for (int i = 0; i < nest->accesses.n; i++) {
+        const struct access *access = &nest->accesses.at[i];
+        int copies = 1;
+        if (access->store || access->weight <= 1) continue;
+        for (int a = 0; a < nest->n_chain; a++)
+            if (depends_on(access, a)) copies *= plan->copies[a];
+        if (least == 0 || copies < least) least = copies;
+    }
+    int accumulators = nest->n_registers > 0 ? nest->n_registers : 1;
+    return accumulators * tile + least + 1 <= s->target->n_registers;
+}
+
+static void consider(struct search *s)
+{
+    int tile = 1;
+    for (int a = 0; a < s->nest->n_chain; a++) tile *= s->plan.copies[a];
+    if (tile > BODY_MOST || !fits_registers(s)) return;
+    double cost = plan_cost(s);
+    if (s->best_cost >= 0 && cost >= 0.995 * s->best_cost) return;
+    s->best_cost = cost;
+    s->best = s->plan;
+}
+
+/* Copies along up to `more` further axes from `from` on. */
+static void search_copies(struct search *s, int from, int more)
+{
+    consider(s);
+    if (more == 0) return;
+    for (int a = from; a < s->nest->n_chain; a++) {
+        double units = s->nest->axis[a].trips / (a == s->plan.vector_axis ? s->plan.lanes : 1);
+        for (int h = 1; h < N_HEIGHTS && heights[h] <= units; h++) {
+            s->plan.copies[a] = heights[h];
+            if (!fits_registers(s)) break;
+            search_copies(s, a + 1, more - 1);
+        }
+        s->plan.copies[a] = 1;
+    }
+}
+
+/* Whether the body can be lanes along the axis, at least in the interior of its guards. */
+static bool can_vectorize(const struct loopnest *nest, int axis, int lanes)
+{
+    struct prog *prog = nest->prog;
+    dim lo, hi;
+    struct stmt *made;
+    if (!guards_interval(nest, axis, &lo, &hi) || dim_hi(prog->dims, dim_sub(prog->dims, hi, lo)) < 2) return false;
+    struct var *var = prog_index(prog, "v", lo, dim_sub(prog->dims, hi, 1));
+    struct rewriter *r = rewriter_new(prog);
+    rewrite_bind(r, nest->axis[axis].var, ex_var(prog, var));
+    struct lanes trial = {.var = var, .base = ex_var(prog, var), .lanes = lanes};
+    if (var->lo == var->hi) return false;
+    return loops_vectorize(prog, rewrite_list(r, nest->body), &trial, &made);
+}
+
+static bool inner_loops_pure(const struct stmt *list)
+{
+    for (; list; list = list->next) {
+        if (list->kind == STMT_FOR && !reduce_is_pure(list)) return false;
+        if (!reduce_is_pure(list) && (!inner_loops_pure(list->body) || !inner_loops_pure(list->other))) return false;
+    }
+    return true;
+}
+
+bool choose_inner(const struct loopnest *nest)
+{
+    double good = 0, bad = 0;
+    for (int i = 0; i < nest->accesses.n; i++) {
+        const struct access *access = &nest->accesses.at[i];
+        bool depends = false, contiguous = false;
+        for (int a = nest->n_chain; a < nest->n_axes; a++) {
+            contiguous |= loopnest_stride(access, a) == 1;
+            depends |= depends_on(access, a);
+        }
+        if (access->weight > 1) *(contiguous || !depends ? &good : &bad) += access->weight;
+    }
+    return good > bad;
+}
+
+static double trips_at(const struct search *s, int axis)
+{
+    double copies;
+    return tiles_of(s, axis, &copies);
+}
+
+/* Bytes a load touches in the loops order[level..] and inside; at most one line per element. */
+static double footprint(const struct search *s, const struct access *access, const int *order, int level)
+{
+    const struct loopnest *nest = s->nest;
+    double elements = 1;
+    for (int a = nest->n_chain; a < nest->n_axes; a++)
+        if (depends_on(access, a)) elements *= nest->axis[a].trips;
+    for (int i = 0; i < nest->n_chain; i++)
+        if (depends_on(access, order[i]))
+            elements *= i >= level ? nest->axis[order[i]].trips : nest->axis[order[i]].trips / trips_at(s, order[i]);
+    return elements * (double)dtype_bytes(access->buf->dt);
+}
+
+static double traffic(const struct search *s, const int *order)
+{
+    const struct loopnest *nest = s->nest;
+    int level = nest->n_chain;
+    for (; level > 0; level--) { /* loops from `level` on fit the cache */
+        double total = 0;
+        for (int i = 0; i < nest->accesses.n; i++) total += footprint(s, &nest->accesses.at[i], order, level - 1);
+        if (total > s->target->l2_bytes * 0.6) break;
+    }
+    double bytes = 0;
+    for (int i = 0; i < nest->accesses.n; i++) {
+        const struct access *access = &nest->accesses.at[i];
+        double times = 1;
+        bool resident = true;
+        for (int k = level - 1; k >= 0; k--) {
+            resident &= !depends_on(access, order[k]);
+            if (!resident) times *= trips_at(s, order[k]);
+        }
+        bytes += footprint(s, access, order, level) * times;
+    }
+    return bytes;
+}
+
+static void permute(struct search *s, int *order, int at, double *least)
+{
+    int n = s->nest->n_chain;
+    if (at == n) {
+        double bytes = traffic(s, order);
+        if (*least >= 0 && bytes >= 0.9 * *least) return;
+        *least = bytes;
+        for (int i = 0; i < n; i++) s->best.order[i] = order[i];
+        return;
+    }
+    for (int i = at; i < n; i++) { /* rotations keep the original order first */
+        int chosen = order[i];
+        for (int k = i; k > at; k--) order[k] = order[k - 1];
+        order[at] = chosen;
+        permute(s, order, at + 1, least);
+        for (int k = at; k < i; k++) order[k] = order[k + 1];
+        order[i] = chosen;
+    }
+}
+
+static void choose_order(struct search *s)
+{
+    int n = s->nest->n_chain, order[AXES_MOST], at = 0;
+    bool map = s->nest->n_axes == n;
+    for (int a = 0; a < n; a++)
+        if (!map || a != s->best.vector_axis) order[at++] = a;
+    if (at < n) order[at] = s->best.vector_axis;
+    for (int i = 0; i < n; i++) s->best.order[i] = order[i];
+    double least = -1;
+    s->plan = s->best;
+    if (!map && n <= 6) permute(s, order, 0, &least);
+}
+
+bool choose_plan(const struct loopnest *nest, const struct target *target, struct tile_plan *plan)
+{
+    struct search s = {.nest = nest, .target = target, .best_cost = -1};
+    int lanes = choose_lanes(nest, target);
+    bool map = nest->n_axes == nest->n_chain;
+    for (int i = 0; i < nest->accesses.n; i++)
+        if (nest->accesses.at[i].weight > s.inner_trips) s.inner_trips = nest->accesses.at[i].weight;
+    if (map) s.inner_trips = 0;
+    for (int a = 0; a < AXES_MOST; a++) s.plan.copies[a] = 1;
+    s.plan.lanes = s.plan.inner_lanes = 1;
+    s.plan.vector_axis = -1;
+    bool pure = inner_loops_pure(nest->body);
+    if (map) consider(&s);
+    else if (pure) search_copies(&s, 0, 2);
+    else consider(&s);
+    for (int a = 0; a < nest->n_chain && lanes > 1; a++) {
+        if (nest->axis[a].trips < 2 || !can_vectorize(nest, a, lanes)) continue;
+        s.plan.vector_axis = a;
+        s.plan.lanes = lanes;
+        while (s.plan.lanes > 2 && s.plan.lanes / 2 >= nest->axis[a].trips) s.plan.lanes /= 2;
+        if (map) {
+            consider(&s);
+            s.plan.copies[a] = nest->axis[a].trips >= 4.0 * s.plan.lanes && nest->operations < 40 ? 2 : 1;
+            consider(&s);
+            s.plan.copies[a] = 1;
+        } else {
+            search_copies(&s, 0, 3);
+        }
+    }
+    s.plan.vector_axis = -1;
+    s.plan.lanes = 1;
+    s.plan.inner_lanes = lanes;
+    if (!map && lanes > 1 && choose_inner(nest)) {
+        if (pure) search_copies(&s, 0, 2);
+        else consider(&s);
+    }
+    choose_order(&s);
+    *plan = s.best;
+    plan->unroll_size = 96;
+    bool inside = !map && !pure && plan->vector_axis < 0; /* loops in the body that store */
+    return !inside;
+}
+
+const char *choose_text(const struct loopnest *nest, const struct tile_plan *plan)
+{
+    struct text text = {.arena = nest->prog->arena};
+    text_add(&text, nest->n_axes == nest->n_chain ? "map" : "tile");
+    if (plan->vector_axis >= 0)
+        text_printf(&text, " lanes=%s:%d", nest->axis[plan->vector_axis].var->name, plan->lanes);
+    if (plan->inner_lanes > 1) text_printf(&text, " lanes=inner:%d", plan->inner_lanes);
+    for (int i = 0; i < nest->n_chain; i++)
+        if (plan->copies[plan->order[i]] > 1)
+            text_printf(&text, " copies=%s:%d", nest->axis[plan->order[i]].var->name, plan->copies[plan->order[i]]);
+    text_add(&text, " order=");
+    for (int i = 0; i < nest->n_chain; i++)
+        text_printf(&text, "%s%s", i ? "," : "", nest->axis[plan->order[i]].var->name);
+    return text_string(&text);
+}
