@@ -97,7 +97,8 @@ ex rewrite_expr(struct rewriter *r, ex e)
     if (!e) return NULL;
     ex known = map_get(&r->memo, e);
     if (known) return known;
-    ex result;
+    ex from = e, result;
+    if (r->hook) e = r->hook(r->context, e);
     if (e->op == EX_const || e->op == EX_dim || e->op == EX_var) {
         result = rewrite_leaf(r, e);
     } else {
@@ -107,8 +108,7 @@ ex rewrite_expr(struct rewriter *r, ex e)
         like.buf = rewrite_buffer(r, e->buf);
         result = ex_rebuild(r->to, &like, args);
     }
-    if (r->hook) result = r->hook(r->context, result);
-    map_put(r->to->arena, &r->memo, e, result);
+    map_put(r->to->arena, &r->memo, from, result);
     return result;
 }
 

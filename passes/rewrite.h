@@ -21,7 +21,7 @@ struct rewriter {
     struct prog *to;
     struct pointer_map vars; /* var -> ex */
     struct pointer_map buffers, kernels, memo;
-    /* May replace an expression whose arguments were rewritten already; NULL: none. */
+    /* May replace an expression before it is rewritten; NULL: none. */
     ex (*hook)(void *context, ex e);
     void *context;
 };
