@@ -32,6 +32,7 @@ __attribute__((format(printf, 4, 0))) static void add(struct diag *diag, enum se
     if (severity == SEVERITY_NOTE && diag->errors > DIAG_MOST) return;
     char words[2048];
     vsnprintf(words, sizeof words, format, args);
+    if (place.path) place.path = arena_strdup(diag->arena, place.path); /* often made for the message alone */
     struct message m = {severity, place, arena_strdup(diag->arena, words)};
     LIST_PUSH(diag->arena, &diag->messages, m);
 }
