@@ -1,0 +1,343 @@
+/* Artefacts: printed text, weights and runtime put together into the file the user asked for.
+ *
+ * Everything is made in a private folder by the C compiler, which runs there and sees relative names only; the
+ * finished file is copied to its place, so a failure leaves nothing half written. Weights go through the
+ * assembler's .incbin; only a few bytes of them are ever C text.
+ */
+#include "interface.h"
+#include "process.h"
+
+#include "embedded_codegen.h"
+
+#include <string.h>
+
+enum { WEIGHTS_IN_TEXT_MOST = 4096 };
+
+enum artefact { ARTEFACT_C, ARTEFACT_OBJECT, ARTEFACT_ARCHIVE, ARTEFACT_SHARED, ARTEFACT_ASSEMBLY, ARTEFACT_LLVM, ARTEFACT_PROGRAM };
+
+struct linker {
+    const struct prog *prog;
+    const struct link_options *options;
+    struct c_options c;
+    struct arena *arena;
+    struct diag *diag;
+    const char *folder, *out_path;
+    struct text *written;
+    struct interface_names names;
+    struct weights_layout weights;
+    bool weights_apart; /* in a file of their own: mapped at load, or taken in by the assembler */
+};
+
+static const char *inside(struct linker *linker, const char *name)
+{
+    return arena_printf(linker->arena, "%s/%s", linker->folder, name);
+}
+
+static void note_written(struct linker *linker, const char *path)
+{
+    if (!linker->written) return;
+    text_add(linker->written, path);
+    text_add(linker->written, "\n");
+}
+
+static bool put_file(struct linker *linker, const char *path, const struct text *text)
+{
+    return file_write(path, text_string(text), text->n, linker->diag);
+}
+
+/* Extern functions of the program's calls */
+
+static bool calls_extern(const struct stmt *list)
+{
+    for (const struct stmt *s = list; s; s = s->next)
+        if ((s->kind == STMT_CALL && !s->kernel) || calls_extern(s->body) || calls_extern(s->other)) return true;
+    return false;
+}
+
+static bool has_externs(const struct prog *prog)
+{
+    bool found = calls_extern(prog->main);
+    for (int i = 0; i < prog->kernels.n && !found; i++) found = calls_extern(prog->kernels.at[i]->body);
+    return found;
+}
+
+static const struct embedded_file *embedded(const char *path)
+{
+    for (int i = 0; i < n_embedded_codegen; i++)
+        if (!strcmp(embedded_codegen[i].path, path)) return &embedded_codegen[i];
+    bug("link", "%s was not built in", path);
+}
+
+/* Texts */
+
+static void put_weights_array(struct linker *linker, struct text *code)
+{
+    struct text bytes = {.arena = linker->arena};
+    for (int i = 0; i < linker->prog->buffers.n; i++) {
+        const struct buffer *buf = linker->prog->buffers.at[i];
+        if (buf->space != SPACE_WEIGHT || linker->weights.offset_bytes[buf->id] != (int64_t)bytes.n) continue;
+        text_add_n(&bytes, buf->tensor->data, (size_t)buf->tensor->n_bytes);
+        while (bytes.n % 64) text_add_n(&bytes, "", 1);
+    }
+    text_printf(code, "\n_Alignas(64) const unsigned char %s_weights[%zu] = {", linker->names.model, bytes.n);
+    for (size_t i = 0; i < bytes.n; i++) text_printf(code, "%s%u,", i % 24 ? " " : "\n    ", (unsigned char)bytes.at[i]);
+    text_add(code, "\n};\n");
+}
+
+/* The model's C text, which includes `header_name`. LLVM prints kernels and NAME_run itself. */
+static void make_texts(struct linker *linker, const char *header_name, struct text *header, struct text *code)
+{
+    const struct embedded_file *types = embedded("runtime/tenon.h");
+    text_add_n(header, types->text, types->n_bytes);
+    text_add(header, "\n");
+    text_printf(code, "/* %s, compiled by tenon. Flags that matter: -fno-strict-aliasing; -ffp-contract=off with gcc's own dialects. */\n",
+                linker->names.model);
+    text_printf(code, "#include \"%s\"\n", header_name);
+    struct text interface = {.arena = linker->arena};
+    interface_print(linker->prog, &linker->c, header, &interface);
+    if (linker->options->backend == BACKEND_C) c_print(linker->prog, &linker->c, code);
+    if (has_externs(linker->prog)) { /* several models in one program may each carry these */
+        const struct embedded_file *externs = embedded("ir/extern.c");
+        text_add(code, "\n#if defined(__GNUC__)\n");
+#define EXTERN(name, buffers, scalars) text_add(code, "#pragma weak tenon_" #name "\n");
+#include "../ir/extern.def"
+#undef EXTERN
+        text_add(code, "#endif\n");
+        text_add_n(code, externs->text, externs->n_bytes);
+    }
+    if (linker->weights.n_bytes && !linker->weights_apart) put_weights_array(linker, code);
+    text_add_n(code, interface.at, interface.n);
+}
+
+static void make_assembly(struct linker *linker, const char *weights_name, struct text *code)
+{
+    const char *model = linker->names.model;
+    text_printf(code, "    .section .rodata.%s_weights, \"a\"\n    .balign 64\n    .globl %s_weights\n    .hidden %s_weights\n", model, model, model);
+    text_printf(code, "    .type %s_weights, %%object\n%s_weights:\n    .incbin \"%s\"\n", model, model, weights_name);
+    text_printf(code, "    .size %s_weights, . - %s_weights\n    .section .note.GNU-stack, \"\", %%progbits\n", model, model);
+}
+
+/* Commands */
+
+struct command {
+    LIST(const char *) words;
+};
+
+static void word(struct linker *linker, struct command *command, const char *s)
+{
+    LIST_PUSH(linker->arena, &command->words, s);
+}
+
+static void words(struct linker *linker, struct command *command, const char *list)
+{
+    while (*list) {
+        size_t n = strcspn(list, " ");
+        if (n) word(linker, command, arena_strndup(linker->arena, list, n));
+        list += n + (list[n] == ' ');
+    }
+}
+
+static bool run(struct linker *linker, struct command *command)
+{
+    word(linker, command, NULL);
+    return process_run(command->words.at, linker->folder, linker->arena, linker->diag);
+}
+
+static struct command compiler(struct linker *linker, const char *mode)
+{
+    struct command command = {.words = {.n = 0}};
+    word(linker, &command, linker->options->cc ? linker->options->cc : "cc");
+    words(linker, &command, mode);
+    words(linker, &command, "-std=gnu11 -O2 -w -fno-math-errno -fno-trapping-math -ffp-contract=off -fno-strict-aliasing -fPIC");
+    words(linker, &command, linker->options->target->c_flags);
+    return command;
+}
+
+/* Writes the parts of the model into the folder; their names (for a compiler's command line) into *parts. */
+static bool make_parts(struct linker *linker, struct command *parts)
+{
+    struct text header = {.arena = linker->arena}, code = {.arena = linker->arena}, assembly = {.arena = linker->arena};
+    make_texts(linker, "model.h", &header, &code);
+    if (!put_file(linker, inside(linker, "model.h"), &header) || !put_file(linker, inside(linker, "model.c"), &code)) return false;
+    word(linker, parts, "model.c");
+    if (linker->options->backend == BACKEND_LLVM) {
+        if (!llvm_emit(linker->prog, &(struct llvm_options){.target = linker->options->target, .output = LLVM_OBJECT, .weights_file = linker->c.weights_file}, inside(linker, "kernels.o"), linker->diag)) return false;
+        word(linker, parts, "kernels.o");
+    }
+    if (!linker->weights_apart || linker->c.weights_file) return true;
+    make_assembly(linker, "model.weights", &assembly);
+    word(linker, parts, "weights.S");
+    return weights_write(linker->prog, &linker->weights, inside(linker, "model.weights"), linker->diag) &&
+           put_file(linker, inside(linker, "weights.S"), &assembly);
+}
+
+static bool deliver(struct linker *linker, const char *name)
+{
+    if (!file_copy(inside(linker, name), linker->out_path, linker->diag)) return false;
+    note_written(linker, linker->out_path);
+    return true;
+}
+
+/* out_path with its suffix replaced */
+static const char *beside(struct linker *linker, const char *suffix)
+{
+    const char *slash = strrchr(linker->out_path, '/'), *dot = strrchr(linker->out_path, '.');
+    int n = dot && dot > (slash ? slash + 1 : linker->out_path) ? (int)(dot - linker->out_path) : (int)strlen(linker->out_path);
+    return arena_printf(linker->arena, "%.*s%s", n, linker->out_path, suffix);
+}
+
+static const char *last_part(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+/* With --weights=file the weights lie beside the artefact, for NAME_load. */
+static bool put_weights_file(struct linker *linker)
+{
+    const char *path = beside(linker, ".weights");
+    if (!linker->weights_apart || !linker->c.weights_file) return true;
+    if (!weights_write(linker->prog, &linker->weights, path, linker->diag)) return false;
+    note_written(linker, path);
+    return true;
+}
+
+static bool link_text(struct linker *linker)
+{
+    struct text header = {.arena = linker->arena}, code = {.arena = linker->arena}, assembly = {.arena = linker->arena};
+    const char *header_path = beside(linker, ".h"), *weights_path = beside(linker, ".weights"), *assembly_path = beside(linker, "_weights.S");
+    make_texts(linker, last_part(header_path), &header, &code);
+    if (!put_file(linker, linker->out_path, &code) || !put_file(linker, header_path, &header)) return false;
+    note_written(linker, linker->out_path);
+    note_written(linker, header_path);
+    if (!linker->weights_apart || linker->c.weights_file) return true;
+    make_assembly(linker, last_part(weights_path), &assembly);
+    if (!put_file(linker, assembly_path, &assembly) || !weights_write(linker->prog, &linker->weights, weights_path, linker->diag)) return false;
+    note_written(linker, assembly_path);
+    note_written(linker, weights_path);
+    return true;
+}
+
+static bool link_assembly(struct linker *linker, bool llvm_text)
+{
+    if (linker->options->backend == BACKEND_LLVM || llvm_text) {
+        struct llvm_options llvm = {.target = linker->options->target, .output = llvm_text ? LLVM_IR : LLVM_ASSEMBLY, .weights_file = linker->c.weights_file};
+        if (!llvm_emit(linker->prog, &llvm, inside(linker, "out"), linker->diag)) return false;
+        return deliver(linker, "out");
+    }
+    struct command parts = {.words = {.n = 0}}, command = compiler(linker, "-S");
+    words(linker, &command, "-fno-asynchronous-unwind-tables model.c -o out");
+    return make_parts(linker, &parts) && run(linker, &command) && deliver(linker, "out");
+}
+
+/* One relocatable object of all parts. */
+static bool make_object(struct linker *linker)
+{
+    struct command parts = {.words = {.n = 0}}, join = compiler(linker, "-r -nostdlib");
+    if (!make_parts(linker, &parts)) return false;
+    for (int i = 0; i < parts.words.n; i++) {
+        const char *part = parts.words.at[i], *dot = strrchr(part, '.');
+        if (!strcmp(dot, ".o")) {
+            word(linker, &join, part);
+            continue;
+        }
+        const char *object = arena_printf(linker->arena, "part%d.o", i);
+        struct command command = compiler(linker, "-c");
+        word(linker, &command, part);
+        word(linker, &command, "-o");
+        word(linker, &command, object);
+        word(linker, &join, object);
+        if (!run(linker, &command)) return false;
+    }
+    words(linker, &join, "-o model.o");
+    return run(linker, &join);
+}
+
+static bool link_archive(struct linker *linker)
+{
+    struct command command = {.words = {.n = 0}};
+    words(linker, &command, "ar rcsD out.a model.o");
+    return make_object(linker) && run(linker, &command) && deliver(linker, "out.a");
+}
+
+static bool link_shared(struct linker *linker)
+{
+    struct command command = compiler(linker, "-shared -DTENON_EXPORT_MODEL");
+    struct command parts = {.words = {.n = 0}};
+    if (!make_parts(linker, &parts)) return false;
+    for (int i = 0; i < parts.words.n; i++) word(linker, &command, parts.words.at[i]);
+    words(linker, &command, "-o out.so -lm");
+    return run(linker, &command) && deliver(linker, "out.so");
+}
+
+/* An executable: the model with runtime/main.c and what that needs. */
+static bool link_program(struct linker *linker)
+{
+    struct command command = compiler(linker, "-DTENON_EXPORT_MODEL");
+    struct command parts = {.words = {.n = 0}};
+    if (!make_parts(linker, &parts)) return false;
+    for (int i = 0; i < parts.words.n; i++) word(linker, &command, parts.words.at[i]);
+    for (int i = 0; i < n_embedded_codegen; i++) {
+        const struct embedded_file *file = &embedded_codegen[i];
+        if (strncmp(file->path, "runtime/", 8) != 0) continue;
+        const char *name = last_part(file->path);
+        if (!file_write(inside(linker, name), file->text, file->n_bytes, linker->diag)) return false;
+        if (!strcmp(name + strlen(name) - 2, ".c")) word(linker, &command, name);
+    }
+    words(linker, &command, "-o out -lm");
+    return run(linker, &command) && deliver(linker, "out");
+}
+
+static bool link_kind(struct linker *linker, enum artefact kind)
+{
+    switch (kind) {
+    case ARTEFACT_C: return link_text(linker);
+    case ARTEFACT_OBJECT: return make_object(linker) && deliver(linker, "model.o");
+    case ARTEFACT_ARCHIVE: return link_archive(linker);
+    case ARTEFACT_SHARED: return link_shared(linker);
+    case ARTEFACT_ASSEMBLY: return link_assembly(linker, false);
+    case ARTEFACT_LLVM: return link_assembly(linker, true);
+    case ARTEFACT_PROGRAM: return link_program(linker);
+    }
+    bug("link", "artefact %d", (int)kind);
+}
+
+static bool kind_of(const char *path, enum artefact *kind, struct diag *diag)
+{
+    static const struct {
+        const char *suffix;
+        enum artefact kind;
+    } known[] = {{".c", ARTEFACT_C},         {".o", ARTEFACT_OBJECT},   {".a", ARTEFACT_ARCHIVE},
+                 {".so", ARTEFACT_SHARED},   {".s", ARTEFACT_ASSEMBLY}, {".ll", ARTEFACT_LLVM}};
+    static const char *const unknown[] = {".cl", ".tpu", ".h", ".dll", ".dylib", ".wasm", ".tn", ".onnx"};
+    const char *name = last_part(path), *dot = strrchr(name, '.');
+    *kind = ARTEFACT_PROGRAM;
+    if (!*name) return diag_error(diag, (struct place){.path = path}, "is not the name of a file");
+    for (size_t i = 0; dot && dot > name && i < sizeof known / sizeof *known; i++)
+        if (!strcmp(dot, known[i].suffix)) *kind = known[i].kind;
+    for (size_t i = 0; dot && i < sizeof unknown / sizeof *unknown; i++)
+        if (!strcmp(dot, unknown[i]))
+            return diag_error(diag, (struct place){.path = path}, "cannot write \"%s\" files: .c .o .a .so .s .ll, or no suffix for an executable", dot);
+    return true;
+}
+
+bool link_artefact(const struct prog *prog, const struct link_options *options, const char *out_path, struct text *written, struct diag *diag)
+{
+    enum artefact kind;
+    struct place place = {.path = out_path};
+    if (!kind_of(out_path, &kind, diag)) return false;
+    bool llvm = options->backend == BACKEND_LLVM || kind == ARTEFACT_LLVM;
+    if (llvm && !llvm_is_built_in()) return diag_error(diag, place, "this tenon was built without LLVM");
+    if (llvm && kind == ARTEFACT_C) return diag_error(diag, place, "C text comes from the C back end: leave out --target=llvm");
+    struct linker linker = {.prog = prog, .options = options, .diag = diag, .out_path = out_path, .written = written, .arena = arena_new()};
+    linker.c = (struct c_options){.target = options->target, .weights_file = options->weights_file};
+    linker.folder = folder_make(linker.arena, diag);
+    interface_names(prog, linker.arena, &linker.names);
+    weights_place(prog, linker.arena, &linker.weights);
+    linker.weights_apart = linker.weights.n_bytes > WEIGHTS_IN_TEXT_MOST || (options->weights_file && linker.weights.n_bytes);
+    bool good = linker.folder && link_kind(&linker, kind) && put_weights_file(&linker);
+    if (linker.folder && options->keep_temporary) note_written(&linker, linker.folder);
+    else if (linker.folder) folder_remove(linker.folder);
+    arena_free(linker.arena);
+    return good;
+}
