@@ -351,9 +351,10 @@ static struct tensor counted(struct test *test, const struct prog *prog, const s
 static struct prog *read_text(struct test *test, const char *name)
 {
     const char *path = arena_printf(test->arena, "tests/llvm/%s.prog", name), *text = file_text(test, path);
-    struct source source = {path, text, text ? strlen(text) : 0};
+    struct source *source = NEW(test->arena, struct source); /* places in the program point to it */
+    *source = (struct source){path, text, text ? strlen(text) : 0};
     struct diag *diag = diag_new(test->arena);
-    struct prog *prog = text ? prog_parse(&source, test->arena, test->arena, dims_new(test->arena), diag) : NULL;
+    struct prog *prog = text ? prog_parse(source, test->arena, test->arena, dims_new(test->arena), diag) : NULL;
     if (prog) return prog;
     fprintf(stderr, "%s cannot be read\n", path);
     diag_print(diag, stderr);
