@@ -45,6 +45,8 @@ static enum dtype carrier(enum dtype dt)
     return is_half(dt) ? DT_u16 : dt;
 }
 
+static ex walk_expr(struct walk *walk, ex e);
+
 static struct var *walk_var(struct walk *walk, const struct var *var)
 {
     if (!var) return NULL;
@@ -90,9 +92,19 @@ static ex widened(struct walk *walk, enum dtype dt, ex value)
     return is_half(dt) ? half_to_float(walk->prog, dt, value) : value;
 }
 
+static bool is_cast(ex e, enum dtype from, enum dtype to)
+{
+    return e->op == EX_cast && e->dt == to && e->arg[0]->dt == from;
+}
+
+/* f32 -> half -> f32 rounds without leaving f32; half -> f32 -> half is nothing. */
 static ex walk_cast(struct walk *walk, ex e, ex value)
 {
-    value = widened(walk, e->arg[0]->dt, value);
+    ex from = e->arg[0];
+    if (is_half(e->dt) && is_cast(from, e->dt, DT_f32)) return walk_expr(walk, from->arg[0]);
+    if (e->dt == DT_f32 && is_half(from->dt) && is_cast(from, DT_f32, from->dt))
+        return half_round(walk->prog, from->dt, walk_expr(walk, from->arg[0]));
+    value = widened(walk, from->dt, value);
     if (!is_half(e->dt)) return ex_cast(walk->prog, value, e->dt);
     return half_from_float(walk->prog, e->dt, ex_cast(walk->prog, value, DT_f32));
 }

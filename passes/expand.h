@@ -80,5 +80,6 @@ ex expand_pow_int(struct prog *prog, ex x, ex y);
 /* expand_half.c: 16-bit floats held as u16 bits. */
 ex half_to_float(struct prog *prog, enum dtype half, ex bits);   /* u16 -> f32 */
 ex half_from_float(struct prog *prog, enum dtype half, ex value); /* f32 -> u16 */
+ex half_round(struct prog *prog, enum dtype half, ex value);      /* f32 -> f32, through half */
 
 #endif

@@ -37,6 +37,25 @@ static ex bf16_narrow(const struct math *m, ex value)
     return ex_cast(m->prog, pick(m, is_nan, either(m, top, word(m, 0x40)), rounded), DT_u16);
 }
 
+/* The f32 value rounded to f16's precision and range, without leaving f32. */
+static ex f16_round(const struct math *m, ex value)
+{
+    ex u = to_bits(m, value), a = both(m, u, word(m, 0x7fffffff));
+    ex even = both(m, shift_right(m, a, 13), word(m, 1));
+    ex normal = both(m, add(m, add(m, a, word(m, 0xfff)), even), word(m, 0xffffe000));
+    ex small = to_bits(m, sub(m, add(m, from_bits(m, a), number(m, 0.5)), number(m, 0.5)));
+    ex large = pick(m, less(m, word(m, 0x7f800000), a), a, word(m, 0x7f800000));
+    ex body = pick(m, less(m, a, word(m, 0x38800000)), small, pick(m, less(m, a, word(m, 0x477ff000)), normal, large));
+    return from_bits(m, either(m, body, both(m, u, word(m, 0x80000000))));
+}
+
+static ex bf16_round(const struct math *m, ex value)
+{
+    ex u = to_bits(m, value), odd = both(m, shift_right(m, u, 16), word(m, 1));
+    ex rounded = both(m, add(m, add(m, u, word(m, 0x7fff)), odd), word(m, 0xffff0000));
+    return pick(m, ex_unary(m->prog, EX_is_nan, value), value, from_bits(m, rounded));
+}
+
 ex half_to_float(struct prog *prog, enum dtype half, ex bits)
 {
     const struct math m = {.prog = prog, .dt = DT_f32};
@@ -48,4 +67,10 @@ ex half_from_float(struct prog *prog, enum dtype half, ex value)
 {
     const struct math m = {.prog = prog, .dt = DT_f32};
     return half == DT_f16 ? f16_narrow(&m, value) : bf16_narrow(&m, value);
+}
+
+ex half_round(struct prog *prog, enum dtype half, ex value)
+{
+    const struct math m = {.prog = prog, .dt = DT_f32};
+    return half == DT_f16 ? f16_round(&m, value) : bf16_round(&m, value);
 }

@@ -147,7 +147,12 @@ ex expand_pow(const struct math *m, ex x, ex y)
     if (known) return known;
     ex a = magnitude(m, x), zero = number(m, 0), one = number(m, 1);
     ex result = power_of_magnitude(m, a, y);
-    ex y_whole = whole(m, y), y_even = whole(m, mul(m, y, number(m, 0.5)));
+    ex y_whole = whole(m, y);
+    if (is_double(m)) { /* whole numbers give whole numbers exactly, as far as the error is less than 1/2 */
+        ex exact = both(m, both(m, y_whole, whole(m, x)), both(m, less(m, number(m, -0.5), y), less(m, result, number(m, 0x1p46))));
+        result = pick(m, exact, nearest(m, result), result);
+    }
+    ex y_even = whole(m, mul(m, y, number(m, 0.5)));
     ex odd = both(m, y_whole, ex_unary(prog, EX_not, y_even));
     ex flip = pick(m, odd, sign_of(m, x), word(m, 0));
     result = with_sign(m, result, flip);
