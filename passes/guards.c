@@ -283,7 +283,7 @@ static bool is_idle(const struct stmt *s)
 {
     enum expr_op op;
     ex e;
-    if (s->kind == STMT_IF) return (ex_is_const(s->a) && !s->a->imm && !s->other) || (!s->body && !s->other);
+    if (s->kind == STMT_IF) return !s->body && !s->other;
     if (s->kind == STMT_FOR) return !s->body;
     if (!loops_reduction(s, &op, &e) || !dtype_is_float(e->dt)) return false;
     struct expr zero = {.op = EX_const, .dt = e->dt, .lanes = 1, .number = 0};
@@ -296,14 +296,15 @@ static bool is_idle(const struct stmt *s)
 
 struct stmt *guards_drop(struct stmt *list)
 {
-    struct stmt *first = NULL, **end = &first;
-    for (; list; list = list->next) {
+    struct stmt *first = NULL;
+    while (list) {
+        struct stmt *next = list->next;
+        list->next = NULL;
         list->body = guards_drop(list->body);
         list->other = guards_drop(list->other);
-        if (is_idle(list)) continue;
-        *end = list;
-        end = &list->next;
+        if (list->kind == STMT_IF && ex_is_const(list->a)) stmt_append(&first, list->a->imm ? list->body : list->other);
+        else if (!is_idle(list)) stmt_append(&first, list);
+        list = next;
     }
-    *end = NULL;
     return first;
 }

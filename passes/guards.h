@@ -12,7 +12,8 @@ bool guards_interval(const struct loopnest *nest, int axis, dim *lo, dim *hi);
 struct stmt *guards_hoist(struct prog *prog, struct stmt *list, struct var *const *fixed, int n_fixed);
 /* Loops of at most `most` trips whose variable some guard reads are unrolled, so that it folds. */
 struct stmt *guards_unroll(struct prog *prog, struct stmt *list, int most);
-/* Removes updates known to change nothing (a product with a literal zero from a folded guard). In place. */
+/* Removes updates known to change nothing (a product with a literal zero from a folded guard) and opens branches
+ * whose condition is known. In place. */
 struct stmt *guards_drop(struct stmt *list);
 
 #endif

@@ -230,7 +230,7 @@ static struct stmt *make_body(struct tiling *t)
     if (plan->inner_lanes > 1) vectors = reduce_vectorize(prog, vectors, plan->inner_lanes, t->target->vector_bytes >= 32);
     else vectors = reduce_unroll(prog, vectors, plan->unroll_size);
     if (t->target->has_fma) loops_use_fma(prog, vectors);
-    return vectors;
+    return guards_drop(vectors);
 }
 
 static struct stmt *make_loops(struct tiling *t, int level)
