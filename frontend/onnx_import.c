@@ -10,8 +10,8 @@
 #include <string.h>
 
 static const struct onnx_row *const families[] = {
-    onnx_math_rows,    onnx_shape_rows, onnx_constant_rows, onnx_index_rows, onnx_reduce_rows,
-    onnx_control_rows, onnx_conv_rows,  onnx_pool_rows,     onnx_norm_rows,  onnx_quant_rows,
+    onnx_math_rows, onnx_shape_rows, onnx_constant_rows, onnx_index_rows, onnx_reduce_rows, onnx_control_rows,
+    onnx_conv_rows, onnx_pool_rows,  onnx_norm_rows,     onnx_quant_rows, onnx_resize_rows, onnx_rnn_rows,
 };
 
 /* The row for this operator at this opset; *other gets a row of another opset where only such exist. */
@@ -190,7 +190,8 @@ bool onnx_import_initializers(struct importer *importer, const Onnx__GraphProto 
     return ok;
 }
 
-/* A dim_param that names something: "?" and the like, which some exporters write for every unknown dimension, do not. */
+/* A dim_param that names something: "?" and the like, which some exporters write for every unknown dimension, do not.
+ */
 static bool is_name(const char *s)
 {
     for (; s && *s; s++)
@@ -205,8 +206,8 @@ static bool input_dim(struct importer *importer, const char *input, const Onnx__
 {
     struct graph *graph = importer->scope->graph;
     bool is_value = proto->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE;
-    bool is_named = proto->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM &&
-                    is_name(proto->dim_param);
+    bool is_named =
+        proto->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM && is_name(proto->dim_param);
     if (is_value && proto->dim_value >= 0) {
         *result = proto->dim_value;
         return proto->dim_value <= ELEMENTS_MOST ||
@@ -327,36 +328,39 @@ static bool import_model(struct graph *graph, const Onnx__ModelProto *model, con
     return import_outputs(&importer, model->graph) && ok;
 }
 
+static const struct onnx_options no_options;
+
+static const Onnx__ModelProto *decode_model(struct graph *graph, const void *bytes, size_t n_bytes)
+{
+    return onnx_decode(graph->diag, graph->place, graph->session, &onnx__model_proto__descriptor, bytes, n_bytes);
+}
+
 bool onnx_read_bytes(struct graph *graph, const void *bytes, size_t n_bytes, const struct onnx_options *options)
 {
-    static const struct onnx_options none;
-    struct place before = graph->place;
-    if (!before.source) {
-        struct source *source = NEW(graph->session, struct source);
-        source->name = "model";
-        graph->place = (struct place){.source = source};
-    }
-    const Onnx__ModelProto *model =
-        onnx_decode(graph->diag, graph->place, graph->session, &onnx__model_proto__descriptor, bytes, n_bytes);
-    bool ok = model && import_model(graph, model, options ? options : &none);
-    graph->place = before;
+    struct source *source = NEW(graph->session, struct source);
+    source->name = "model";
+    graph->place = (struct place){.source = source};
+    const Onnx__ModelProto *model = decode_model(graph, bytes, n_bytes);
+    bool ok = model && import_model(graph, model, options ? options : &no_options);
+    graph->place = (struct place){0};
     return ok;
 }
 
 bool onnx_read(struct graph *graph, const char *path, const struct onnx_options *options)
 {
-    struct onnx_options own = options ? *options : (struct onnx_options){0};
+    struct onnx_options own = options ? *options : no_options;
     struct source *source = NEW(graph->session, struct source);
     struct onnx_bytes bytes;
+    const Onnx__ModelProto *model = NULL;
     const char *slash = strrchr(path, '/');
     source->name = arena_strdup(graph->session, path);
     graph->place = (struct place){.source = source};
     if (!own.folder) own.folder = slash ? arena_strndup(graph->session, path, (size_t)(slash - path) + 1) : ".";
-    bool ok = onnx_map_file(graph->diag, graph->place, path, &bytes);
-    if (ok) {
-        ok = onnx_read_bytes(graph, bytes.at, bytes.n, &own);
-        onnx_unmap_file(bytes); /* decoding copied what stays */
+    if (onnx_map_file(graph->diag, graph->place, path, &bytes)) {
+        model = decode_model(graph, bytes.at, bytes.n);
+        onnx_unmap_file(bytes); /* decoding copied what stays: the file's pages need not stay as well */
     }
+    bool ok = model && import_model(graph, model, &own);
     graph->place = (struct place){0};
     return ok;
 }
