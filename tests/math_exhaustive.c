@@ -1,10 +1,10 @@
 /* All 2^32 inputs of every f32 function of one argument, against the C library's double functions.
  *
- *   math_exhaustive [--target=NAME] [--step=N] [FUNCTION...]
+ *   math_exhaustive [--cpu=NAME] [--llvm] [--step=N] [FUNCTION...]
  *
- * The expanded program goes through the C printer and the C compiler (TENON_CC, or cc), and two threads call it.
+ * The expanded program becomes a library through C (TENON_CC, or cc) or LLVM, and two threads call it.
  * Prints the worst error of each function; exits with 1 where one passes its promise in math_cases.h. About a
- * minute per function; --step=N looks at every Nth input. Without --target the machine's own.
+ * minute per function; --step=N looks at every Nth input. Without --cpu the machine's own.
  *
  * The promises are what this program measured (fma and no fma, gcc 12), rounded up.
  */
@@ -18,7 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 enum { N = 1 << 14, THREADS = 2, LANES = 16 };
@@ -71,54 +70,24 @@ static ex apply(struct prog *prog, const ex *operand, const void *context)
     return ex_unary(prog, *(const enum expr_op *)context, operand[0]);
 }
 
-/* Runs `arguments[0]` with these arguments; true where it succeeded. */
-static bool command_run(const char *const *arguments)
-{
-    pid_t child = fork();
-    if (child == 0) {
-        execvp(arguments[0], (char *const *)(uintptr_t)arguments); /* which does not change them */
-        _exit(127);
-    }
-    int status;
-    return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
-}
-
-static bool compile(const char *source, const char *library, const struct target *target, const char *text)
-{
-    char flags[1024];
-    snprintf(flags, sizeof flags, "%s", target->c_flags);
-    FILE *file = fopen(source, "w");
-    if (!file || fputs(text, file) < 0 || fclose(file)) return false;
-    const char *cc = getenv("TENON_CC");
-    char *rest = flags;
-    const char *arguments[64] = {cc ? cc : "cc", "-std=c11", "-O2", "-ffp-contract=off", "-fPIC", "-shared", "-w", "-Wno-psabi", source, "-o", library, "-lm"};
-    int n = 12;
-    for (const char *flag; n < 63 && (flag = strtok_r(rest, " ", &rest));) arguments[n++] = flag;
-    return command_run(arguments);
-}
-
-static run_function *function_load(const char *folder, const struct math_case *math, const struct target *target)
+static run_function *function_load(const char *folder, const struct math_case *math, const struct link_options *link)
 {
     struct arena *arena = arena_new();
-    struct pass_options options = {.target = target};
+    struct pass_options options = {.target = link->target};
     struct prog *prog = pass_expand(math_program(arena, DT_f32, DT_f32, 1, N, LANES, apply, &math->op), arena, &options);
     prog->arena_bytes = 0; /* nothing to plan */
-    struct text text = {.arena = arena}, code = {.arena = arena}, unused = {.arena = arena};
-    struct c_options c = {.target = target};
-    text_add(&text, "#include <stdint.h>\n");
-    interface_print(prog, &c, &text, &unused);
-    c_print(prog, &c, &code);
-    text_add(&text, text_string(&code));
-    char source[256], path[256]; /* a name of its own per library: dlopen gives the same name the same library */
-    snprintf(source, sizeof source, "%s/%s.c", folder, expr_row(math->op)->name);
-    snprintf(path, sizeof path, "%s/%s.so", folder, expr_row(math->op)->name);
-    void *library = compile(source, path, target, text_string(&text)) ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
+    /* a name of its own per library: dlopen gives the same name the same library */
+    const char *path = arena_printf(arena, "%s/%s.so", folder, expr_row(math->op)->name);
+    struct diag *diag = diag_new(arena);
+    struct text written = {.arena = arena};
+    void *library = link_artefact(prog, link, path, &written, diag) ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
     void *symbol = library ? dlsym(library, "math_run") : NULL;
     run_function *run = NULL;
     memcpy(&run, &symbol, sizeof run); /* C has no cast from an object's pointer to a function's */
+    if (!run) diag_print(diag, stderr);
+    char *at = arena_strdup(arena, text_string(&written));
+    for (const char *name; (name = strtok_r(at, "\n", &at));) remove(name);
     arena_free(arena);
-    remove(source);
-    remove(path);
     return run;
 }
 
@@ -142,24 +111,25 @@ static bool function_check(const struct math_case *math, run_function *run, uint
 
 int main(int argc, char **argv)
 {
-    const struct target *target = host_target();
+    struct link_options link = {.target = host_target(), .cc = getenv("TENON_CC")};
     uint64_t step = 1;
     int first = 1, wrong = 0, done = 0;
     for (; first < argc && argv[first][0] == '-'; first++)
         if (!strncmp(argv[first], "--step=", 7)) step = strtoull(argv[first] + 7, NULL, 10);
-        else if (!strncmp(argv[first], "--target=", 9)) target = target_find(argv[first] + 9);
-        else target = NULL;
+        else if (!strncmp(argv[first], "--cpu=", 6)) link.target = target_find(argv[first] + 6);
+        else if (!strcmp(argv[first], "--llvm")) link.backend = BACKEND_LLVM;
+        else link.target = NULL;
     char folder[] = "/tmp/math_exhaustive_XXXXXX";
-    if (!target || !step || !mkdtemp(folder)) {
-        fprintf(stderr, "usage: math_exhaustive [--target=NAME] [--step=N] [FUNCTION...]\n");
+    if (!link.target || !step || !mkdtemp(folder)) {
+        fprintf(stderr, "usage: math_exhaustive [--cpu=NAME] [--llvm] [--step=N] [FUNCTION...]\n");
         return 2;
     }
-    printf("target %s, every %llu. input\n", target->name, (unsigned long long)step);
+    printf("%s through %s, every %llu. input\n", link.target->name, link.backend == BACKEND_C ? "C" : "LLVM", (unsigned long long)step);
     for (int i = 0; i < N_MATH_CASES; i++) {
         bool named = first == argc;
         for (int k = first; k < argc; k++) named |= !strcmp(argv[k], expr_row(math_cases[i].op)->name);
         if (!named) continue;
-        run_function *run = function_load(folder, &math_cases[i], target);
+        run_function *run = function_load(folder, &math_cases[i], &link);
         wrong += !run || !function_check(&math_cases[i], run, step);
         done++;
     }
