@@ -72,6 +72,8 @@ struct parse {
     struct arena *arena; /* the session's: names live as long as graphs do */
     struct diag *diag;
     const struct source *source;
+    const char *text; /* what is read: source's, or a part of it */
+    size_t n_bytes, offset;
     struct ast *result;
     int first_token;  /* given before the text's own tokens: what is to be parsed */
     int line, column; /* where the next token starts */
