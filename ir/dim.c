@@ -467,6 +467,32 @@ void dim_open(struct dims *dims, dim d, struct dim_view *view)
     for (int k = 0; k < t->n; k++) view->part[view->n++] = dim_of_atom(dims, t->atom[k]);
 }
 
+/* Number of atoms in a part; the constant has none. */
+static int part_degree(const struct dims *dims, dim part)
+{
+    return dim_is_const(part) ? 0 : poly_of(dims, part)->term[0].n;
+}
+
+/* The parts in an order that does not depend on which expressions were made first: the same text in every session. */
+static void print_parts(const struct dims *dims, struct text *text, const struct dim_view *view)
+{
+    bool sum = view->kind == DIM_SUM;
+    const char *words[TERMS_MOST];
+    int degree[TERMS_MOST];
+    for (int i = 0; i < view->n; i++) {
+        struct text part = {.arena = dims->arena};
+        dim_print(dims, &part, view->part[i], !sum);
+        int n = sum ? part_degree(dims, view->part[i]) : dim_is_const(view->part[i]), at = i;
+        for (; at > 0 && (degree[at - 1] < n || (degree[at - 1] == n && strcmp(words[at - 1], text_string(&part)) > 0)); at--) {
+            words[at] = words[at - 1];
+            degree[at] = degree[at - 1];
+        }
+        words[at] = text_string(&part);
+        degree[at] = n;
+    }
+    for (int i = 0; i < view->n; i++) text_printf(text, "%s%s", i == 0 ? "" : sum ? " + " : "*", words[i]);
+}
+
 void dim_print(const struct dims *dims, struct text *text, dim d, bool tight)
 {
     struct dim_view view;
@@ -477,12 +503,7 @@ void dim_print(const struct dims *dims, struct text *text, dim d, bool tight)
     case DIM_CONST: text_printf(text, "%lld", (long long)d); break;
     case DIM_SYMBOL: text_add(text, dims_symbol(dims, view.symbol)->name); break;
     case DIM_SUM:
-    case DIM_PRODUCT:
-        for (int i = 0; i < view.n; i++) {
-            if (i) text_add(text, view.kind == DIM_SUM ? " + " : "*");
-            dim_print(dims, text, view.part[i], view.kind == DIM_PRODUCT);
-        }
-        break;
+    case DIM_PRODUCT: print_parts(dims, text, &view); break;
     case DIM_DIV:
         dim_print(dims, text, view.part[0], true);
         text_add(text, " / ");

@@ -6,9 +6,11 @@
 
 #include <string.h>
 
-struct compare { /* positions of values among the printed ones, by id */
-    int *a, *b;
+struct compare {
+    int *a, *b; /* positions of values among the printed ones, by id */
     int n;
+    struct dims *dims_a, *dims_b;
+    struct arena *scratch;
 };
 
 bool *graph_live(const struct graph *graph, struct arena *arena)
@@ -21,6 +23,29 @@ bool *graph_live(const struct graph *graph, struct arena *arena)
         for (int k = 0; live[i] && k < node->n_in; k++) live[node->in[k]->node->id] = true;
     }
     return live;
+}
+
+/* Equal as expressions: handles where the graphs share their symbols, otherwise by text, which has one form. */
+static bool same_dim(const struct compare *compare, dim a, dim b)
+{
+    if (compare->dims_a == compare->dims_b || (dim_is_const(a) && dim_is_const(b))) return a == b;
+    if (dim_is_const(a) || dim_is_const(b)) return false;
+    struct text x = {.arena = compare->scratch}, y = {.arena = compare->scratch};
+    dim_print(compare->dims_a, &x, a, false);
+    dim_print(compare->dims_b, &y, b, false);
+    return !strcmp(text_string(&x), text_string(&y));
+}
+
+static bool same_dims(const struct compare *compare, int n, const int64_t *a, const int64_t *b)
+{
+    for (int i = 0; i < n; i++)
+        if (!same_dim(compare, a[i], b[i])) return false;
+    return true;
+}
+
+static bool same_type(const struct compare *compare, const struct type *a, const struct type *b)
+{
+    return a->dt == b->dt && a->rank == b->rank && same_dims(compare, a->rank, a->dim, b->dim);
 }
 
 static bool is_nan_at(const struct tensor *tensor, int64_t i)
@@ -36,9 +61,10 @@ static bool is_nan_at(const struct tensor *tensor, int64_t i)
     return tensor->type.dt == DT_bf16 && (half & 0x7f80) == 0x7f80 && (half & 0x7f);
 }
 
-static bool same_tensor(const struct tensor *a, const struct tensor *b)
+static bool same_tensor(const struct compare *compare, const struct tensor *a, const struct tensor *b)
 {
     if (!type_equal(&a->type, &b->type) || a->n_bytes != b->n_bytes) return false;
+    if (a->is_dims || b->is_dims) return same_dims(compare, (int)(a->n_bytes / 8), a->data, b->data);
     if (a->data == b->data || a->n_bytes == 0 || !memcmp(a->data, b->data, (size_t)a->n_bytes)) return true;
     if (!dtype_is_float(a->type.dt)) return false;
     int64_t n = type_count(&a->type), size = dtype_bytes(a->type.dt);
@@ -49,13 +75,13 @@ static bool same_tensor(const struct tensor *a, const struct tensor *b)
     return true;
 }
 
-static bool same_attr(const struct attr *a, const struct attr *b)
+static bool same_attr(const struct compare *compare, const struct attr *a, const struct attr *b)
 {
     if (strcmp(a->name, b->name) != 0 || a->kind != b->kind) return false;
     switch (a->kind) {
-    case ATTR_INT: return a->i == b->i;
+    case ATTR_INT: return same_dim(compare, a->i, b->i);
     case ATTR_FLOAT: return !memcmp(&a->f, &b->f, sizeof a->f) || (a->f != a->f && b->f != b->f);
-    case ATTR_INTS: return a->n == b->n && !memcmp(a->ints, b->ints, (size_t)a->n * sizeof *a->ints);
+    case ATTR_INTS: return a->n == b->n && same_dims(compare, a->n, a->ints, b->ints);
     case ATTR_STRING: return !strcmp(a->s, b->s);
     case ATTR_GRAPH: return graph_equal(a->graph, b->graph);
     }
@@ -68,10 +94,10 @@ static bool same_node(const struct compare *compare, const struct node *a, const
     for (int i = 0; i < a->n_in; i++)
         if (compare->a[a->in[i]->id] != compare->b[b->in[i]->id]) return false;
     for (int i = 0; i < a->n_out; i++)
-        if (!type_equal(&a->out[i].type, &b->out[i].type)) return false;
+        if (!same_type(compare, &a->out[i].type, &b->out[i].type)) return false;
     for (int i = 0; i < a->n_attrs; i++)
-        if (!same_attr(&a->attrs[i], &b->attrs[i])) return false;
-    return a->op != OP_const || same_tensor(a->tensor, b->tensor);
+        if (!same_attr(compare, &a->attrs[i], &b->attrs[i])) return false;
+    return a->op != OP_const || same_tensor(compare, a->tensor, b->tensor);
 }
 
 static void number_values(struct compare *compare, const struct node *a, const struct node *b)
@@ -111,7 +137,8 @@ static bool same_graph(struct compare *compare, const struct graph *a, const str
 bool graph_equal(const struct graph *a, const struct graph *b)
 {
     struct arena *scratch = arena_new();
-    struct compare compare = {NEW_ARRAY(scratch, int, a->next_value + 1), NEW_ARRAY(scratch, int, b->next_value + 1), 0};
+    struct compare compare = {NEW_ARRAY(scratch, int, a->next_value + 1), NEW_ARRAY(scratch, int, b->next_value + 1), 0,
+                              a->dims, b->dims, scratch};
     bool equal = same_graph(&compare, a, b, graph_live(a, scratch), graph_live(b, scratch));
     arena_free(scratch);
     return equal;

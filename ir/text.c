@@ -82,8 +82,8 @@ void text_quoted(struct text *text, const char *s)
 
 char *text_identifier(struct arena *arena, const char *s)
 {
-    enum { MOST = 48 };
-    char buf[MOST + 1];
+    enum { KEPT = 48, HASHED = KEPT + 9 }; /* with a hash behind it, a name is taken as it is: twice is as once */
+    char buf[HASHED + 1];
     size_t n = 0;
     bool lost = false;
     uint32_t hash = 2166136261u;
@@ -92,11 +92,12 @@ char *text_identifier(struct arena *arena, const char *s)
         hash = (hash ^ c) * 16777619u;
         bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
         if (n == 0 && c >= '0' && c <= '9') buf[n++] = '_', lost = true;
-        if (n == MOST) lost = true;
+        if (n == HASHED) lost = true;
         else if (plain) buf[n++] = (char)c;
         else buf[n++] = '_', lost = true;
     }
     if (n == 0) buf[n++] = '_', lost = true;
+    if (lost && n > KEPT) n = KEPT;
     buf[n] = 0;
     return lost ? arena_printf(arena, "%s_%08x", buf, hash) : arena_strdup(arena, buf);
 }

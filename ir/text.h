@@ -18,8 +18,9 @@ void text_printf(struct text *text, const char *format, ...) __attribute__((form
 void text_double(struct text *text, double v, bool single);
 /* "s" between quotes, with \" \\ \n \t and \xNN. */
 void text_quoted(struct text *text, const char *s);
-/* s reduced to [A-Za-z0-9_], not starting with a digit, at most 48 characters (a hash is appended where
- * anything was lost). The one way for names from files into generated text. Result in arena. */
+/* s reduced to [A-Za-z0-9_], not starting with a digit, at most 57 characters (a hash is appended where
+ * anything was lost; an identifier of that length stays itself). The one way for names from files into generated
+ * text. Result in arena. */
 char *text_identifier(struct arena *arena, const char *s);
 /* The text, "" when empty. */
 const char *text_string(const struct text *text);
