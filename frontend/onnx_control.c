@@ -93,6 +93,8 @@ static struct value *build_loop(struct onnx_call *c)
         if (unroll_loop(c, body, (int64_t)trips, n_carried, &is_known)) return c->out[0];
         if (is_known || errors != diag_errors(g->diag)) return NULL;
     }
+    if ((int)body->n_output - 1 > n_carried && c->in[0] && !value_const(c->in[0]))
+        return onnx_must_know(c, 0, "the trip count of a loop that stacks results");
     struct type *types = NEW_ARRAY(g->arena, struct type, n_formals);
     types[0] = (struct type){.dt = DT_i64};
     types[1] = (struct type){.dt = DT_bool};

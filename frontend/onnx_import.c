@@ -10,8 +10,9 @@
 #include <string.h>
 
 static const struct onnx_row *const families[] = {
-    onnx_math_rows, onnx_shape_rows, onnx_constant_rows, onnx_index_rows, onnx_reduce_rows, onnx_control_rows,
-    onnx_conv_rows, onnx_pool_rows,  onnx_norm_rows,     onnx_quant_rows, onnx_resize_rows, onnx_rnn_rows,
+    onnx_math_rows,    onnx_shape_rows, onnx_constant_rows, onnx_index_rows,     onnx_reduce_rows,
+    onnx_control_rows, onnx_conv_rows,  onnx_pool_rows,     onnx_norm_rows,      onnx_quant_rows,
+    onnx_resize_rows,  onnx_rnn_rows,   onnx_loss_rows,     onnx_attention_rows, onnx_einsum_rows,
 };
 
 /* The row for this operator at this opset; *other gets a row of another opset where only such exist. */
@@ -236,8 +237,8 @@ static bool input_type(struct importer *importer, const Onnx__ValueInfoProto *in
     struct graph *graph = importer->scope->graph;
     const char *name = info->name ? info->name : "", *type_name = "";
     if (!info->type || info->type->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE)
-        return diag_error(graph->diag, graph->place,
-                          "input \"%s\": only tensors are supported, not sequences, optionals or maps", name);
+        return diag_error(graph->diag, graph->place, "input \"%s\": sequences, optionals and maps are not supported",
+                          name);
     const Onnx__TypeProto__Tensor *tensor = info->type->tensor_type;
     if (!onnx_dtype(tensor->elem_type, &type->dt, &type_name))
         return diag_error(graph->diag, graph->place, "input \"%s\": element type %s is not supported", name, type_name);

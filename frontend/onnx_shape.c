@@ -350,9 +350,10 @@ static struct value *build_space_to_depth(struct onnx_call *c)
     if (!c->in[0] || c->in[0]->type.rank != 4 || b < 1 || b > 1 << 20)
         return onnx_error(c, "blocksize %lld", (long long)b);
     const dim *d = c->in[0]->type.dim;
-    dim h = dim_div(s, d[2], b), w = dim_div(s, d[3], b);
-    return depth_space(c, 6, (dim[]){d[0], d[1], h, b, w, b}, (int64_t[]){0, 3, 5, 1, 2, 4},
-                       (dim[]){d[0], dim_mul(s, d[1], b * b), h, w});
+    dim h = dim_div(s, d[2], b), w = dim_div(s, d[3], b), split[6] = {d[0], d[1], h, b, w, b};
+    dim joined[4] = {d[0], dim_mul(s, d[1], b * b), h, w};
+    bool is_dcr = !strcmp(onnx_string(c, "mode", "DCR"), "DCR");
+    return depth_space(c, 6, split, is_dcr ? (int64_t[]){0, 3, 5, 1, 2, 4} : (int64_t[]){0, 1, 3, 5, 2, 4}, joined);
 }
 
 const struct onnx_row onnx_shape_rows[] = {
