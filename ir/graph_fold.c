@@ -100,6 +100,49 @@ static bool fold_dims(struct graph *graph, const struct node *node, int64_t n, i
     return !reader.failed;
 }
 
+/* Copies n elements of the given size from strided places to consecutive ones, innermost axis first. */
+static char *copy_strided(const char *from, const struct type *type, int axis, const int64_t *stride, int64_t size, char *to)
+{
+    if (axis == type->rank) {
+        memcpy(to, from, (size_t)size);
+        return to + size;
+    }
+    int64_t n = type->dim[axis], step = stride[axis] * size;
+    if (axis == type->rank - 1 && stride[axis] == 1) {
+        memcpy(to, from, (size_t)(n * size));
+        return to + n * size;
+    }
+    if (axis == type->rank - 1 && size == 4) {
+        for (int64_t i = 0; i < n; i++) memcpy(to + 4 * i, from + i * step, 4);
+        return to + 4 * n;
+    }
+    for (int64_t i = 0; i < n; i++) to = copy_strided(from + i * step, type, axis + 1, stride, size, to);
+    return to;
+}
+
+/* Index maps of large constants, without the interpreter: weights are transposed and packed this way. */
+static bool fold_map(struct graph *graph, const struct node *node, struct tensor *result)
+{
+    const struct tensor *x = node->in[0]->node->tensor;
+    const struct type *type = &node->out[0].type;
+    int64_t dense[RANK_MOST], stride[RANK_MOST], size = dtype_bytes(type->dt), last = 1;
+    if (node->op == OP_reshape) {
+        result->data = x->data;
+        return true;
+    }
+    if (node->op != OP_transpose || result->n_bytes == 0) return false;
+    for (int i = x->type.rank - 1; i >= 0; i--) {
+        dense[i] = last;
+        last *= x->type.dim[i];
+    }
+    const int64_t *perm = node_attr(node, "perm")->ints;
+    for (int i = 0; i < type->rank; i++) stride[i] = dense[perm[i]];
+    char *to = arena_alloc(graph->session, (size_t)result->n_bytes);
+    copy_strided(x->data, type, 0, stride, size, to);
+    result->data = to;
+    return true;
+}
+
 bool node_fold(struct graph *graph, const struct node *node, struct tensor *result)
 {
     const struct type *type = &node->out[0].type;
@@ -119,6 +162,7 @@ bool node_fold(struct graph *graph, const struct node *node, struct tensor *resu
             for (int64_t i = 0; i < n; i++) memmove((char *)out + i * dtype_bytes(type->dt), &out[i], (size_t)dtype_bytes(type->dt));
         return true;
     }
+    if (node->n_in == 1 && fold_map(graph, node, result)) return true;
     struct arena *scratch = arena_new();
     const struct tensor **in = NEW_ARRAY(scratch, const struct tensor *, node->n_in + 1);
     struct tensor out;

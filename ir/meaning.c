@@ -513,9 +513,11 @@ int meaning_space(struct prog *prog, const struct node *node, struct var **vars,
         const struct term *t = plain && !o.meaning->flat ? slot[i].term : NULL;
         if (t && is_split(t, &high, &size, &low)) {
             ex inner = evaluate_index(&o, size, -1, NULL, 0);
-            vars[n] = letter_variable(&o, letter_of(&o, high->name), 0, letter_extent(&o, high->name, 0));
+            struct var *block = letter_variable(&o, letter_of(&o, high->name), 0, letter_extent(&o, high->name, 0));
             vars[n + 1] = letter_variable(&o, letter_of(&o, low->name), 0, inner);
-            subscripts[i] = ex_binary(prog, EX_add, ex_binary(prog, EX_mul, ex_var(prog, vars[n]), inner), ex_var(prog, vars[n + 1]));
+            subscripts[i] = ex_binary(prog, EX_add, ex_binary(prog, EX_mul, ex_var(prog, block), inner), ex_var(prog, vars[n + 1]));
+            memmove(vars + 1, vars, (size_t)n * sizeof *vars); /* blocks outermost: their weights stay in cache */
+            vars[0] = block;
             n += 2;
             continue;
         }

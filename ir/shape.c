@@ -355,6 +355,68 @@ static bool infer_conv(struct inference *inf)
     return infer_window(inf, w->dim + 2);
 }
 
+/* As infer_window for channels last: x's axes 1 .. rank-2 are spatial, there is no padding. */
+static bool infer_window_last(struct inference *inf, const dim *kernel)
+{
+    const struct type *x = &inf->node->in[0]->type;
+    struct dims *dims = inf->graph->dims;
+    int n = x->rank - 2;
+    const int64_t *stride, *dilation;
+    if (!wants_ints(inf, "stride", n, &stride) || !wants_ints(inf, "dilation", n, &dilation)) return false;
+    if (!wants_positive(inf, "stride", stride, n) || !wants_positive(inf, "dilation", dilation, n)) return false;
+    *inf->out = *x;
+    for (int i = 0; i < n; i++) {
+        dim span = dim_add(dims, dim_mul(dims, dim_sub(dims, kernel[i], 1), dilation[i]), 1);
+        dim room = dim_sub(dims, x->dim[i + 1], span);
+        if (dim_hi(dims, room) < 0) return FAIL(inf, "%s: the window is larger than %s", name_of(inf), shown(inf, 0));
+        inf->out->dim[i + 1] = dim_add(dims, dim_div(dims, room, stride[i]), 1);
+    }
+    return true;
+}
+
+static bool infer_conv_last(struct inference *inf)
+{
+    const struct type *x = &inf->node->in[0]->type, *w = &inf->node->in[1]->type;
+    int64_t block;
+    int r = x->rank;
+    if (!wants_int(inf, "block", 1, DIM_HUGE, &block) || !same_dtypes(inf, 0, 2)) return false;
+    if (r < 3 || w->rank != r + 1 || w->dim[r - 1] != x->dim[r - 1] || w->dim[r] != block)
+        return FAIL(inf, "conv_last of %s with weight %s in blocks of %lld", shown(inf, 0), shown(inf, 1), (long long)block);
+    if (!infer_window_last(inf, w->dim + 1)) return false;
+    inf->out->dim[r - 1] = dim_mul(inf->graph->dims, w->dim[0], block);
+    return true;
+}
+
+static bool infer_conv_depth(struct inference *inf)
+{
+    const struct type *x = &inf->node->in[0]->type, *w = &inf->node->in[1]->type;
+    int r = x->rank;
+    if (r < 3 || w->rank != r - 1 || w->dim[r - 2] != x->dim[r - 1] || !same_dtypes(inf, 0, 2))
+        return FAIL(inf, "conv_depth of %s with weight %s", shown(inf, 0), shown(inf, 1));
+    return infer_window_last(inf, w->dim);
+}
+
+static bool infer_pool_last(struct inference *inf)
+{
+    const struct type *x = &inf->node->in[0]->type;
+    const int64_t *kernel;
+    if (x->rank < 3) return FAIL(inf, "%s of %s: rank 3 or more is needed", name_of(inf), shown(inf, 0));
+    if (!wants_ints(inf, "kernel", x->rank - 2, &kernel) || !wants_positive(inf, "kernel", kernel, x->rank - 2)) return false;
+    return infer_window_last(inf, kernel);
+}
+
+static bool infer_matmul_packed(struct inference *inf)
+{
+    const struct type *x = &inf->node->in[0]->type, *w = &inf->node->in[1]->type;
+    int64_t block;
+    if (!wants_int(inf, "block", 1, DIM_HUGE, &block) || !same_dtypes(inf, 0, 2)) return false;
+    if (x->rank < 1 || w->rank != 3 || w->dim[1] != x->dim[x->rank - 1] || w->dim[2] != block)
+        return FAIL(inf, "matmul_packed of %s and %s in blocks of %lld", shown(inf, 0), shown(inf, 1), (long long)block);
+    *inf->out = *x;
+    inf->out->dim[x->rank - 1] = dim_mul(inf->graph->dims, w->dim[0], block);
+    return true;
+}
+
 static bool infer_matmul(struct inference *inf)
 {
     const struct type *x = &inf->node->in[0]->type, *w = &inf->node->in[1]->type;
@@ -532,6 +594,10 @@ static bool infer(struct inference *inf)
     case SHAPE_index: return infer_index(inf);
     case SHAPE_control: return infer_control(inf);
     case SHAPE_top_k: return infer_top_k(inf);
+    case SHAPE_conv_last: return infer_conv_last(inf);
+    case SHAPE_conv_depth: return infer_conv_depth(inf);
+    case SHAPE_pool_last: return infer_pool_last(inf);
+    case SHAPE_matmul_packed: return infer_matmul_packed(inf);
     case SHAPE_none: break;
     }
     return FAIL(inf, "%s is not made through graph_node", name_of(inf));

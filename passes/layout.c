@@ -1,0 +1,278 @@
+/* Pass layout: channels last for convolutions, weights in blocks of output channels.
+ *
+ *     y = conv(x, w, pad: [1, 1])        t = transpose(x, perm: [0, 2, 3, 1])
+ *                                        y = conv_last(pad(t), packed w)       channels last from here on
+ *     y = matmul(x, w)                   y = matmul_packed(x, packed w)        w constant
+ *
+ * Elementwise operators, pools, concats, pads and slices between convolutions follow the convolutions' layout, so a
+ * value is transposed only where an island begins or ends; what is needed in the model's own order is transposed
+ * back when asked for. Packing is done here, on constants: [q, k.., c, j] with j running over a block, so that the
+ * innermost loops read weights as one stream and vectors run along output channels.
+ * Needs: composites expanded, weights constant. Leaves alone: grouped convolutions other than depthwise ones,
+ * weights that are computed. Follows: Liu et al., Optimizing CNN Model Inference on CPUs (2019), section 3, with
+ * full channels innermost instead of blocked ones, which needs no multiple of the vector width. */
+#include "passes.h"
+
+#include <string.h>
+
+struct layout {
+    struct graph *to;
+    struct value **map;  /* old value -> new, in the model's order */
+    struct value **last; /* old value -> new with channels last, where it was made so */
+    int lanes;           /* of f32 in the target's vectors */
+};
+
+/* Where axis `a` of rank r goes when channels go last, and the permutation as transpose wants it. */
+static int to_last(int a, int r)
+{
+    return a == 0 ? 0 : a == 1 ? r - 1 : a - 1;
+}
+
+static void perm_to_last(int r, int64_t *perm)
+{
+    for (int a = 0; a < r; a++) perm[to_last(a, r)] = a;
+}
+
+static void perm_back(int r, int64_t *perm)
+{
+    for (int a = 0; a < r; a++) perm[a] = to_last(a, r);
+}
+
+static struct value *get(struct layout *l, const struct value *old)
+{
+    if (!l->map[old->id] && l->last[old->id]) {
+        int64_t perm[RANK_MOST];
+        perm_back(old->type.rank, perm);
+        l->map[old->id] = graph_transpose(l->to, l->last[old->id], perm);
+    }
+    return l->map[old->id];
+}
+
+static struct value *get_last(struct layout *l, const struct value *old)
+{
+    if (l->last[old->id]) return l->last[old->id];
+    int64_t perm[RANK_MOST];
+    int r = old->type.rank;
+    perm_to_last(r, perm);
+    if (old->node->op == OP_broadcast) { /* the small tensor moves, not the large one */
+        dim dims[RANK_MOST];
+        for (int a = 0; a < r; a++) dims[a] = old->type.dim[perm[a]];
+        l->last[old->id] = graph_broadcast(l->to, get_last(l, old->node->in[0]), r, dims);
+    } else l->last[old->id] = graph_transpose(l->to, get(l, old), perm);
+    return l->last[old->id];
+}
+
+static bool is_last(const struct layout *l, const struct value *old)
+{
+    return old->type.rank >= 3 && l->last[old->id] && !l->map[old->id];
+}
+
+/* Size of blocks for n output channels: a divisor of n of a few vectors that wastes the fewest lanes. */
+static int64_t pick_block(const struct layout *l, int64_t n)
+{
+    int64_t best = 0;
+    double least = 1e9;
+    int lanes = l->lanes;
+    for (int64_t b = 1; b <= 4 * lanes && b <= n; b++) {
+        if (n % b) continue;
+        int64_t vectors = (b + lanes - 1) / lanes;
+        double cost = (double)(vectors * lanes) / (double)b + (vectors == 1 ? 0.15 : 0) + (vectors == 4 ? 0.03 : 0);
+        if (cost < least) {
+            least = cost;
+            best = b;
+        }
+    }
+    return best && least < 2 ? best : n; /* no good divisor: one block, read with its tail */
+}
+
+static struct value *pad_axes(struct layout *l, struct value *x, const int64_t *before, const int64_t *after, double v)
+{
+    int64_t b[RANK_MOST] = {0}, a[RANK_MOST] = {0};
+    if (!x) return NULL;
+    int r = x->type.rank;
+    for (int i = 0; i < r - 2; i++) b[i + 1] = before[i], a[i + 1] = after[i];
+    struct value *in[] = {x, graph_scalar(l->to, x->type.dt, v)};
+    return graph_node(l->to, OP_pad, 2, in, 2, (struct attr[]){ATTR_L("before", b, r), ATTR_L("after", a, r)});
+}
+
+static bool any_negative(const int64_t *list, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (!dim_is_const(list[i]) || list[i] < 0) return true;
+    return false;
+}
+
+static struct value *pack_weight(struct layout *l, struct value *w, int64_t block)
+{
+    int64_t perm[RANK_MOST];
+    dim dims[RANK_MOST];
+    int r = w->type.rank; /* [o, c, k..] -> [o/block, block, c, k..] -> [o/block, k.., c, block] */
+    dims[0] = w->type.dim[0] / block;
+    dims[1] = block;
+    for (int i = 1; i < r; i++) dims[i + 1] = w->type.dim[i];
+    perm[0] = 0;
+    for (int i = 2; i < r; i++) perm[i - 1] = i + 1;
+    perm[r - 1] = 2;
+    perm[r] = 1;
+    return graph_transpose(l->to, graph_reshape(l->to, w, r + 1, dims), perm);
+}
+
+static struct value *convolution(struct layout *l, const struct node *node)
+{
+    struct value *w = l->map[node->in[1]->id];
+    const struct type *wt = &node->in[1]->type, *x = &node->in[0]->type;
+    int64_t group = node_int(node, "group", 1);
+    int r = x->rank, n = r - 2;
+    bool depthwise = group > 1 && wt->dim[1] == 1 && wt->dim[0] == group;
+    const int64_t *pad = node_attr(node, "pad")->ints, *after = node_attr(node, "pad_after")->ints;
+    if (!w || !value_const(w) || r + 1 > RANK_MOST || (group != 1 && !depthwise) || any_negative(pad, n) || any_negative(after, n)) return NULL;
+    struct value *padded = pad_axes(l, get_last(l, node->in[0]), pad, after, 0);
+    struct attr attrs[3] = {*node_attr(node, "stride"), *node_attr(node, "dilation")};
+    if (!depthwise) {
+        int64_t block = pick_block(l, wt->dim[0]);
+        attrs[2] = (struct attr)ATTR_I("block", block);
+        return graph_node(l->to, OP_conv_last, 2, (struct value *[]){padded, pack_weight(l, w, block)}, 3, attrs);
+    }
+    int64_t perm[RANK_MOST];
+    dim dims[RANK_MOST];
+    for (int i = 0; i < n; i++) perm[i] = i + 1, dims[i + 1] = wt->dim[i + 2];
+    dims[0] = wt->dim[0];
+    perm[n] = 0;
+    w = graph_transpose(l->to, graph_reshape(l->to, w, n + 1, dims), perm);
+    return graph_node(l->to, OP_conv_depth, 2, (struct value *[]){padded, w}, 2, attrs);
+}
+
+static struct value *pool(struct layout *l, const struct node *node)
+{
+    int n = node->in[0]->type.rank - 2;
+    const int64_t *pad = node_attr(node, "pad")->ints, *after = node_attr(node, "pad_after")->ints;
+    bool is_max = node->op == OP_pool_max;
+    if (!is_last(l, node->in[0]) || !dtype_is_float(node->in[0]->type.dt) || any_negative(pad, n) || any_negative(after, n)) return NULL;
+    struct value *x = pad_axes(l, get_last(l, node->in[0]), pad, after, is_max ? -__builtin_inf() : 0);
+    struct attr attrs[] = {*node_attr(node, "kernel"), *node_attr(node, "stride"), *node_attr(node, "dilation")};
+    return graph_node(l->to, is_max ? OP_pool_max_last : OP_pool_sum_last, 1, &x, 3, attrs);
+}
+
+/* The node on values with channels last, its axes renamed; NULL where the operator has no such form. */
+static struct value *follow(struct layout *l, const struct node *node)
+{
+    struct value *in[8];
+    int64_t list[3][RANK_MOST];
+    struct attr attrs[4];
+    int r = node->in[0]->type.rank, n_in = node->op == OP_concat ? node->n_in : 1;
+    struct value **x = n_in <= 8 ? in : NEW_ARRAY(l->to->arena, struct value *, n_in);
+    if (node->n_attrs > 3 || node->out[0].type.rank != r) return NULL;
+    for (int i = 0; i < node->n_attrs; i++) {
+        attrs[i] = node->attrs[i];
+        if (attrs[i].kind == ATTR_INT && !strcmp(attrs[i].name, "axis")) attrs[i].i = to_last((int)attrs[i].i, r);
+        if (attrs[i].kind != ATTR_INTS) continue;
+        if (attrs[i].n != r) return NULL;
+        for (int a = 0; a < r; a++) list[i][to_last(a, r)] = attrs[i].ints[a];
+        attrs[i].ints = list[i];
+    }
+    for (int i = 0; i < n_in; i++) x[i] = get_last(l, node->in[i]);
+    if (node->op == OP_pad || node->op == OP_gather) {
+        x[1] = get(l, node->in[1]);
+        n_in = 2;
+    }
+    return graph_node(l->to, node->op, n_in, x, node->n_attrs, attrs);
+}
+
+static struct value *elementwise(struct layout *l, const struct node *node)
+{
+    struct value *in[3];
+    for (int i = 0; i < node->n_in; i++) in[i] = get_last(l, node->in[i]);
+    return graph_node(l->to, node->op, node->n_in, in, node->n_attrs, node->attrs);
+}
+
+/* Sums over all spatial axes give the same [n, c] in either layout. */
+static struct value *spatial_reduce(struct layout *l, const struct node *node)
+{
+    const struct attr *axes = node_attr(node, "axes");
+    int r = node->in[0]->type.rank;
+    int64_t spatial[RANK_MOST];
+    if (!is_last(l, node->in[0]) || axes->n != r - 2 || axes->ints[0] != 2) return NULL;
+    for (int i = 0; i < r - 2; i++) spatial[i] = i + 1;
+    return graph_reduce(l->to, node->op, get_last(l, node->in[0]), r - 2, spatial, false);
+}
+
+/* matmul whose right side is one constant matrix for all batches */
+static struct value *product(struct layout *l, const struct node *node)
+{
+    const struct value *w = node->in[1];
+    while ((w->node->op == OP_broadcast || w->node->op == OP_reshape) && w->type.rank >= 2) {
+        const struct value *inner = w->node->in[0];
+        int r = w->type.rank, ir = inner->type.rank;
+        if (ir < 2 || inner->type.dim[ir - 1] != w->type.dim[r - 1] || inner->type.dim[ir - 2] != w->type.dim[r - 2]) return NULL;
+        w = inner;
+    }
+    struct value *constant = l->map[w->id];
+    if (!constant || !value_const(constant) || type_count(&w->type) != w->type.dim[w->type.rank - 1] * w->type.dim[w->type.rank - 2]) return NULL;
+    int64_t k = w->type.dim[w->type.rank - 2], n = w->type.dim[w->type.rank - 1], block = n ? pick_block(l, n) : 0, perm[] = {1, 0, 2};
+    if (k == 0 || n == 0) return NULL;
+    dim dims[] = {k, n / block, block};
+    struct value *packed = graph_transpose(l->to, graph_reshape(l->to, constant, 3, dims), perm);
+    return graph_node(l->to, OP_matmul_packed, 2, (struct value *[]){get(l, node->in[0]), packed}, 1, (struct attr[]){ATTR_I("block", block)});
+}
+
+/* The node's result with channels last in *last, or in the model's order as the return value; both NULL where the
+ * node is to be copied as it is. */
+static struct value *convert(struct layout *l, const struct node *node, struct value **last)
+{
+    bool follows = false;
+    for (int i = 0; i < node->n_in; i++) follows |= is_last(l, node->in[i]);
+    *last = NULL;
+    switch (node->op) {
+    case OP_conv: *last = convolution(l, node); return NULL;
+    case OP_pool_max: case OP_pool_sum: *last = pool(l, node); return NULL;
+    case OP_concat: case OP_pad: case OP_pad_edge: case OP_pad_reflect: case OP_pad_wrap: case OP_slice: case OP_dilate:
+        if (is_last(l, node->in[0])) *last = follow(l, node);
+        return NULL;
+    case OP_gather:
+        if (is_last(l, node->in[0]) && node->in[1]->type.rank == 1 && node_int(node, "batch", 0) == 0) *last = follow(l, node);
+        return NULL;
+    case OP_sum: case OP_prod: case OP_reduce_min: case OP_reduce_max: return spatial_reduce(l, node);
+    case OP_matmul: return product(l, node);
+    default: /* elementwise operators follow; everything else keeps the model's order */
+        if (op_row(node->op)->kind == OP_MAP && follows && node->out[0].type.rank >= 3) *last = elementwise(l, node);
+        return NULL;
+    }
+}
+
+static struct graph *layout(const struct graph *graph, struct arena *unit, const struct pass_options *options)
+{
+    struct graph *to = graph_like(graph, unit, graph->name);
+    struct layout l = {.to = to, .map = NEW_ARRAY(unit, struct value *, graph->next_value + 1),
+                       .last = NEW_ARRAY(unit, struct value *, graph->next_value + 1)};
+    bool *live = NEW_ARRAY(unit, bool, graph->nodes.n + 1);
+    l.lanes = options->target && options->target->vector_bytes ? options->target->vector_bytes / 4 : 1;
+    graph_mark_live(graph, live);
+    for (int i = 0; i < graph->nodes.n; i++) {
+        const struct node *node = graph->nodes.at[i];
+        if (!live[i]) continue;
+        to->place = node->place;
+        struct value *last, *same = convert(&l, node, &last);
+        if (diag_errors(graph->diag)) return NULL;
+        if (last || same) {
+            l.last[node->out[0].id] = last;
+            l.map[node->out[0].id] = same;
+            if (node->out[0].name) graph_name(to, last ? last : same, node->out[0].name);
+            continue;
+        }
+        struct node copy = *node;
+        copy.attrs = arena_copy(unit, node->attrs, (size_t)node->n_attrs * sizeof *node->attrs);
+        for (int k = 0; k < node->n_attrs; k++)
+            if (copy.attrs[k].kind == ATTR_GRAPH && !(copy.attrs[k].graph = layout(copy.attrs[k].graph, unit, options))) return NULL;
+        for (int k = 0; k < node->n_in; k++)
+            if (!get(&l, node->in[k])) return NULL;
+        if (!graph_copy_node(to, &copy, l.map)) return NULL;
+    }
+    to->place = graph->place;
+    for (int i = 0; i < graph->outputs.n; i++) graph_output(to, graph->output_names.at[i], get(&l, graph->outputs.at[i]));
+    return to;
+}
+
+struct graph *pass_layout(const struct graph *graph, struct arena *unit, const struct pass_options *options)
+{
+    return layout(graph, unit, options);
+}
