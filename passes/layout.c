@@ -19,6 +19,7 @@ struct layout {
     struct graph *to;
     struct value **map;  /* old value -> new, in the model's order */
     struct value **last; /* old value -> new with channels last, where it was made so */
+    bool *made_last;     /* by old id: the operator that makes it works with channels last */
     int lanes;           /* of f32 in the target's vectors */
 };
 
@@ -64,7 +65,7 @@ static struct value *get_last(struct layout *l, const struct value *old)
 
 static bool is_last(const struct layout *l, const struct value *old)
 {
-    return old->type.rank >= 3 && l->last[old->id] && !l->map[old->id];
+    return l->made_last[old->id];
 }
 
 /* Size of blocks for n output channels: a divisor of n of a few vectors that wastes the fewest lanes. */
@@ -243,7 +244,8 @@ static struct graph *layout(const struct graph *graph, struct arena *unit, const
 {
     struct graph *to = graph_like(graph, unit, graph->name);
     struct layout l = {.to = to, .map = NEW_ARRAY(unit, struct value *, graph->next_value + 1),
-                       .last = NEW_ARRAY(unit, struct value *, graph->next_value + 1)};
+                       .last = NEW_ARRAY(unit, struct value *, graph->next_value + 1),
+                       .made_last = NEW_ARRAY(unit, bool, graph->next_value + 1)};
     bool *live = NEW_ARRAY(unit, bool, graph->nodes.n + 1);
     l.lanes = options->target && options->target->vector_bytes ? options->target->vector_bytes / 4 : 1;
     graph_mark_live(graph, live);
@@ -255,6 +257,7 @@ static struct graph *layout(const struct graph *graph, struct arena *unit, const
         if (diag_errors(graph->diag)) return NULL;
         if (last || same) {
             l.last[node->out[0].id] = last;
+            l.made_last[node->out[0].id] = last != NULL;
             l.map[node->out[0].id] = same;
             if (node->out[0].name) graph_name(to, last ? last : same, node->out[0].name);
             continue;
