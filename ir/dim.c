@@ -345,6 +345,7 @@ dim dim_div(struct dims *dims, dim a, dim b)
             int64_t whole = floor_div(p.term[p.n - 1].coef, b);
             quotient = dim_add(dims, quotient, whole);
             rest = dim_sub(dims, rest, clamp((wide)whole * b));
+            if (dim_lo(dims, rest) >= 0 && dim_lt(dims, rest, b)) return quotient;
         }
     }
     if (dim_lo(dims, b) <= 0) return make_atom(dims, DIM_DIV, a, b);

@@ -136,6 +136,23 @@ bool ex_range(struct prog *prog, ex e, dim *lo, dim *hi)
     }
 }
 
+/* Both known as dims: so is the result. NULL where op is no arithmetic, or b may be 0 in a modulus. */
+static ex dims_binary(struct prog *prog, enum expr_op op, dim a, dim b)
+{
+    struct dims *dims = prog->dims;
+    if (op == EX_div) return ex_dim(prog, dim_div(dims, a, b));
+    if (op == EX_min) return ex_dim(prog, dim_min(dims, a, b));
+    if (op == EX_max) return ex_dim(prog, dim_max(dims, a, b));
+    if (op != EX_mod) return NULL;
+    if (b == 0) return ex_dim(prog, 0);
+    return dim_lo(dims, b) > 0 || dim_hi(dims, b) < 0 ? ex_dim(prog, dim_mod(dims, a, b)) : NULL;
+}
+
+static bool is_dim(ex e)
+{
+    return e->op == EX_const || e->op == EX_dim;
+}
+
 /* num div den and num mod den by taking out the terms that den divides. */
 static ex divide(struct prog *prog, enum expr_op op, ex a, ex b)
 {
@@ -146,14 +163,12 @@ static ex divide(struct prog *prog, enum expr_op op, ex a, ex b)
     if (den == 1) return op == EX_div ? a : ex_dim(prog, 0);
     if (den == 0) return ex_dim(prog, 0);
     if (!linear_from(prog, a, 1, &num)) return NULL;
-    if (num.n == 0) return ex_dim(prog, op == EX_div ? dim_div(dims, num.konst, den) : dim_mod(dims, num.konst, den));
     if (dim_lo(dims, den) < 1) return NULL;
     for (int i = 0; i < num.n; i++) {
         bool divides = dim_divides(dims, num.term[i].coef, den, &quotient);
         if (divides) linear_add(dims, &whole, num.term[i].atom, quotient);
         else linear_add(dims, &rest, num.term[i].atom, num.term[i].coef);
     }
-    if (num.n == 0) return ex_dim(prog, op == EX_div ? dim_div(dims, num.konst, den) : dim_mod(dims, num.konst, den));
     if (dim_is_const(num.konst) && dim_is_const(den)) whole.konst = dim_div(dims, num.konst, den);
     else if (dim_divides(dims, num.konst, den, &quotient)) whole.konst = quotient;
     rest.konst = dim_sub(dims, num.konst, dim_mul(dims, whole.konst, den));
@@ -163,8 +178,8 @@ static ex divide(struct prog *prog, enum expr_op op, ex a, ex b)
         return linear_to(prog, op == EX_div ? &whole : &rest);
     if (whole.n == 0 && whole.konst == 0) return NULL;
     ex left = linear_to(prog, &rest);
-    if (op == EX_mod) return plain(prog, EX_mod, DT_index, left, b);
-    return ex_binary(prog, EX_add, linear_to(prog, &whole), plain(prog, EX_div, DT_index, left, b));
+    ex part = is_dim(left) ? dims_binary(prog, op, left->imm, den) : plain(prog, op, DT_index, left, b);
+    return op == EX_mod ? part : ex_binary(prog, EX_add, linear_to(prog, &whole), part);
 }
 
 /* (x div a) div b = x div (a*b);  (x mod (a*b)) div a stays;  (x mod (a*b)) mod a = x mod a */
@@ -202,7 +217,8 @@ static ex compare(struct prog *prog, enum expr_op op, ex a, ex b)
 ex index_binary(struct prog *prog, enum expr_op op, ex a, ex b)
 {
     struct linear sum = {.n = 0};
-    ex nested;
+    ex nested = is_dim(a) && is_dim(b) ? dims_binary(prog, op, a->imm, b->imm) : NULL;
+    if (nested) return nested;
     switch (op) {
     case EX_add:
     case EX_sub:

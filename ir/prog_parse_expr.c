@@ -26,23 +26,23 @@ static ex node(struct parser *p, struct place place, struct expr e)
     return NULL;
 }
 
+static bool dtype_or_index(const char *name, enum dtype *dt)
+{
+    if (strcmp(name, "index") != 0) return dtype_from_name(name, dt);
+    *dt = DT_index;
+    return true;
+}
+
 bool parse_dtype(struct parser *p, enum dtype *dt, int *lanes)
 {
-    char name[16];
+    const char *text = p->token.text, *x = NULL;
     *lanes = 1;
     if (p->token.kind != TOKEN_NAME) return parse_error(p, "a type is expected");
-    const char *text = p->token.text, *x = strchr(text, 'x');
-    if (!strcmp(text, "index")) *dt = DT_index;
-    else {
-        size_t n = strlen(text);
-        if (x && x > text && x[1] >= '1' && x[1] <= '9') { /* index8 is no type: `indexx8` is one */
-            if (!strncmp(text, "index", 5)) x = text[5] == 'x' ? text + 5 : NULL;
-            if (x) n = (size_t)(x - text);
-            if (x) *lanes = strlen(x + 1) > 4 ? 0 : atoi(x + 1);
-        }
-        snprintf(name, sizeof name, "%.*s", (int)(n < 15 ? n : 15), text);
-        if (!strcmp(name, "index")) *dt = DT_index;
-        else if (!dtype_from_name(name, dt)) return parse_error(p, "no type %s", text);
+    if (!dtype_or_index(text, dt)) { /* the last x parts the type from its lanes: `indexx8` */
+        x = strrchr(text, 'x');
+        char *name = arena_strndup(p->scratch, text, x ? (size_t)(x - text) : 0);
+        if (!x || strspn(x + 1, "0123456789") != strlen(x + 1) || !dtype_or_index(name, dt)) return parse_error(p, "no type %s", text);
+        *lanes = strlen(x + 1) > 4 ? 0 : atoi(x + 1);
     }
     if (!lanes_are_valid(*lanes)) return parse_error(p, "%s: the number of lanes is a power of two up to %d", text, LANES_MOST);
     token_advance(p);
@@ -134,7 +134,9 @@ static bool dim_operation(struct parser *p, enum expr_op op, dim a, dim b, dim *
     case EX_sub: *d = dim_sub(dims, a, b); return true;
     case EX_mul: *d = dim_mul(dims, a, b); return true;
     case EX_div: *d = dim_div(dims, a, b); return true;
-    case EX_mod: *d = dim_mod(dims, a, b); return true;
+    case EX_mod: /* by zero gives 0, which a - b*(a / b) is not */
+        *d = b == 0 ? 0 : dim_mod(dims, a, b);
+        return b == 0 || dim_lo(dims, b) > 0 || dim_hi(dims, b) < 0;
     case EX_min: *d = dim_min(dims, a, b); return true;
     case EX_max: *d = dim_max(dims, a, b); return true;
     default: return false; /* no other kind is dim arithmetic */

@@ -275,7 +275,8 @@ static void print_sum(struct printer *p, struct text *text, ex e, int strength)
         else if (piece->coef != 1) text_printf(&term, "%s*", dim_text(p, piece->coef, true));
         if (ex_as_dim(piece->atom, &(dim){0}) && !single) print_dim(p, &term, piece->atom->imm, false);
         else print_expr(p, &term, piece->atom, single ? 6 : 5);
-        piece->text = text_string(&term);
+        bool negative_inside = piece->coef == 1 && text_string(&term)[0] == '-' && piece->op != EX_const && piece->op != EX_dim;
+        piece->text = negative_inside ? arena_printf(p->scratch, "(%s)", text_string(&term)) : text_string(&term);
     }
     qsort(list.at, (size_t)n, sizeof *list.at, order_text);
     bool wrap = strength > (n == 1 ? 5 : 4);
