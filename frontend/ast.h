@@ -79,6 +79,7 @@ struct parse {
     int line, column; /* where the next token starts */
     bool ends;        /* the latest token may end a statement */
     bool fresh_line;  /* no token yet on this line */
+    bool between;     /* no token yet of a statement */
     char token[32];   /* the latest token's first characters, for messages */
     char bracket[BRACKETS_MOST];
     int n_brackets;

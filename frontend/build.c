@@ -45,6 +45,8 @@ void build_at(struct build *build, const struct ast *ast)
 bool build_iterate(struct build *build, struct ast *ast)
 {
     if (++build->iterations <= ITERATIONS_MOST) return !diag_full(build->diag);
+    if (build->exhausted) return false;
+    build->exhausted = true;
     build_fail(build, ast, "compile-time loops ran more than %d rounds", ITERATIONS_MOST);
     return false;
 }

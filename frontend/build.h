@@ -107,8 +107,10 @@ struct build {
     bool in_call;
     bool expand;           /* composites are entered, not made nodes */
     const char *expanding; /* the composite being expanded */
+    const struct ast *noted; /* the call that the latest note named */
     int calls, depth;
     int64_t iterations;
+    bool exhausted; /* a message said that there were too many */
 };
 
 /* Reports at ast, once per ast; gives the ERROR item. */

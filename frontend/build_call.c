@@ -129,7 +129,7 @@ static bool bind_arguments(struct build *build, struct ast *site, const struct f
         int at = i;
         if (arguments[i].name && !find_formal(formals, arguments[i].name, &at)) unknown_argument(build, function, &arguments[i]), ok = false;
         else if (at >= formals->n) {
-            build_fail(build, arguments[i].ast, "%s takes %d arguments, %d are given", function->name, formals->n, n);
+            build_fail(build, arguments[i].ast, "too many arguments: %s takes %d, %d are given", function->name, formals->n, n);
             return false;
         } else if (given[at]) build_fail(build, arguments[i].ast, "'%s' is given twice", formals->kid[at]->text), ok = false;
         else given[at] = &arguments[i];
@@ -162,7 +162,8 @@ struct item call_function(struct build *build, struct ast *site, const struct fu
     build->calls++;
     build->frame = frame;
     struct item result = {.kind = ITEM_ERROR};
-    if (bind_arguments(build, site, function, n, arguments)) {
+    bool bound = bind_arguments(build, site, function, n, arguments);
+    if (bound && diag_errors(build->diag) == before) {
         struct item value = eval_block(build, function->ast->kid[1]);
         result = frame->returned ? frame->result : value;
     }
@@ -170,7 +171,8 @@ struct item call_function(struct build *build, struct ast *site, const struct fu
     build->site = outer_site;
     build->calls--;
     if (diag_errors(build->diag) > before) {
-        if (build->calls < 4 && !(function->module && function->module->prelude)) build_note(build, site, "in this call of %s", function->name);
+        if (bound && build->noted != site && !(function->module && function->module->prelude)) build_note(build, site, "in this call of %s", function->name);
+        build->noted = site;
         return (struct item){.kind = ITEM_ERROR};
     }
     return result;

@@ -155,9 +155,11 @@ struct item eval_if(struct build *build, struct ast *ast, bool statement)
     struct region *region[2] = {region_new(build, build->region, "then", false), region_new(build, build->region, "else", false)};
     struct frame *frame[2] = {NULL, NULL};
     if (!statement && !other) return build_fail(build, ast, "an 'if' whose value is used needs an 'else'");
+    int before = diag_errors(build->diag);
     struct item value[2] = {eval_branch(build, ast->kid[1], region[0], statement ? &frame[0] : NULL), {.kind = ITEM_NONE}};
     take_same(build, region[1], region[0]);
     if (other) value[1] = eval_branch(build, other, region[1], statement ? &frame[1] : NULL);
+    if (diag_errors(build->diag) > before) return failed();
     if (statement) return assigning_if(build, ast, condition, region, frame);
     if (item_is_error(&value[0]) || item_is_error(&value[1])) return failed();
     const struct item *items[2];

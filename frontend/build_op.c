@@ -376,7 +376,7 @@ struct item call_op(struct build *build, struct ast *ast, enum op op, int n, con
     if (!add_inputs(&call, n_in, arguments)) return error;
     for (int i = n_in; i < n; i++) {
         const char *name = arguments[i].name ? arguments[i].name : attr_at(&call, i - n_in);
-        if (!name) return build_fail(build, arguments[i].ast, "%s takes %d arguments, %d are given", row->name, i, n);
+        if (!name) return build_fail(build, arguments[i].ast, "too many arguments: %s takes %d, %d are given", row->name, i, n);
         if (!attr_allowed(&call, name)) return unknown_attr(&call, &arguments[i]), error;
         if (!add_attr(&call, name, &arguments[i])) return error;
     }

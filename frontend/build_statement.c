@@ -44,7 +44,7 @@ void assign_targets(struct build *build, struct ast *targets, struct item value,
     if (targets->n > 1 || value.kind == ITEM_TUPLE) n = item_unpack(&value, &items);
     if (value.kind == ITEM_NONE) value = build_fail(build, source, "this gives no value");
     if (item_is_error(&value)) n = targets->n;
-    if (n != targets->n) value = build_fail(build, source, "%d values for %d names", n, targets->n);
+    if (n != targets->n) value = build_fail(build, source, "expected %d value%s, found %d", targets->n, targets->n == 1 ? "" : "s", n);
     for (int i = 0; i < targets->n; i++) assign(build, targets->kid[i], item_is_error(&value) ? (struct item){.kind = ITEM_ERROR} : items[n == targets->n ? i : 0]);
 }
 

@@ -34,11 +34,11 @@ struct value *graph_scalar(struct graph *graph, enum dtype dt, double v)
 
 struct value *graph_int(struct graph *graph, enum dtype dt, int64_t v)
 {
-    if (dtype_is_float(dt)) return graph_scalar(graph, dt, (double)v);
     if (!dim_is_const(v)) {
         struct value *x = graph_dims(graph, 1, &v);
         return graph_reshape(graph, graph_cast(graph, x, dt), 0, NULL);
     }
+    if (dtype_is_float(dt)) return graph_scalar(graph, dt, (double)v);
     return graph_const(graph, make_tensor(graph, dt, 0, NULL, &v, dtype_bytes(dt))); /* little-endian */
 }
 

@@ -19,15 +19,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Words that a value cannot be called in the text: the language's own (frontend/model.l) and what types use. */
-bool graph_name_is_reserved(const struct dims *dims, const char *name)
+/* Words of the language (frontend/model.l), and names of numbers. */
+static bool is_word(const char *name)
 {
     static const char *const words[] = {
         "as",    "const", "def",   "dim",   "else",   "false", "for",  "graph", "if",   "import",  "in",    "inf",
-        "let",   "model", "nan",   "param", "place",  "return", "scan", "train", "true", "weights", "while",
+        "let",   "model", "nan",   "none",  "pi",   "param", "place",  "return", "scan", "train", "true", "weights", "while",
     };
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (!strcmp(words[i], name)) return true;
+    return false;
+}
+
+bool graph_name_is_reserved(const struct dims *dims, const char *name)
+{
+    if (is_word(name)) return true;
     for (int i = 0; i < DT_COUNT; i++)
         if (!strcmp(dtype_name((enum dtype)i), name)) return true;
     dim found;
@@ -261,8 +267,8 @@ void graph_print_into(struct print *print, const struct graph *graph, const char
     print->dims = graph->dims;
     print->prefix = "";
     print->text = &body;
-    struct names names = {0};
-    text_printf(&body, "model %s", names_unique(print, &names, graph->name));
+    const char *name = text_identifier(print->arena, graph->name);
+    text_printf(&body, "model %s%s", name, is_word(name) ? "_" : "");
     add_graph(print, graph);
     text_add(&body, "\n");
     print->text = text;

@@ -30,9 +30,8 @@ struct meaning;
 const struct meaning *meaning_parse(struct arena *arena, const char *line, const char **error);
 int meaning_inputs(const struct meaning *meaning); /* distinct inputs */
 /* Ranks and extents of the result from the inputs', for rows whose shape the notation itself gives (OP_index).
- * False with *error where letters have no or different extents. */
-bool meaning_infer(const struct meaning *meaning, struct dims *dims, int n_in, struct value *const *in, struct type *out,
-                   const char **error);
+ * False with *error where letters have no or different extents, or a subscript may lie outside its axis without `?`. */
+bool meaning_infer(const struct meaning *meaning, struct dims *dims, const struct node *node, struct type *out, const char **error);
 
 enum { LETTERS_MOST = 24 };
 struct letter {

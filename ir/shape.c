@@ -436,7 +436,7 @@ static bool infer_index(struct inference *inf)
     const struct meaning *m = attr && attr->kind == ATTR_STRING ? meaning_parse(inf->graph->arena, attr->s, &error) : NULL;
     if (!m) return FAIL(inf, "index notation: %s", error);
     if (meaning_inputs(m) != inf->node->n_in) return FAIL(inf, "index notation reads %d tensors, %d are given", meaning_inputs(m), inf->node->n_in);
-    if (!meaning_infer(m, inf->graph->dims, inf->node->n_in, inf->node->in, inf->out, &error)) return FAIL(inf, "index notation: %s", error);
+    if (!meaning_infer(m, inf->graph->dims, inf->node, inf->out, &error)) return FAIL(inf, "index notation: %s", error);
     return same_dtypes(inf, 0, inf->node->n_in);
 }
 

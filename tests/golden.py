@@ -51,7 +51,8 @@ def run(path, parts):
             if words[0] == "tenon":
                 words[0] = TENON
             r = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=300)
-            out, err, status = out + r.stdout, err + r.stderr, max(status, r.returncode) if r.returncode >= 0 else r.returncode
+            place = os.path.dirname(os.path.abspath(path)) # may stand in messages
+            out, err, status = out + r.stdout.replace(place, "%d"), err + r.stderr.replace(place, "%d"), max(status, r.returncode) if r.returncode >= 0 else r.returncode
     return {"out": out, "err": err}, status
 
 

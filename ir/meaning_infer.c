@@ -1,0 +1,160 @@
+/* The result's type from index notation itself (OP_index), and the proof that its subscripts stay inside.
+ *
+ * A letter's extent is that of the axis it stands at alone, or what a `where letter < ...` says. Any other subscript
+ * is bounded by interval arithmetic over the letters; where that does not show it inside, the load must say what lies
+ * outside (`? value`), so that no notation reads what is not there. See meaning.h.
+ */
+#include "meaning_tree.h"
+
+#include <ctype.h>
+#include <string.h>
+
+struct extents {
+    const struct meaning *meaning;
+    struct dims *dims;
+    const struct node *node;
+    const char *name[LETTERS_MOST];
+    dim extent[LETTERS_MOST];
+    bool stated[LETTERS_MOST]; /* by a clause */
+    int n;
+    const char *error;
+};
+
+static int find_letter(const struct extents *e, const char *name)
+{
+    int k = 0;
+    while (k < e->n && strcmp(e->name[k], name) != 0) k++;
+    return k;
+}
+
+static bool set_letter(struct extents *e, const char *name, dim extent, bool stated)
+{
+    int k = find_letter(e, name);
+    if (k == LETTERS_MOST) return e->error = "too many letters", false;
+    if (k < e->n) {
+        bool fits = e->stated[k] ? dim_le(e->dims, e->extent[k], extent) : e->extent[k] == extent;
+        return fits || (e->error = "a letter stands for different extents", false);
+    }
+    e->name[k] = name;
+    e->extent[k] = extent;
+    e->stated[k] = stated;
+    e->n++;
+    return true;
+}
+
+static bool same_lowered(const char *capitals, const char *name)
+{
+    while (*capitals && tolower((unsigned char)*capitals) == *name) capitals++, name++;
+    return !*capitals && !*name;
+}
+
+/* Bounds of an index expression; false where none are known. */
+static bool bounds(const struct extents *e, const struct term *t, dim *lo, dim *hi)
+{
+    switch (t->kind) {
+    case TERM_NUMBER:
+        *lo = *hi = (int64_t)t->number;
+        return t->number == (double)*lo && t->number < 1e15;
+    case TERM_LETTER: {
+        int k = find_letter(e, t->name);
+        *lo = 0;
+        if (k < e->n) *hi = dim_sub(e->dims, e->extent[k], 1);
+        return k < e->n;
+    }
+    case TERM_ATTR:
+        for (int i = 0; i < e->node->n_attrs; i++)
+            if (same_lowered(t->name, e->node->attrs[i].name) && e->node->attrs[i].kind == ATTR_INT) {
+                *lo = *hi = e->node->attrs[i].i;
+                return true;
+            }
+        return false;
+    case TERM_EXTENT:
+        if (t->input < 0 || t->input >= e->node->n_in || t->name || t->axis >= e->node->in[t->input]->type.rank) return false;
+        *lo = *hi = e->node->in[t->input]->type.dim[t->axis];
+        return true;
+    case TERM_CALL: {
+        dim a[2], b[2];
+        if (t->n != 2 || !bounds(e, t->arg[0], &a[0], &a[1]) || !bounds(e, t->arg[1], &b[0], &b[1])) return false;
+        if (t->op == EX_add) *lo = dim_add(e->dims, a[0], b[0]), *hi = dim_add(e->dims, a[1], b[1]);
+        else if (t->op == EX_sub) *lo = dim_sub(e->dims, a[0], b[1]), *hi = dim_sub(e->dims, a[1], b[0]);
+        else if (dim_lo(e->dims, a[0]) < 0 || dim_lo(e->dims, b[0]) < 0) return false;
+        else if (t->op == EX_mul) *lo = dim_mul(e->dims, a[0], b[0]), *hi = dim_mul(e->dims, a[1], b[1]);
+        else if (t->op == EX_div && dim_lo(e->dims, b[0]) > 0) *lo = dim_div(e->dims, a[0], b[1]), *hi = dim_div(e->dims, a[1], b[0]);
+        else if (t->op == EX_mod && dim_lo(e->dims, b[0]) > 0) *lo = 0, *hi = dim_sub(e->dims, b[1], 1);
+        else if (t->op == EX_min) *lo = dim_min(e->dims, a[0], b[0]), *hi = dim_min(e->dims, a[1], b[1]);
+        else if (t->op == EX_max) *lo = dim_max(e->dims, a[0], b[0]), *hi = dim_max(e->dims, a[1], b[1]);
+        else return false;
+        return true;
+    }
+    case TERM_LEAST: case TERM_PICK: case TERM_LOAD: case TERM_FLAT: break;
+    }
+    return false;
+}
+
+/* One load: its rank, the letters it gives extents, or (proof) that its subscripts stay inside. */
+static bool check_load(struct extents *e, const struct term *t, bool proof)
+{
+    if (t->input < 0 || t->input >= e->node->n_in) return e->error = "it reads a tensor that is not an input", false;
+    const struct type *type = &e->node->in[t->input]->type;
+    if (t->n != type->rank) return e->error = "the number of subscripts is not the rank of an input", false;
+    for (int i = 0; i < t->n; i++) {
+        const struct term *s = t->item[i].term;
+        dim lo, hi;
+        if (t->item[i].many || t->item[i].merge) return e->error = "'..' is for the op table only", false;
+        if (t->otherwise) continue;
+        if (!proof && s->kind == TERM_LETTER && !set_letter(e, s->name, type->dim[i], false)) return false;
+        if (!proof || s->kind == TERM_LETTER) continue;
+        if (!bounds(e, s, &lo, &hi) || dim_lo(e->dims, lo) < 0 || !dim_lt(e->dims, hi, type->dim[i]))
+            return e->error = "a subscript may lie outside of its axis: say what is read there, as in x[i + 1] ? 0", false;
+    }
+    return true;
+}
+
+static bool walk(struct extents *e, const struct term *t, bool proof)
+{
+    if (!t) return true;
+    if (t->kind == TERM_FLAT || t->kind == TERM_PICK) return e->error = "x{f} and letter[LIST] are for the op table only", false;
+    for (int i = 0; t->kind == TERM_CALL && i < t->n; i++)
+        if (!walk(e, t->arg[i], proof)) return false;
+    if (t->kind != TERM_LOAD) return true;
+    if (!check_load(e, t, proof) || !walk(e, t->otherwise, proof)) return false;
+    for (int i = 0; i < t->n; i++)
+        if (!walk(e, t->item[i].term, proof)) return false;
+    return true;
+}
+
+bool meaning_infer(const struct meaning *meaning, struct dims *dims, const struct node *node, struct type *out, const char **error)
+{
+    struct extents e = {.meaning = meaning, .dims = dims, .node = node};
+    bool ok = true;
+    for (int i = 0; ok && i < meaning->n_clauses; i++) {
+        dim lo, hi;
+        if (meaning->clause[i].count || !bounds(&e, meaning->clause[i].term, &lo, &hi) || lo != hi || dim_lo(dims, lo) < 0)
+            e.error = "'where' must give letters sizes that are known, as in where k < 3", ok = false;
+        else ok = set_letter(&e, meaning->clause[i].letter, lo, true);
+    }
+    ok = ok && walk(&e, meaning->right, false) && walk(&e, meaning->right, true);
+    if (ok && (!meaning->left || meaning->n_left > RANK_MOST)) e.error = "the left side must be plain letters, at most 16", ok = false;
+    out->dt = node->in[0]->type.dt;
+    out->rank = ok ? meaning->n_left : 0;
+    for (int i = 0; ok && i < meaning->n_left; i++) {
+        const struct term *t = meaning->left[i].term;
+        bool plain = t->kind == TERM_LETTER && !meaning->left[i].many;
+        int k = plain ? find_letter(&e, t->name) : 0;
+        if (!plain) e.error = "the left side must be plain letters", ok = false;
+        else if (k == e.n) e.error = "a letter has no extent: it must stand alone at some axis of an input, or be given one by where", ok = false;
+        else out->dim[i] = e.extent[k];
+    }
+    for (int i = 0; ok && meaning->combine == EX_COUNT && i < meaning->n_letters; i++) {
+        bool left = false;
+        for (int k = 0; k < meaning->n_left; k++) left |= !strcmp(meaning->left[k].term->name, meaning->letter[i].name);
+        if (!left) e.error = "a letter stands only on the right: say how to combine over it (+= *= min= max=)", ok = false;
+    }
+    for (int i = 0; ok && i < meaning->n_left; i++)
+        for (int k = 0; k < i; k++)
+            if (!strcmp(meaning->left[i].term->name, meaning->left[k].term->name)) e.error = "a letter stands twice on the left", ok = false;
+    for (int i = 0; ok && i < meaning->n_letters; i++)
+        if (find_letter(&e, meaning->letter[i].name) == e.n) e.error = "a letter has no extent: it must stand alone at some axis of an input, or be given one by where", ok = false;
+    *error = e.error;
+    return ok;
+}
