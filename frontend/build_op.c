@@ -166,10 +166,14 @@ static void unknown_attr(struct op_call *call, const struct argument *argument)
                near ? near : "", near ? "'?" : "");
 }
 
-/* Whether the operator has the attribute; index notation may have any, a composite those its function has. */
+/* Whether the operator has the attribute: a composite those its function has, index notation and operators without
+ * rows here (made by passes) any that the builder takes. */
 static bool attr_allowed(struct op_call *call, const char *name)
 {
-    if (row_of(call->op, name) || call->op == OP_index) return true;
+    bool listed = op_row(call->op)->kind == OP_MAP;
+    if (row_of(call->op, name)) return true;
+    for (int i = 0; i < N_ROWS; i++) listed |= rows[i].op == call->op;
+    if (!listed && op_row(call->op)->kind != OP_COMPOSITE) return true;
     if (op_row(call->op)->kind != OP_COMPOSITE) return false;
     const struct function *function = prelude_function(call->build, op_row(call->op)->name);
     for (int i = op_row(call->op)->least; function && i < function->ast->kid[0]->n; i++)
