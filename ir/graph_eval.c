@@ -77,6 +77,7 @@ static bool eval_plain(struct graph *graph, const struct node *node, const struc
     struct nest *nest = NEW(scratch, struct nest);
     nest_start(nest, prog);
     nest->view_of = param_view;
+    nest->all_stored = true;
     nest->ctx = &binding;
     nest_store(nest, node->out, &binding.view[node->n_in]);
     kernel->body = nest_finish(nest);

@@ -9,6 +9,13 @@ void nest_start(struct nest *nest, struct prog *prog)
     nest->n_levels = 1;
     nest->level[0] = (struct level){.var = NULL};
     nest->seen.n = 0;
+    nest->all_stored = false;
+}
+
+/* The value has no memory: it is computed where it is read. */
+static bool is_inside(const struct nest *nest, const struct value *value)
+{
+    return value->fused && !nest->all_stored;
 }
 
 static void emit(struct nest *nest, int level, struct stmt *stmt)
@@ -86,7 +93,7 @@ static ex read_flat(struct reader *reader, const struct node *node, int input, e
 {
     struct nest_reader *r = (struct nest_reader *)reader;
     const struct value *value = node->in[input];
-    if (value->fused || type_count(&value->type) == 1) return NULL;
+    if (is_inside(r->nest, value) || type_count(&value->type) == 1) return NULL;
     struct view dense;
     const struct view *view = r->nest->view_of(r->nest, value);
     view_row_major(r->nest->prog, &value->type, view->buf, &dense);
@@ -177,7 +184,7 @@ static ex nest_value(struct nest *nest, const struct value *value, ex const *idx
     struct prog *prog = nest->prog;
     ex known = literal(prog, value);
     if (known) return guard ? ex_select(prog, guard, known, otherwise) : known;
-    if (!value->fused) {
+    if (!is_inside(nest, value)) {
         const struct view *view = nest->view_of(nest, value);
         return load_at(prog, view, view_index(prog, view, value->type.rank, idx), guard, otherwise);
     }
@@ -256,7 +263,7 @@ static void store_scatter(struct nest *nest, const struct value *value, const st
 
 /* The node whose iteration space the loops take: a contraction fused below a chain of elementwise operators, so
  * that a grouped convolution keeps its group loop; otherwise the value's own. */
-static const struct node *space_of(const struct value *value)
+static const struct node *space_of(const struct nest *nest, const struct value *value)
 {
     const struct node *node = value->node;
     for (int depth = 0; depth < 64 && op_row(node->op)->kind == OP_MAP; depth++) {
@@ -264,7 +271,7 @@ static const struct node *space_of(const struct value *value)
         for (int i = 0; i < node->n_in && !next; i++) {
             const struct node *in = node->in[i]->node;
             enum op_kind kind = op_row(in->op)->kind;
-            if (node->in[i]->fused && (kind == OP_MAP || kind == OP_CONTRACT) && node->in[i]->type.rank == value->type.rank)
+            if (is_inside(nest, node->in[i]) && (kind == OP_MAP || kind == OP_CONTRACT) && node->in[i]->type.rank == value->type.rank)
                 next = in;
         }
         if (!next) return value->node;
@@ -285,7 +292,7 @@ void nest_store(struct nest *nest, const struct value *value, const struct view 
     }
     struct var *vars[2 * RANK_MOST];
     ex idx[RANK_MOST];
-    int n = meaning_space(nest->prog, space_of(value), vars, idx);
+    int n = meaning_space(nest->prog, space_of(nest, value), vars, idx);
     for (int i = 0; i < n; i++) push(nest, vars[i]);
     store(nest, value, to, idx, compute(nest, value, idx, NULL));
     pop_to(nest, 1);

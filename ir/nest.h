@@ -30,6 +30,7 @@ struct nest {
     /* Where a stored value lies. */
     const struct view *(*view_of)(struct nest *nest, const struct value *value);
     void *ctx;
+    bool all_stored; /* pass fuse's marks do not count: the interpreter keeps every value */
     struct level level[LEVELS_MOST];
     int n_levels;
     LIST(struct seen) seen;

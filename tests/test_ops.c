@@ -3,8 +3,8 @@
  * For each row one graph holds an instance per element type and shape class (scalar, one, odd, larger than a tile,
  * zero-size, symbolic). The graph's interpreter gives the reference; then every pass's output is interpreted
  * (verified, and compared), and the compiled C and LLVM code runs, on the same inputs and two sizes of the symbol. A
- * new row with a known shape rule is tested without writing anything here; a new shape rule must say below how an
- * instance of it is built, or this file does not compile.
+ * new row with a known shape rule is tested without writing anything here; a row with a new shape rule fails until
+ * build() says how an instance of it is made.
  *
  * Control rows hold subgraphs and are tested by golden models and ONNX cases; leaves have no meaning to test.
  * Arguments: names of rows; none: all. Prints one line per row and the number of instances.
@@ -12,6 +12,8 @@
 #include "../frontend/cmd.h"
 
 #include <string.h>
+
+#pragma GCC diagnostic ignored "-Wswitch" /* a missing shape rule is a failing row, not a build that breaks */
 
 enum shape_class { SHAPE_CLASS_SCALAR, SHAPE_CLASS_ONE, SHAPE_CLASS_ODD, SHAPE_CLASS_LARGE, SHAPE_CLASS_ZERO, SHAPE_CLASS_SYMBOLIC, N_CLASSES };
 static const char *const class_names[] = {"scalar", "one", "odd", "large", "zero", "symbolic"};
@@ -75,6 +77,7 @@ static bool takes(enum op op, enum dtype dt)
     case SHAPE_compare: return op == OP_eq ? true : op == OP_is_nan || op == OP_is_inf ? dtype_is_float(dt) : dt != DT_bool;
     case SHAPE_first: return dtype_is_float(dt);
     case SHAPE_reduce: return dt != DT_bool || op == OP_reduce_min || op == OP_reduce_max;
+    case SHAPE_conv_last: case SHAPE_conv_depth: case SHAPE_pool_last: case SHAPE_matmul_packed:
     case SHAPE_pool: case SHAPE_matmul: case SHAPE_conv: case SHAPE_index: case SHAPE_iota: case SHAPE_top_k: return dt != DT_bool;
     case SHAPE_cast: case SHAPE_select: case SHAPE_reshape: case SHAPE_transpose: case SHAPE_broadcast: case SHAPE_slice:
     case SHAPE_pad: case SHAPE_concat: case SHAPE_gather: case SHAPE_gather_elements: case SHAPE_scatter:
@@ -208,6 +211,29 @@ static struct value *build_contraction(struct lab *lab, enum op op, enum shape_c
     return graph_node(lab->graph, op, 2, in, 1, (struct attr[]){ATTR_S("meaning", "y[o, n] += x[n, k] * w[k, o]")});
 }
 
+/* What pass layout makes: channels last, weights in blocks of output channels. */
+static struct value *build_packed(struct lab *lab, enum op op, enum shape_class class, enum dtype dt)
+{
+    struct type x = image(lab, class, dt), w = {.dt = dt};
+    bool large = class == SHAPE_CLASS_LARGE;
+    int64_t stride[2] = {class == SHAPE_CLASS_ODD ? 2 : 1, 1}, dilation[2] = {1, large ? 2 : 1}, kernel[2] = {3, 2};
+    int n = x.rank - 2, block = large ? 16 : 4;
+    for (int i = 0; i < n; i++) x.dim[i + 1] = x.dim[i + 2];
+    x.dim[n + 1] = large ? 24 : 5;
+    if (op == OP_matmul_packed) x = of_rank2(lab, class, dt, 1, 1), n = 0;
+    struct value *in[2] = {input(lab, x), NULL};
+    struct attr window[] = {ATTR_L("stride", stride, n), ATTR_L("dilation", dilation, n), ATTR_L("kernel", kernel, n)};
+    if (op_row(op)->shape == SHAPE_pool_last) return graph_node(lab->graph, op, 1, in, 3, window);
+    if (op != OP_conv_depth) w.dim[w.rank++] = large ? 3 : 2;
+    for (int i = 0; i < n; i++) w.dim[w.rank++] = kernel[i];
+    w.dim[w.rank++] = x.dim[x.rank - 1];
+    if (op != OP_conv_depth) w.dim[w.rank++] = block;
+    in[1] = input(lab, w);
+    window[2] = (struct attr)ATTR_I("block", block);
+    if (op == OP_matmul_packed) return graph_node(lab->graph, op, 2, in, 1, window + 2);
+    return graph_node(lab->graph, op, 2, in, op == OP_conv_depth ? 2 : 3, window);
+}
+
 static struct value *build_others(struct lab *lab, enum op op, enum shape_class class, enum dtype dt)
 {
     struct type x = shape(lab, class, dt);
@@ -243,6 +269,7 @@ static struct value *build(struct lab *lab, enum op op, enum shape_class class, 
     case SHAPE_reduce: case SHAPE_find: return build_reduce(lab, op, class, dt);
     case SHAPE_pool: case SHAPE_conv: return build_window(lab, op, class, dt);
     case SHAPE_matmul: case SHAPE_index: return build_contraction(lab, op, class, dt);
+    case SHAPE_conv_last: case SHAPE_conv_depth: case SHAPE_pool_last: case SHAPE_matmul_packed: return build_packed(lab, op, class, dt);
     case SHAPE_cast: case SHAPE_concat: case SHAPE_iota: case SHAPE_top_k: return build_others(lab, op, class, dt);
     case SHAPE_none: case SHAPE_control: return NULL;
     }
