@@ -21,7 +21,7 @@ struct search {
     struct tile_plan plan, best;
     double best_cost;
     double inner_trips; /* most iterations of loops inside the body */
-    int n_loads;        /* inside those loops */
+    bool guarded[AXES_MOST]; /* some guard reads the axis */
 };
 
 int choose_lanes(const struct loopnest *nest, const struct target *target)
@@ -56,15 +56,15 @@ static double lane_cost(const struct search *s, const struct access *access)
         bool depends = false;
         for (int a = s->nest->n_chain; a < s->nest->n_axes; a++) {
             int64_t stride = loopnest_stride(access, a);
-            if (stride == 1) return 1.0 / plan->inner_lanes;
+            if (stride == 1 && 2 * s->nest->axis[a].trips >= plan->inner_lanes) return 1.0 / plan->inner_lanes;
             depends |= stride != 0;
         }
-        return depends ? 1.5 : 1.0 / plan->inner_lanes;
+        return depends ? 2.5 : 1.0 / plan->inner_lanes;
     }
     if (plan->vector_axis < 0) return 1;
     int64_t stride = loopnest_stride(access, plan->vector_axis);
     double splat = s->target->vector_bytes == 64 ? 0.7 : 1;
-    return stride == 0 ? splat : stride == 1 ? 1 : 1.5 * plan->lanes;
+    return stride == 0 ? splat : stride == 1 ? 1 : 2.5 * plan->lanes;
 }
 
 static bool depends_on(const struct access *access, int axis)
@@ -129,17 +129,26 @@ static void consider(struct search *s)
     s->best = s->plan;
 }
 
-/* Copies along up to `more` further axes from `from` on. */
+/* Edges are cut out along one axis only; guards on the others are tested around the loops inside. */
+static bool cuts_edges(const struct search *s, int except)
+{
+    for (int a = 0; a < s->nest->n_chain; a++)
+        if (a != except && s->guarded[a] && (s->plan.copies[a] > 1 || a == s->plan.vector_axis)) return true;
+    return false;
+}
+
+/* Copies along up to `more` further axes from `from` down: of equals, the innermost axis wins. */
 static void search_copies(struct search *s, int from, int more)
 {
     consider(s);
     if (more == 0) return;
-    for (int a = from; a < s->nest->n_chain; a++) {
+    for (int a = from; a >= 0; a--) {
+        if (s->guarded[a] && cuts_edges(s, a)) continue;
         double units = s->nest->axis[a].trips / (a == s->plan.vector_axis ? s->plan.lanes : 1);
         for (int h = 1; h < N_HEIGHTS && heights[h] <= units; h++) {
             s->plan.copies[a] = heights[h];
             if (!fits_registers(s)) break;
-            search_copies(s, a + 1, more - 1);
+            search_copies(s, a - 1, more - 1);
         }
         s->plan.copies[a] = 1;
     }
@@ -176,7 +185,7 @@ bool choose_inner(const struct loopnest *nest)
         const struct access *access = &nest->accesses.at[i];
         bool depends = false, contiguous = false;
         for (int a = nest->n_chain; a < nest->n_axes; a++) {
-            contiguous |= loopnest_stride(access, a) == 1;
+            contiguous |= loopnest_stride(access, a) == 1 && nest->axis[a].trips >= 4;
             depends |= depends_on(access, a);
         }
         if (access->weight > 1) *(contiguous || !depends ? &good : &bad) += access->weight;
@@ -259,7 +268,8 @@ static void choose_order(struct search *s)
     if (!map && n <= 6) permute(s, order, 0, &least);
 }
 
-bool choose_plan(const struct loopnest *nest, const struct target *target, struct tile_plan *plan)
+bool choose_plan(const struct loopnest *nest, const struct target *target, const struct var *only, struct tile_plan *plan,
+                 double *cost)
 {
     struct search s = {.nest = nest, .target = target, .best_cost = -1};
     int lanes = choose_lanes(nest, target);
@@ -267,14 +277,19 @@ bool choose_plan(const struct loopnest *nest, const struct target *target, struc
     for (int i = 0; i < nest->accesses.n; i++)
         if (nest->accesses.at[i].weight > s.inner_trips) s.inner_trips = nest->accesses.at[i].weight;
     if (map) s.inner_trips = 0;
+    for (int i = 0; i < nest->accesses.n; i++)
+        for (int a = 0; a < nest->n_chain; a++)
+            s.guarded[a] |= nest->accesses.at[i].guard && ex_uses(nest->accesses.at[i].guard, nest->axis[a].var);
     for (int a = 0; a < AXES_MOST; a++) s.plan.copies[a] = 1;
     s.plan.lanes = s.plan.inner_lanes = 1;
     s.plan.vector_axis = -1;
     bool pure = inner_loops_pure(nest->body);
-    if (map) consider(&s);
-    else if (pure) search_copies(&s, 0, 2);
+    if (only) s.best_cost = -1;
+    else if (map) consider(&s);
+    else if (pure) search_copies(&s, nest->n_chain - 1, 2);
     else consider(&s);
     for (int a = 0; a < nest->n_chain && lanes > 1; a++) {
+        if (only && nest->axis[a].var != only) continue;
         if (nest->axis[a].trips < 2 || !can_vectorize(nest, a, lanes)) continue;
         s.plan.vector_axis = a;
         s.plan.lanes = lanes;
@@ -285,16 +300,18 @@ bool choose_plan(const struct loopnest *nest, const struct target *target, struc
             consider(&s);
             s.plan.copies[a] = 1;
         } else {
-            search_copies(&s, 0, 3);
+            search_copies(&s, nest->n_chain - 1, 3);
         }
     }
     s.plan.vector_axis = -1;
     s.plan.lanes = 1;
     s.plan.inner_lanes = lanes;
-    if (!map && lanes > 1 && choose_inner(nest)) {
-        if (pure) search_copies(&s, 0, 2);
+    if (!only && !map && lanes > 1 && choose_inner(nest)) {
+        if (pure) search_copies(&s, nest->n_chain - 1, 2);
         else consider(&s);
     }
+    *cost = s.best_cost;
+    if (s.best_cost < 0) return false;
     choose_order(&s);
     *plan = s.best;
     plan->unroll_size = 96;

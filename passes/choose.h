@@ -3,9 +3,11 @@
 #define TENON_CHOOSE_H
 #include "tile.h"
 
-/* The best record found for a parallel nest. False where nothing beats the plain loops as a whole: the loops inside
- * the body are then to be scheduled one by one. */
-bool choose_plan(const struct loopnest *nest, const struct target *target, struct tile_plan *plan);
+/* The best record found for a parallel nest, with its estimated cycles. only: the one variable considered for lanes,
+ * or NULL. False where nothing beats the plain loops as a whole: the loops inside the body are then to be scheduled
+ * one by one. */
+bool choose_plan(const struct loopnest *nest, const struct target *target, const struct var *only, struct tile_plan *plan,
+                 double *cost);
 /* Lanes for the elements a nest computes with; 1: scalars. */
 int choose_lanes(const struct loopnest *nest, const struct target *target);
 /* Whether lanes along the nest's innermost loops would mostly load contiguous elements. */

@@ -7,15 +7,16 @@
  * the first walk counts the uses of each expression, the second one rebuilds the statements and puts a let in front
  * of the first use. An expression that reads a register or a buffer ends its life where the run assigns that
  * register or stores to that buffer; the same expression after that is another entry (`later`).
- * Index arithmetic stays in place: printers and machines fold it into addresses.
+ * Index arithmetic stays in place: printers and machines fold it into addresses. Loads whose uses lie far apart are
+ * repeated: in a register tile, registers are scarcer than loads.
  */
 #include "lets.h"
 #include "rewrite.h"
 
-enum { READS_MOST = 6 };
+enum { READS_MOST = 6, APART_MOST = 10 };
 struct entry {
     ex e, built;
-    int uses, ends; /* the statement after which it is stale */
+    int uses, ends, last; /* ends: the statement after which it is stale; last: that of the latest use */
     struct var *var;
     struct entry *later;
     int n_reads; /* registers and buffers the run changes; READS_MOST + 1: too many to list */
@@ -41,6 +42,12 @@ static bool is_worth(ex e)
     return e->dt != DT_index || e->lanes > 1 || e->op == EX_load;
 }
 
+/* What is loaded again sooner than kept in a register over many statements. */
+static bool is_cheap(ex e)
+{
+    return e->op == EX_load || (e->op == EX_splat && e->arg[0]->op == EX_load);
+}
+
 static struct entry *entry_at(const struct sharing *s, ex e, int at)
 {
     struct entry *entry = map_get(&s->entries, e);
@@ -61,12 +68,17 @@ static void count(struct sharing *s, ex e, int at)
 {
     if (is_leaf(e)) return;
     struct entry *entry = entry_at(s, e, at);
+    if (entry && is_cheap(e) && at - entry->last > APART_MOST) {
+        entry->ends = entry->last;
+        entry = NULL;
+    }
     if (entry) {
         entry->uses++;
+        entry->last = at;
         return;
     }
     entry = NEW(s->scratch, struct entry);
-    *entry = (struct entry){.e = e, .uses = 1, .ends = INT32_MAX};
+    *entry = (struct entry){.e = e, .uses = 1, .ends = INT32_MAX, .last = at};
     struct entry *first = map_get(&s->entries, e);
     while (first && first->later) first = first->later;
     if (first) first->later = entry;
@@ -91,7 +103,7 @@ static void close_entries(struct sharing *s, const void *what, int at)
         struct entry *entry = s->open.at[i];
         bool stale = entry->n_reads > READS_MOST;
         for (int k = 0; k < entry->n_reads && !stale; k++) stale = entry->reads[k] == what;
-        if (stale) entry->ends = at;
+        if (stale && entry->ends > at) entry->ends = at;
         else s->open.at[kept++] = entry;
     }
     s->open.n = kept;

@@ -12,12 +12,21 @@
 #include "choose.h"
 #include "lets.h"
 #include "loops.h"
+#include "pack.h"
 #include "passes.h"
 
 struct scheduler {
     struct prog *prog;
     const struct target *target;
     struct text strategy;
+    const struct stmt *body;  /* all of the kernel's, before */
+    const bool *constant;     /* by parameter: every call passes a constant */
+    struct scheduling *all;
+};
+struct scheduling { /* of the program */
+    const struct prog *from;
+    const struct target *target;
+    LIST(struct pack) packs;
 };
 
 static struct stmt *schedule_list(struct scheduler *s, struct stmt *list);
@@ -48,15 +57,84 @@ static struct stmt *schedule_reduction(struct scheduler *s, struct stmt *loop)
     return loop;
 }
 
+static void count_loads(ex e, const struct buffer *buf, struct pointer_map *seen, struct arena *scratch, int *n)
+{
+    if (!e || e->op == EX_const || e->op == EX_dim || e->op == EX_var || map_get(seen, e)) return;
+    map_put(scratch, seen, e, e);
+    *n += e->op == EX_load && e->buf == buf;
+    for (int i = 0; i < 3; i++) count_loads(e->arg[i], buf, seen, scratch, n);
+}
+
+static void count_loads_in(const struct stmt *list, const struct buffer *buf, struct pointer_map *seen, struct arena *scratch,
+                           int *n)
+{
+    for (; list; list = list->next) {
+        count_loads(list->a, buf, seen, scratch, n);
+        count_loads(list->b, buf, seen, scratch, n);
+        count_loads(list->c, buf, seen, scratch, n);
+        count_loads_in(list->body, buf, seen, scratch, n);
+        count_loads_in(list->other, buf, seen, scratch, n);
+    }
+}
+
+/* Whether the access is the kernel's only one to a constant, inside a loop of the body. */
+static bool may_pack(const struct scheduler *s, const struct access *access)
+{
+    if (access->store || access->guarded || access->weight <= 1 || access->buf->space != SPACE_PARAM) return false;
+    if (!s->constant[access->buf->position] || access->load->dt != access->buf->dt) return false;
+    struct arena *scratch = arena_new();
+    struct pointer_map seen = {.n = 0};
+    int n = 0;
+    count_loads_in(s->body, access->buf, &seen, scratch, &n);
+    arena_free(scratch);
+    return n == 1;
+}
+
+struct choice {
+    struct loopnest nest;
+    struct tile_plan plan;
+    struct pack pack; /* n 0: none */
+    double cost;
+    bool found;
+};
+
+/* Tries lanes along every axis of the chain with the access packed for it. A packed panel is read in one stream, which
+ * the cost model does not see: worth a few percent. */
+static void try_packing(struct scheduler *s, struct stmt *loop, const struct loopnest *nest, const struct access *access,
+                        struct choice *best)
+{
+    for (int a = 0; a < nest->n_chain; a++) {
+        struct choice next = {.found = false};
+        struct var *var;
+        struct stmt *packed = pack_loop(nest, loop, access, a, choose_lanes(nest, s->target), &next.pack, &var);
+        if (!packed) continue;
+        loopnest_analyze(s->prog, packed, &next.nest);
+        if (next.nest.too_big || !next.nest.parallel) continue;
+        next.found = choose_plan(&next.nest, s->target, var, &next.plan, &next.cost);
+        next.cost *= 0.97;
+        if (next.found && (!best->found || next.cost < best->cost)) *best = next;
+    }
+}
+
 static struct stmt *schedule_loop(struct scheduler *s, struct stmt *loop)
 {
     struct loopnest nest;
-    struct tile_plan plan;
     if (reduce_is_pure(loop)) return schedule_reduction(s, loop);
     loopnest_analyze(s->prog, loop, &nest);
-    if (!nest.too_big && nest.parallel && choose_plan(&nest, s->target, &plan)) {
-        note(s, choose_text(&nest, &plan));
-        return tile_nest(&nest, &plan, s->target);
+    struct choice *best = NEW(s->prog->arena, struct choice);
+    if (!nest.too_big && nest.parallel) {
+        best->nest = nest;
+        best->found = choose_plan(&nest, s->target, NULL, &best->plan, &best->cost);
+        for (int i = 0; i < nest.accesses.n && best->found && choose_lanes(&nest, s->target) > 1; i++)
+            if (may_pack(s, &nest.accesses.at[i])) try_packing(s, loop, &nest, &nest.accesses.at[i], best);
+    }
+    if (best->found) {
+        note(s, choose_text(&best->nest, &best->plan));
+        if (best->pack.n) {
+            text_printf(&s->strategy, " pack=%s", best->pack.formal->name);
+            LIST_PUSH(s->prog->arena, &s->all->packs, best->pack);
+        }
+        return tile_nest(&best->nest, &best->plan, s->target);
     }
     struct stmt *inner = loop; /* the chain stays as it is */
     if (!nest.too_big && nest.parallel)
@@ -85,8 +163,11 @@ static struct stmt *schedule_list(struct scheduler *s, struct stmt *list)
 
 static struct stmt *schedule_kernel(struct prog *to, struct kernel *kernel, struct stmt *body, void *context)
 {
-    struct scheduler s = {.prog = to, .target = context, .strategy = {.arena = to->arena}};
+    struct scheduling *all = context;
+    struct scheduler s = {.prog = to, .target = all->target, .strategy = {.arena = to->arena}, .all = all};
     loopnest_collapse(to, body);
+    s.body = rewrite_list(rewriter_new(to), body);
+    s.constant = pack_constants(all->from, all->from->kernels.at[to->kernels.n - 1], to->arena);
     body = schedule_list(&s, body);
     kernel->strategy = text_string(&s.strategy);
     return lets_share(to, body);
@@ -94,6 +175,9 @@ static struct stmt *schedule_kernel(struct prog *to, struct kernel *kernel, stru
 
 struct prog *pass_schedule(const struct prog *prog, struct arena *unit, const struct pass_options *options)
 {
+    struct scheduling all = {.from = prog, .target = options->target};
     if (options->level == 0) return prog_copy(prog, unit, NULL, NULL);
-    return prog_copy(prog, unit, schedule_kernel, (void *)(uintptr_t)options->target);
+    struct prog *to = prog_copy(prog, unit, schedule_kernel, &all);
+    pack_apply(to, all.packs.at, all.packs.n);
+    return to;
 }

@@ -17,12 +17,29 @@ struct builder {
     struct kernel *kernel;
     struct stmt *call;
     struct call_arg args[8];
+    bool constants; /* inputs called w are weights */
 };
+
+static struct buffer *weight_of(struct builder *b, const char *name, dim elements)
+{
+    struct buffer *buf = prog_buffer(b->prog, name, DT_f32, SPACE_WEIGHT, elements);
+    struct tensor *tensor = NEW(b->arena, struct tensor);
+    float *data = NEW_ARRAY(b->arena, float, elements + 1);
+    for (int64_t i = 0; i < elements; i++) data[i] = (float)((i * 37 + 11) % 101) / 50 - 1;
+    *tensor = (struct tensor){.type = {.dt = DT_f32, .rank = 1, .dim = {elements}}, .data = data, .n_bytes = 4 * elements};
+    buf->type = tensor->type;
+    buf->tensor = tensor;
+    return buf;
+}
 
 static struct buffer *tensor_of(struct builder *b, const char *name, enum dtype dt, dim elements, bool out)
 {
-    struct buffer *actual = prog_buffer(b->prog, name, dt, out ? SPACE_OUTPUT : SPACE_INPUT, elements);
     struct buffer *formal = kernel_param(b->prog, b->kernel, name, dt, elements);
+    if (b->constants && !strcmp(name, "w") && dim_is_const(elements)) {
+        b->args[formal->position].buf = weight_of(b, name, elements);
+        return formal;
+    }
+    struct buffer *actual = prog_buffer(b->prog, name, dt, out ? SPACE_OUTPUT : SPACE_INPUT, elements);
     actual->type = (struct type){.dt = dt, .rank = 1, .dim = {elements}};
     formal->written = out;
     b->args[formal->position].buf = actual;
@@ -329,9 +346,10 @@ static const struct shape_case cases[] = {
     {"scan", make_scan, 1, {{1}, {9}, {40}}},
 };
 
-static void build(struct builder *b, struct arena *arena, struct dims *dims, const struct shape_case *c, const dim *n)
+static void build(struct builder *b, struct arena *arena, struct dims *dims, const struct shape_case *c, const dim *n,
+                  bool constants)
 {
-    *b = (struct builder){.arena = arena, .dims = dims, .prog = prog_new(arena, arena, dims, c->name)};
+    *b = (struct builder){.arena = arena, .dims = dims, .prog = prog_new(arena, arena, dims, c->name), .constants = constants};
     b->kernel = prog_kernel(b->prog, c->name);
     c->make(b, n);
 }
@@ -360,7 +378,7 @@ static bool same_answers(const struct prog *plain, const struct prog *scheduled,
     return got != NULL;
 }
 
-static bool check(const struct shape_case *c, const int64_t *size, const struct target *target, bool symbolic)
+static bool check(const struct shape_case *c, const int64_t *size, const struct target *target, bool symbolic, bool constants)
 {
     struct arena *arena = arena_new();
     struct dims *dims = dims_new(arena);
@@ -375,11 +393,11 @@ static bool check(const struct shape_case *c, const int64_t *size, const struct 
         n[i] = symbolic && !stride ? dim_symbol(dims, names[i], 1, 1000) : size[i];
         if (symbolic && !stride) symbols[n_symbols++] = size[i];
     }
-    build(&b, arena, dims, c, n);
+    build(&b, arena, dims, c, n, constants);
     struct pass_options options = {.target = target, .level = 2, .threads = 1};
     struct prog *scheduled = pass_schedule(b.prog, arena, &options);
     struct text what = {.arena = arena};
-    text_printf(&what, "%s on %s%s, sizes", c->name, target->name, symbolic ? " (symbolic)" : "");
+    text_printf(&what, "%s on %s%s, sizes", c->name, target->name, symbolic ? " (symbolic)" : constants ? " (constant w)" : "");
     for (int i = 0; i < c->n_sizes; i++) text_printf(&what, " %lld", (long long)size[i]);
     struct diag *diag = diag_new(arena);
     bool fine = prog_verify(scheduled, diag);
@@ -403,8 +421,8 @@ int main(int argc, char **argv)
             if (argc > 2 && strcmp(argv[2], target_at(t)->name) != 0) continue;
             for (int i = 0; i < 16 && cases[k].size[i][0]; i++) {
                 if (argc > 3 && atoi(argv[3]) != i) continue;
-                for (int symbolic = 0; symbolic < 2; symbolic++)
-                    *(check(&cases[k], cases[k].size[i], target_at(t), symbolic) ? &passed : &failed) += 1;
+                for (int kind = 0; kind < 3; kind++)
+                    *(check(&cases[k], cases[k].size[i], target_at(t), kind == 1, kind == 2) ? &passed : &failed) += 1;
             }
         }
     }
