@@ -21,7 +21,8 @@ struct storage *storage_of(struct lowering *l, struct storage *storage, const st
 /* The kernel among the program's earlier ones that does the same to its parameters as the last one, which is then
  * dropped; else the last one. lower_equal.c */
 struct kernel *kernel_shared(struct prog *prog);
-/* The call of a kernel that computes value (and what is fused into it) and stores it at `to`. */
+/* The call of a kernel that computes value (and what is fused into it) and stores it at `to`; NULL (nothing to do)
+ * where it has no elements. */
 struct stmt *kernel_of_value(struct lowering *l, struct storage *storage, const struct value *value, const struct storage *to);
 struct stmt *kernel_of_copy(struct lowering *l, const struct type *type, const struct storage *from, const struct storage *to);
 /* A main-level scalar put into memory; the elements of a constant of symbolic dims. */

@@ -124,6 +124,7 @@ static void measure(struct lowering *l, struct kernel *kernel)
 struct stmt *kernel_of_value(struct lowering *l, struct storage *storage, const struct value *value, const struct storage *to)
 {
     struct prog *prog = l->prog;
+    if (type_count(&value->type) == 0) return NULL;
     struct building b = {.l = l, .storage = storage, .layers = {.arena = prog->arena}};
     struct text name = {.arena = prog->arena};
     int n = 0;
@@ -146,6 +147,7 @@ struct stmt *kernel_of_value(struct lowering *l, struct storage *storage, const 
 struct stmt *kernel_of_copy(struct lowering *l, const struct type *type, const struct storage *from, const struct storage *to)
 {
     struct prog *prog = l->prog;
+    if (type_count(type) == 0) return NULL;
     struct building b = {.l = l, .kernel = prog_kernel(prog, "copy")};
     const struct view *y = formal_for(&b, NULL, to, type, "y"), *x = formal_for(&b, NULL, from, type, "x");
     b.formals.at[0]->param->written = true;
