@@ -128,7 +128,9 @@ static ex accumulate(struct nest *nest, struct opened *opened, struct nest_reade
     for (int i = 0; i < opened->n_reduce; i++) push(nest, opened->reduce[i]);
     ex term = meaning_body(opened, &reader->reader);
     struct var *acc = prog_var(prog, "acc", term->dt, 1);
-    ex sum = ex_binary(prog, opened->combine, ex_var(prog, acc), term);
+    enum expr_op combine = opened->combine;
+    if (term->dt == DT_bool) combine = combine == EX_min ? EX_and : EX_or; /* all, any */
+    ex sum = ex_binary(prog, combine, ex_var(prog, acc), term);
     emit(nest, nest->n_levels - 1, stmt_set(prog, acc, sum));
     /* close the reduction's loops into a list of their own, so that the accumulator's start comes before them */
     struct stmt *start = stmt_let(prog, acc, combine_start(prog, opened->combine, term->dt), true);
