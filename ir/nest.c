@@ -1,6 +1,8 @@
 /* Building loop nests from opened meanings.  See nest.h. */
 #include "nest.h"
 
+#include "lane.h"
+
 #include <string.h>
 
 void nest_start(struct nest *nest, struct prog *prog)
@@ -88,12 +90,30 @@ static ex read_input(struct reader *reader, const struct node *node, int input, 
     return nest_value(r->nest, value, idx, guard, otherwise);
 }
 
+/* The value of a constant whose elements are all the same (a number broadcast, say); NULL for others. */
+static ex literal(struct prog *prog, const struct value *value)
+{
+    const struct tensor *t = value_const(value);
+    enum dtype dt = dtype_compute(value->type.dt);
+    if (!t) return NULL;
+    if (t->is_dims) {
+        int64_t v;
+        memcpy(&v, t->data, sizeof v);
+        return type_count(&t->type) == 1 ? ex_cast(prog, ex_dim(prog, v), dt) : NULL;
+    }
+    int64_t size = dtype_bytes(value->type.dt);
+    if (t->n_bytes < size || memcmp(t->data, (const char *)t->data + size, (size_t)(t->n_bytes - size))) return NULL;
+    union lane v = lane_load(value->type.dt, t->data);
+    if (!dtype_is_float(dt)) return ex_int(prog, dt, v.i);
+    return ex_float(prog, dt, dt == DT_f64 ? v.d : (double)v.f);
+}
+
 /* A reshape of a dense stored value is the same position in it, whatever the shapes. */
 static ex read_flat(struct reader *reader, const struct node *node, int input, ex at)
 {
     struct nest_reader *r = (struct nest_reader *)reader;
     const struct value *value = node->in[input];
-    if (is_inside(r->nest, value) || type_count(&value->type) == 1) return NULL;
+    if (is_inside(r->nest, value) || type_count(&value->type) == 1 || literal(r->nest->prog, value)) return NULL;
     struct view dense;
     const struct view *view = r->nest->view_of(r->nest, value);
     view_row_major(r->nest->prog, &value->type, view->buf, &dense);
@@ -162,23 +182,6 @@ static ex compute(struct nest *nest, const struct value *value, ex const *idx, e
     else result = accumulate(nest, &opened, &reader, level_of(nest, value->type.rank, idx, guard));
     /* as stored: 16-bit floats round after every operator, positions become integers */
     return ex_cast(prog, ex_cast(prog, result, value->type.dt), dtype_compute(value->type.dt));
-}
-
-static ex literal(struct prog *prog, const struct value *value)
-{
-    const struct tensor *t = value_const(value);
-    enum dtype dt = dtype_compute(value->type.dt);
-    double number;
-    int64_t v;
-    if (!t || type_count(&t->type) != 1) return NULL;
-    if (t->is_dims) {
-        memcpy(&v, t->data, sizeof v);
-        return ex_cast(prog, ex_dim(prog, v), dt);
-    }
-    if (dtype_is_float(value->type.dt)) return value_number(value, &number) ? ex_float(prog, dt, number) : NULL;
-    v = 0;
-    memcpy(&v, t->data, (size_t)dtype_bytes(value->type.dt));
-    return ex_int(prog, dt, v);
 }
 
 static ex nest_value(struct nest *nest, const struct value *value, ex const *idx, ex guard, ex otherwise)
