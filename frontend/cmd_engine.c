@@ -158,9 +158,9 @@ bool engine_call(struct session *session, struct engine_run *run, const struct t
 
 static bool bind_dim(struct session *session, struct dims *dims, dim d, int64_t size, int64_t *values, bool *known)
 {
-    for (int i = 0; i < dims_n_symbols(dims); i++) {
+    int i = dim_bound_symbol(dims, d, size);
+    if (i >= 0) {
         const struct symbol *symbol = dims_symbol(dims, i);
-        if (d != dims_symbol_dim(dims, i)) continue;
         if (size < symbol->lo || size > symbol->hi)
             return diag_error(session->diag, (struct place){0}, "dimension %s is %lld, outside %lld..%lld",
                               symbol->name, (long long)size, (long long)symbol->lo, (long long)symbol->hi);

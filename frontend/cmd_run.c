@@ -56,9 +56,10 @@ static void random_inputs(struct session *session, const struct options *options
     int64_t *sizes = NEW_ARRAY(session->arena, int64_t, n_symbols + 1);
     memcpy(sizes, trial_symbols(dims, session->arena), (size_t)n_symbols * sizeof *sizes);
     for (int i = 0; i < graph->inputs.n; i++)
-        for (int k = 0; given[i] && k < graph->inputs.at[i]->type.rank && k < in[i].type.rank; k++)
-            for (int s = 0; s < n_symbols; s++)
-                if (graph->inputs.at[i]->type.dim[k] == dims_symbol_dim(dims, s)) sizes[s] = in[i].type.dim[k];
+        for (int k = 0; given[i] && k < graph->inputs.at[i]->type.rank && k < in[i].type.rank; k++) {
+            int s = dim_bound_symbol(dims, graph->inputs.at[i]->type.dim[k], in[i].type.dim[k]);
+            if (s >= 0) sizes[s] = in[i].type.dim[k];
+        }
     for (int i = 0; i < graph->inputs.n; i++) {
         if (given[i]) continue;
         in[i].type = graph->inputs.at[i]->type;

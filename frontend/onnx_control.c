@@ -27,6 +27,25 @@ static int add_captures(struct onnx_captures *captures, struct value **in, int n
     return n + captures->n;
 }
 
+static bool same_results(const struct graph *a, const struct graph *b)
+{
+    bool same = a->outputs.n == b->outputs.n;
+    for (int i = 0; same && i < a->outputs.n; i++) same = type_equal(&a->outputs.at[i]->type, &b->outputs.at[i]->type);
+    return same;
+}
+
+/* The dynamic extent that a condition compares with 1 (`Shape(x)[2] == 1`); false where it is no such condition. */
+static bool compares_with_one(struct graph *g, const struct value *condition, dim *extent)
+{
+    const int64_t *a, *b;
+    while (condition && (condition->node->op == OP_reshape || condition->node->op == OP_cast))
+        condition = condition->node->in[0];
+    if (!condition || condition->node->op != OP_eq) return false;
+    if (value_ints(g, condition->node->in[0], &a) != 1 || value_ints(g, condition->node->in[1], &b) != 1) return false;
+    *extent = a[0] == 1 ? b[0] : a[0];
+    return a[0] == 1 || b[0] == 1;
+}
+
 static struct value *build_if(struct onnx_call *c)
 {
     const Onnx__GraphProto *yes = onnx_graph_attribute(c, "then_branch"), *no = onnx_graph_attribute(c, "else_branch");
@@ -40,7 +59,13 @@ static struct value *build_if(struct onnx_call *c)
     onnx_collect_captures(c, no, &captures);
     struct graph *then = onnx_import_subgraph(c, yes, 0, NULL, &captures);
     struct graph *otherwise = onnx_import_subgraph(c, no, 0, NULL, &captures);
+    dim extent;
     if (!then || !otherwise) return NULL;
+    if (!same_results(then, otherwise) && compares_with_one(g, c->in[0], &extent)) {
+        /* Exporters write Squeeze of a dynamic axis so; only one branch can be what the rest of the model takes. */
+        if (!onnx_assume_one(c, extent, "the dimension that decides the result's rank")) return NULL;
+        return onnx_import_inline(c, yes, 0, NULL, c->n_out, c->out) ? c->out[0] : NULL;
+    }
     struct value **in = NEW_ARRAY(g->arena, struct value *, captures.n + 1);
     in[0] = scalar_of(g, c->in[0]);
     int n_in = add_captures(&captures, in, 1);

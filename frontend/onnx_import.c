@@ -29,6 +29,8 @@ static const struct onnx_row *find_row(const char *name, int version, const stru
 
 static struct value *build_map(struct onnx_call *call, enum op op)
 {
+    onnx_assume_fit(call, -1);
+    if (call->importer->is_restarting) return NULL;
     const struct op_row *row = op_row(op);
     if (call->n_in != row->least) return onnx_error(call, "%d inputs, needs %d", call->n_in, row->least);
     for (int i = 0; i < call->n_in; i++)
@@ -154,7 +156,7 @@ static bool import_node(struct importer *importer, size_t index, const Onnx__Nod
         if (!resolve_inputs(&call, &is_poisoned)) is_poisoned = true, ok = false;
         int errors = diag_errors(graph->diag);
         bool is_built = build_node(&call, is_poisoned);
-        if (!is_built && !is_poisoned && errors == diag_errors(graph->diag))
+        if (!is_built && !is_poisoned && !importer->is_restarting && errors == diag_errors(graph->diag))
             onnx_refuse(&call, "it could not be expressed");
         ok = bind_outputs(&call, ok && is_built) && ok && is_built;
     }
@@ -167,6 +169,7 @@ bool onnx_import_nodes(struct importer *importer, size_t n, Onnx__NodeProto *con
     bool ok = true;
     for (size_t i = 0; i < n; i++) {
         if (!import_node(importer, i, nodes[i])) ok = false;
+        if (importer->is_restarting) return false;
         if (!ok && (diag_full(importer->scope->graph->diag) || importer->n_nodes > ONNX_NODES_MOST)) break;
     }
     return ok;
@@ -229,6 +232,11 @@ static bool input_dim(struct importer *importer, const char *input, const Onnx__
                diag_error(graph->diag, graph->place, "dimension \"%s\" cannot be %lld", name, (long long)pin->value);
     }
     *result = dim_symbol(graph->dims, identifier, 1, (int64_t)1 << 20);
+    for (int k = 0; k < importer->facts->n; k++) {
+        int64_t m = importer->facts->at[k].multiple;
+        if (m == 1 || strcmp(importer->facts->at[k].symbol, identifier)) continue;
+        *result = dim_mul(graph->dims, dim_div(graph->dims, *result, m), m); /* so that halves are whole */
+    }
     return true;
 }
 
@@ -315,18 +323,38 @@ static bool check_model(struct importer *importer, struct graph *graph)
     return true;
 }
 
+static bool import_once(struct importer *importer, struct graph *graph)
+{
+    const Onnx__ModelProto *model = importer->model;
+    importer->scope = NULL;
+    importer->functions = (struct table){.arena = graph->session};
+    importer->scope = scope_open(importer, graph, false);
+    importer->scope->n_opsets = model->n_opset_import;
+    importer->scope->opsets = model->opset_import;
+    if (!check_model(importer, graph)) return false;
+    bool ok = onnx_import_initializers(importer, model->graph);
+    ok = import_inputs(importer, model->graph) && ok;
+    ok = onnx_import_nodes(importer, model->graph->n_node, model->graph->node) && ok;
+    return !importer->is_restarting && import_outputs(importer, model->graph) && ok;
+}
+
+/* Imports; again from the start where building told something about a dynamic dimension that its beginning has to
+ * know (onnx_assume.c). */
 static bool import_model(struct graph *graph, const Onnx__ModelProto *model, const struct onnx_options *options)
 {
-    struct importer importer = {.options = options, .model = model, .functions = {.arena = graph->session}};
-    importer.source = (struct onnx_source){graph->session, graph->diag, graph->place, options->folder};
-    importer.scope = scope_open(&importer, graph, false);
-    importer.scope->n_opsets = model->n_opset_import;
-    importer.scope->opsets = model->opset_import;
-    if (!check_model(&importer, graph)) return false;
-    bool ok = onnx_import_initializers(&importer, model->graph);
-    ok = import_inputs(&importer, model->graph) && ok;
-    ok = onnx_import_nodes(&importer, model->graph->n_node, model->graph->node) && ok;
-    return import_outputs(&importer, model->graph) && ok;
+    enum { ATTEMPTS_MOST = 16 };
+    struct onnx_facts facts = {0};
+    for (int attempt = 1;; attempt++) {
+        struct graph *fresh = graph_like(graph, graph->arena, graph->name);
+        struct importer importer = {
+            .options = options, .model = model, .facts = &facts, .errors = diag_errors(graph->diag)};
+        importer.source = (struct onnx_source){graph->session, graph->diag, graph->place, options->folder};
+        if (attempt == ATTEMPTS_MOST) importer.errors = -1; /* no further attempt: what does not fit is an error */
+        bool ok = import_once(&importer, fresh);
+        if (importer.is_restarting) continue;
+        *graph = *fresh;
+        return ok;
+    }
 }
 
 static const struct onnx_options no_options;

@@ -82,6 +82,16 @@ bool onnx_axis(struct onnx_call *call, int64_t axis, int rank, int *result);
 /* n axes made non-negative, sorted as given, each once; NULL after a message. */
 const int64_t *onnx_axes(struct onnx_call *call, int n, const int64_t *axes, int rank);
 
+/* The node makes sense only where `extent`, a dynamic dimension, is 1: the range of the one symbol it depends on is
+ * narrowed to where it is (not inside a branch or loop, which may not run), and the user is warned. False after a
+ * message where it never is. what: `axis 2 of f32[N, 3]`. */
+bool onnx_assume_one(struct onnx_call *call, dim extent, const char *what);
+/* Two extents have to be equal and are not known to be: notes the divisor of their symbol that makes them so. True
+ * where the import has to start again with it. */
+bool onnx_assume_equal(struct onnx_call *call, dim a, dim b);
+/* onnx_assume_equal for operands that are to be broadcast (axis -1) or concatenated along axis. */
+void onnx_assume_fit(struct onnx_call *call, int axis);
+
 /* A subgraph attribute's body built into the call's own graph; out gets n_out results. False after messages. */
 bool onnx_import_inline(struct onnx_call *call, const Onnx__GraphProto *body, int n_in, struct value *const *in,
                         int n_out, struct value **out);

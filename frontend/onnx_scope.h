@@ -34,6 +34,15 @@ struct scope {
     Onnx__OperatorSetIdProto *const *opsets;
     const char *path; /* stands before "node N" in messages */
 };
+/* What was found out about a dynamic dimension while building: the import starts again knowing it. */
+struct onnx_fact {
+    const char *symbol;
+    int64_t lo, hi, multiple; /* of the dimension: its range, and a number that divides it */
+};
+struct onnx_facts {
+    struct onnx_fact *at;
+    int n, cap;
+};
 struct importer {
     const struct onnx_options *options;
     const Onnx__ModelProto *model;
@@ -41,6 +50,9 @@ struct importer {
     struct table functions;
     struct onnx_source source;
     int n_nodes, subgraph_depth, call_depth;
+    struct onnx_facts *facts;
+    int errors; /* before the import: where others came, it does not start again */
+    bool is_restarting;
 };
 
 struct entry *table_find(const struct table *table, const char *name);

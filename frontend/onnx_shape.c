@@ -65,6 +65,17 @@ static struct value *build_reshape(struct onnx_call *c)
             return onnx_error(c, "%s does not divide into the shape asked for",
                               type_string(g->dims, g->arena, &x->type));
     }
+    struct type wanted = {.rank = n};
+    memcpy(wanted.dim, dims, (size_t)n * sizeof *dims);
+    dim after = type_elements(g->dims, &wanted), more;
+    bool is_open = after != elements && !(dim_is_const(after) && dim_is_const(elements));
+    if (is_open && n < RANK_MOST && dim_divides(g->dims, elements, after, &more) && !dim_is_const(more)) {
+        /* Fine only where the factor too many is 1: then its first entry is all there is. */
+        if (!onnx_assume_one(c, more, "the number of elements over that of the shape asked for")) return NULL;
+        memmove(wanted.dim + 1, dims, (size_t)n * sizeof *dims);
+        wanted.dim[0] = more;
+        x = graph_slice_axis(g, graph_reshape(g, x, n + 1, wanted.dim), 0, 0, 1);
+    }
     return graph_reshape(g, x, n, dims);
 }
 
@@ -92,7 +103,13 @@ static struct value *build_squeeze_of(struct onnx_call *c)
         bool drop = n == 0 && x->type.dim[i] == 1;
         for (int k = 0; k < n; k++) drop |= axes[k] == i;
         if (!drop) dims[rank++] = x->type.dim[i];
-        else if (x->type.dim[i] != 1)
+        else if (!dim_is_const(x->type.dim[i])) {
+            const char *what = arena_printf(c->graph->arena, "axis %d of %s", i,
+                                            type_string(c->graph->dims, c->graph->arena, &x->type));
+            if (!onnx_assume_one(c, x->type.dim[i], what)) return NULL;
+            x = graph_slice_axis(c->graph, x, i, 0, 1);
+            if (!x) return NULL;
+        } else if (x->type.dim[i] != 1)
             return onnx_error(c, "axis %d of %s is not 1", i, type_string(c->graph->dims, c->graph->arena, &x->type));
     }
     return graph_reshape(c->graph, x, rank, dims);
@@ -135,6 +152,7 @@ static struct value *build_concat(struct onnx_call *c)
     int axis;
     if (c->n_in < 1 || !c->in[0]) return onnx_error(c, "no inputs");
     if (!onnx_axis(c, onnx_int(c, "axis", 0), c->in[0]->type.rank, &axis)) return NULL;
+    onnx_assume_fit(c, axis);
     return c->n_in == 1 ? c->in[0] : graph_concat(c->graph, c->n_in, c->in, axis);
 }
 

@@ -135,9 +135,8 @@ static bool match_inputs(struct attempt *a, struct graph *graph, struct tensor *
         in[i] = a->in.at[k];
         bool fits = in[i].type.dt == value->type.dt && in[i].type.rank == value->type.rank;
         for (int d = 0; fits && d < value->type.rank; d++) {
-            struct dim_view view;
-            dim_open(graph->dims, value->type.dim[d], &view);
-            if (view.kind == DIM_SYMBOL) symbols[view.symbol] = in[i].type.dim[d];
+            int symbol = dim_bound_symbol(graph->dims, value->type.dim[d], in[i].type.dim[d]);
+            if (symbol >= 0) symbols[symbol] = in[i].type.dim[d];
         }
         for (int d = 0; fits && d < value->type.rank; d++)
             fits = dim_eval(graph->dims, value->type.dim[d], symbols) == in[i].type.dim[d];

@@ -161,10 +161,11 @@ static dim intern(struct dims *dims, const struct poly *p)
         bool same = s->n == p->n;
         for (int k = 0; same && k < p->n; k++)
             same = s->term[k].coef == p->term[k].coef && term_order(&s->term[k], &p->term[k]) == 0;
-        if (same) return INT64_MIN + i;
+        if (same) return s->lo == s->hi ? s->lo : INT64_MIN + i; /* the symbols' ranges leave one value */
     }
     struct stored s = {.n = p->n, .term = arena_copy(dims->arena, p->term, (size_t)p->n * sizeof *p->term)};
     poly_range(dims, s.term, s.n, &s.lo, &s.hi);
+    if (s.lo == s.hi) return s.lo;
     LIST_PUSH(dims->arena, &dims->polys, s);
     return INT64_MIN + dims->polys.n - 1;
 }
@@ -202,8 +203,11 @@ dim dim_symbol(struct dims *dims, const char *name, int64_t lo, int64_t hi)
     for (int i = 0; i < dims->symbols.n; i++) {
         struct atom *atom = &dims->atoms.at[dims->symbols.at[i]];
         if (strcmp(atom->symbol.name, name) != 0) continue;
+        bool is_narrower = lo > atom->symbol.lo || hi < atom->symbol.hi;
         if (lo > atom->symbol.lo) atom->symbol.lo = lo;
         if (hi < atom->symbol.hi) atom->symbol.hi = hi;
+        for (int k = 0; is_narrower && k < dims->polys.n; k++) /* parts stand before what is made of them */
+            poly_range(dims, dims->polys.at[k].term, dims->polys.at[k].n, &dims->polys.at[k].lo, &dims->polys.at[k].hi);
         return dim_of_atom(dims, dims->symbols.at[i]);
     }
     struct atom atom = {.kind = DIM_SYMBOL, .symbol = {arena_strdup(dims->arena, name), lo, hi},
@@ -520,4 +524,37 @@ void dim_print(const struct dims *dims, struct text *text, dim d, bool tight)
         break;
     }
     if (wrap) text_add(text, ")");
+}
+
+static int only_symbol(struct dims *dims, dim d, int depth)
+{
+    struct dim_view view;
+    int found = -1;
+    if (dim_is_const(d) || depth > 64) return dim_is_const(d) ? -1 : -2;
+    dim_open(dims, d, &view);
+    if (view.kind == DIM_SYMBOL) return view.symbol;
+    for (int i = 0; i < view.n; i++) {
+        int one = only_symbol(dims, view.part[i], depth + 1);
+        if (one == -1 || one == found) continue;
+        if (one == -2 || found >= 0) return -2;
+        found = one;
+    }
+    return found;
+}
+
+int dim_only_symbol(struct dims *dims, dim d)
+{
+    return only_symbol(dims, d, 0);
+}
+
+int dim_bound_symbol(struct dims *dims, dim d, int64_t size)
+{
+    dim m;
+    int symbol = only_symbol(dims, d, 0);
+    if (symbol < 0) return -1;
+    dim s = dims_symbol_dim(dims, symbol);
+    if (d == s) return symbol;
+    for (m = 2; m <= 1024; m *= 2)
+        if (d == dim_mul(dims, dim_div(dims, s, m), m)) return size % m == 0 ? symbol : -1;
+    return -1;
 }

@@ -59,6 +59,12 @@ struct symbol {
 };
 const struct symbol *dims_symbol(const struct dims *dims, int i); /* in order of creation */
 dim dims_symbol_dim(struct dims *dims, int i);
+/* The number of the only symbol in d; -1: none, -2: several. */
+int dim_only_symbol(struct dims *dims, dim d);
+/* The symbol that the size of an input's dim tells, with that size as its value: of S itself, and of m*(S/m), as
+ * sizes that must be multiples of m are written. -1 where the dim tells none (whether the size then fits is for the
+ * caller to check with dim_eval). */
+int dim_bound_symbol(struct dims *dims, dim d, int64_t size);
 
 dim dim_add(struct dims *dims, dim a, dim b);
 dim dim_sub(struct dims *dims, dim a, dim b);
