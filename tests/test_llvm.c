@@ -58,12 +58,22 @@ static bool is_repeatable(struct test *test, const struct prog *prog, const stru
     return llvm_emit(prog, options, again, diag) && run_command(argv);
 }
 
+/* Debug information says where a kernel comes from, by a name that does not depend on where files lie. */
+static bool names_its_place(struct test *test, const char *object, const char *label)
+{
+    char *file = arena_printf(test->arena, "%s.prog", label);
+    char *present[] = {(char[]){"grep"}, (char[]){"-aqF"}, file, (char *)(uintptr_t)object, NULL};
+    char *folder[] = {(char[]){"grep"}, (char[]){"-aqF"}, (char[]){"tests/llvm"}, (char *)(uintptr_t)object, NULL};
+    return run_command(present) && !run_command(folder);
+}
+
 typedef int run_function(const void *, const void *, void *);
 
-static run_function *compile(struct test *test, const struct prog *prog, const struct target *target, const char *label)
+static run_function *compile(struct test *test, const struct prog *prog, const struct target *target, const char *name)
 {
     struct diag *diag = diag_new(test->arena);
-    label = arena_printf(test->arena, "%s_%d", label, test->libraries++); /* a loaded library is never replaced */
+    const char *label =
+        arena_printf(test->arena, "%s_%d", name, test->libraries++); /* a loaded library is never replaced */
     char *object = arena_printf(test->arena, "%s/%s_%s.o", test->folder, label, target->name);
     char *weights = arena_printf(test->arena, "%s/%s.c", test->folder, label);
     char *library = arena_printf(test->arena, "%s/%s_%s.so", test->folder, label, target->name);
@@ -78,8 +88,9 @@ static run_function *compile(struct test *test, const struct prog *prog, const s
                     weights,
                     (char[]){"-lm"},
                     NULL};
+    bool is_text = prog->kernels.n < 10; /* of a file; the programs made here are large and have no places */
     if (!llvm_emit(prog, &options, object, diag) ||
-        (prog->kernels.n < 10 && !is_repeatable(test, prog, &options, object, diag)) ||
+        (is_text && (!is_repeatable(test, prog, &options, object, diag) || !names_its_place(test, object, name))) ||
         !weights_text(test, prog, weights, diag) || !run_command(argv)) {
         diag_print(diag, stderr);
         return NULL;
