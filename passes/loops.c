@@ -116,6 +116,7 @@ bool loops_reduction(const struct stmt *set, enum expr_op *op, ex *e)
 static ex extreme(struct prog *prog, enum dtype dt, bool most)
 {
     if (dtype_is_float(dt)) return ex_float(prog, dt, most ? INFINITY : -INFINITY);
+    if (dt == DT_index) return ex_dim(prog, most ? DIM_HUGE : -DIM_HUGE); /* as far as an index goes */
     return ex_int(prog, dt, most ? (int64_t)dtype_int_max(dt) : dtype_int_min(dt));
 }
 
