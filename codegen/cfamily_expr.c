@@ -315,7 +315,7 @@ static void put_load(struct cfamily *printer, ex e, int precedence)
     if (guarded) {
         text_add(out, " : ");
         cfamily_expr(printer, e->arg[2] ? e->arg[2] : ex_number(printer->prog, e->dt, 0), PREC_TERNARY);
-        if (precedence == PREC_OR) text_add(out, "");
+        if (wrapped) text_add(out, ")");
     }
 }
 
