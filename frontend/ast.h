@@ -11,7 +11,7 @@
 #include "../ir/diag.h"
 #include "../ir/text.h"
 
-enum { AST_DEPTH_MOST = 1000, BRACKETS_MOST = 200, SOURCE_BYTES_MOST = 16 << 20 };
+enum { AST_DEPTH_MOST = 1000, BRACKETS_MOST = 250, SOURCE_BYTES_MOST = 16 << 20 };
 
 enum ast_kind {
     /* statements */

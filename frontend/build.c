@@ -93,9 +93,14 @@ const struct item *build_own(const struct frame *frame, const char *name)
     return slot && *slot ? &(*slot)->item : NULL;
 }
 
-struct region *region_new(struct build *build, struct region *parent, const char *name, bool closed)
+struct region *region_new(struct build *build, struct ast *ast, const char *name, bool closed)
 {
-    struct region *region = NEW(build->arena, struct region);
+    struct region *region = NEW(build->arena, struct region), *parent = build->region;
+    region->depth = parent->depth + 1;
+    if (region->depth > REGIONS_MOST) {
+        build_fail(build, ast, "blocks that run at run time are nested too deeply (more than %d)", REGIONS_MOST);
+        return NULL;
+    }
     region->graph = graph_like(parent->graph, parent->graph->arena, name);
     region->parent = parent;
     region->closed = closed;

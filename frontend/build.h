@@ -20,7 +20,8 @@ enum {
     CALLS_MOST = 100,         /* functions inside functions */
     EVAL_DEPTH_MOST = 2500,   /* expressions inside expressions over all calls: bounds the stack */
     ITERATIONS_MOST = 1000000,/* of all compile-time loops together */
-    LIST_ITEMS_MOST = 1 << 20
+    LIST_ITEMS_MOST = 1 << 20,
+    REGIONS_MOST = 100        /* run-time blocks inside blocks; printed, they are brackets inside brackets */
 };
 
 enum item_kind {
@@ -60,6 +61,7 @@ struct function {
 struct region {
     struct graph *graph;
     struct region *parent;
+    int depth;
     bool closed; /* a `graph` literal: takes nothing from outside */
     LIST(struct value *) outer; /* what it takes, in the parent's graph, and its inputs for them */
     LIST(struct value *) inner;
@@ -151,7 +153,8 @@ void build_set(struct build *build, struct frame *frame, const char *name, struc
 const struct item *build_own(const struct frame *frame, const char *name);
 /* The variable as the current region sees it; NULL where there is none. */
 const struct item *build_find(struct build *build, struct ast *ast, const char *name, struct item *found);
-struct region *region_new(struct build *build, struct region *parent, const char *name, bool closed);
+/* NULL after an error at ast: too many inside each other. */
+struct region *region_new(struct build *build, struct ast *ast, const char *name, bool closed);
 /* The input of region that stands for `value` of the region `from` around it. */
 struct value *region_import(struct build *build, struct region *region, struct region *from, struct value *value);
 /* The nearest name among variables, functions and operators, or NULL. */

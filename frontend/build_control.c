@@ -152,8 +152,9 @@ struct item eval_if(struct build *build, struct ast *ast, bool statement)
         if (!chosen) return (struct item){.kind = ITEM_NONE};
         return chosen->kind == AST_IF ? eval_if(build, chosen, statement) : eval_block(build, chosen);
     }
-    struct region *region[2] = {region_new(build, build->region, "then", false), region_new(build, build->region, "else", false)};
+    struct region *region[2] = {region_new(build, ast, "then", false), region_new(build, ast, "else", false)};
     struct frame *frame[2] = {NULL, NULL};
+    if (!region[0] || !region[1]) return failed();
     if (!statement && !other) return build_fail(build, ast, "an 'if' whose value is used needs an 'else'");
     int before = diag_errors(build->diag);
     struct item value[2] = {eval_branch(build, ast->kid[1], region[0], statement ? &frame[0] : NULL), {.kind = ITEM_NONE}};
@@ -261,8 +262,8 @@ struct item eval_while(struct build *build, struct ast *ast)
         if (list->kid[i]->kind != AST_BINDING) return build_fail(build, list->kid[i], "while carries values, as in (i = 0); 'in' belongs to scan");
     if (!eval_bindings(build, list, carried)) return failed();
     struct value *go = condition_with(build, list, ast->kid[1], carried);
-    struct region *region = region_new(build, build->region, "body", false);
-    if (!go || !while_body(build, ast, region, n, carried)) return failed();
+    struct region *region = region_new(build, ast, "body", false);
+    if (!go || !region || !while_body(build, ast, region, n, carried)) return failed();
     struct value **in = NEW_ARRAY(build->arena, struct value *, n + region->outer.n + 2);
     build_at(build, ast);
     in[0] = graph_int(build->region->graph, DT_i64, INT64_MAX);
@@ -293,7 +294,8 @@ struct item eval_scan(struct build *build, struct ast *ast)
         if (list->kid[i]->kind == AST_BINDING) return build_fail(build, list->kid[i], "carried values come before the sequences (name in ...)");
     if (n_states == n) return build_fail(build, ast, "scan needs a sequence to run along, as in (h = h0, x in xs)");
     if (!eval_bindings(build, list, in)) return failed();
-    struct region *region = region_new(build, build->region, "body", false);
+    struct region *region = region_new(build, ast, "body", false);
+    if (!region) return failed();
     for (int i = 0; i < n; i++) {
         struct type type = in[i]->type;
         if (i >= n_states && !element_type(build, list->kid[i], in[i], &type)) return failed();
@@ -318,7 +320,8 @@ struct item eval_scan(struct build *build, struct ast *ast)
 struct item eval_graph(struct build *build, struct ast *ast)
 {
     struct ast *formals = ast->kid[0];
-    struct region *region = region_new(build, build->region, "graph", true);
+    struct region *region = region_new(build, ast, "graph", true);
+    if (!region) return failed();
     struct block block = enter_block(build, region);
     build->frame->block = false;
     bool ok = true;

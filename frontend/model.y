@@ -263,6 +263,7 @@ static void expected_words(struct text *words, const yysymbol_kind_t *symbol, in
 static int yyreport_syntax_error(const yypcontext_t *context, void *scanner, struct parse *reader)
 {
     (void)scanner;
+    if (reader->too_deep) return 0; /* what follows from brackets that were not counted */
     yysymbol_kind_t found = yypcontext_token(context), expected[100];
     int n = yypcontext_expected_tokens(context, expected, 100);
     struct text words = {.arena = reader->arena};

@@ -10,7 +10,11 @@
 #include <string.h>
 
 __extension__ typedef __int128 wide; /* so that products never overflow before they are clamped */
-enum { TERMS_MOST = 64, ATOMS_MOST = 8 };
+enum {
+    TERMS_MOST = 64,
+    ATOMS_MOST = 8,
+    SIZE_MOST = 2000 /* of an expression written out: shared parts make that exponential, and it is walked */
+};
 
 struct term {
     int64_t coef;
@@ -25,6 +29,7 @@ struct stored { /* a poly with just its own terms */
     int n;
     const struct term *term;
     int64_t lo, hi;
+    int64_t size; /* symbols and operations when written out */
 };
 struct atom {
     enum dim_kind kind; /* SYMBOL, DIV, MIN, MAX */
@@ -152,6 +157,22 @@ static void poly_range(const struct dims *dims, const struct term *term, int n, 
     *hi = clamp(high);
 }
 
+static int64_t dim_size(const struct dims *dims, dim d)
+{
+    return dim_is_const(d) ? 1 : poly_of(dims, d)->size;
+}
+
+static int64_t poly_size(const struct dims *dims, const struct poly *p)
+{
+    int64_t size = p->n;
+    for (int i = 0; i < p->n; i++)
+        for (int k = 0; k < p->term[i].n; k++) {
+            const struct atom *atom = &dims->atoms.at[p->term[i].atom[k]];
+            size += atom->kind == DIM_SYMBOL ? 1 : dim_size(dims, atom->a) + dim_size(dims, atom->b);
+        }
+    return size;
+}
+
 static dim intern(struct dims *dims, const struct poly *p)
 {
     if (p->n == 0) return 0;
@@ -164,6 +185,8 @@ static dim intern(struct dims *dims, const struct poly *p)
         if (same) return s->lo == s->hi ? s->lo : INT64_MIN + i; /* the symbols' ranges leave one value */
     }
     struct stored s = {.n = p->n, .term = arena_copy(dims->arena, p->term, (size_t)p->n * sizeof *p->term)};
+    s.size = poly_size(dims, p);
+    if (s.size > SIZE_MOST) return DIM_HUGE;
     poly_range(dims, s.term, s.n, &s.lo, &s.hi);
     if (s.lo == s.hi) return s.lo;
     LIST_PUSH(dims->arena, &dims->polys, s);

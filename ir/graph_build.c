@@ -66,7 +66,7 @@ int value_ints(struct graph *graph, const struct value *value, const int64_t **l
         uint64_t v = 0;
         memcpy(&v, (const char *)t->data + i * size, (size_t)size);
         if (is_signed && size < 8 && (v >> (8 * size - 1))) v |= ~(uint64_t)0 << (8 * size);
-        out[i] = (int64_t)v;
+        out[i] = (int64_t)v < DIM_SYMBOLIC ? DIM_SYMBOLIC : (int64_t)v; /* never taken for a handle */
     }
     *list = out;
     return (int)n;

@@ -35,7 +35,8 @@ static ex read_dim(struct reader *reader, const struct node *node, int input, ex
     int64_t size = t->is_dims ? 8 : dtype_bytes(type->dt);
     memcpy(&v, (const char *)t->data + at * size, (size_t)size);
     if (type->dt == DT_i32 && !t->is_dims) v = (int32_t)v;
-    if (index && (dim_is_const(v) ? v < -DIM_HUGE || v > DIM_HUGE : false)) r->failed = true;
+    bool symbolic = t->is_dims && !dim_is_const(v); /* a plain number of that size is no handle */
+    if (index && !symbolic && (v < -DIM_HUGE || v > DIM_HUGE)) r->failed = true;
     if (index) return ex_dim(r->prog, r->failed ? 0 : v);
     if (!dtype_is_float(type->dt)) return ex_int(r->prog, type->dt, v);
     r->failed = true;
