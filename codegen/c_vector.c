@@ -277,6 +277,8 @@ static void print_value(const struct c_form *form, struct text *out, int h)
     case EX_bits: print(form, out, INLINE "$V bits_$s_$T($W a)\n{\n    return ($V)a;\n}\n\n"); return;
     case EX_cast:
         if (dtype_is_float(form->other) && !dtype_is_float(form->dt)) print_saturating(form, out);
+        else if (dtype_bytes(form->other) * form->lanes > 64 || form_bytes(form) > 64) /* gcc has a note on such arguments */
+            print(form, out, "#define $s_from_$T(a) __builtin_convertvector(a, $V)\n\n");
         else print(form, out, INLINE "$V $s_from_$T($W a)\n{\n    return __builtin_convertvector(a, $V);\n}\n\n");
         return;
     case EX_abs: /* without the sign bit */

@@ -119,6 +119,12 @@ static void make_assembly(struct linker *linker, const char *weights_name, struc
 
 /* Commands */
 
+static const char *last_part(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
 struct command {
     LIST(const char *) words;
 };
@@ -148,7 +154,10 @@ static struct command compiler(struct linker *linker, const char *mode)
     struct command command = {.words = {.n = 0}};
     word(linker, &command, linker->options->cc ? linker->options->cc : "cc");
     words(linker, &command, mode);
-    words(linker, &command, "-std=gnu11 -O2 -w -fno-math-errno -fno-trapping-math -ffp-contract=off -fno-strict-aliasing -fPIC");
+    /* The text is scheduled, unrolled and vectorized already: on resnet50 gcc -O2 takes twice the time of these and
+     * the code is no faster. clang has no such choice to make. */
+    words(linker, &command, strstr(last_part(command.words.at[0]), "clang") ? "-O2" : "-O1 -fschedule-insns2 -finline-small-functions");
+    words(linker, &command, "-std=gnu11 -w -fno-math-errno -fno-trapping-math -ffp-contract=off -fno-strict-aliasing -fPIC");
     words(linker, &command, linker->options->target->c_flags);
     return command;
 }
@@ -184,12 +193,6 @@ static const char *beside(struct linker *linker, const char *suffix)
     const char *slash = strrchr(linker->out_path, '/'), *dot = strrchr(linker->out_path, '.');
     int n = dot && dot > (slash ? slash + 1 : linker->out_path) ? (int)(dot - linker->out_path) : (int)strlen(linker->out_path);
     return arena_printf(linker->arena, "%.*s%s", n, linker->out_path, suffix);
-}
-
-static const char *last_part(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
 }
 
 /* With --weights=file the weights lie beside the artefact, for NAME_load. */
