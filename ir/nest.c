@@ -90,8 +90,7 @@ static ex read_input(struct reader *reader, const struct node *node, int input, 
     return nest_value(r->nest, value, idx, guard, otherwise);
 }
 
-/* The value of a constant whose elements are all the same (a number broadcast, say); NULL for others. */
-static ex literal(struct prog *prog, const struct value *value)
+ex nest_literal(struct prog *prog, const struct value *value)
 {
     const struct tensor *t = value_const(value);
     enum dtype dt = dtype_compute(value->type.dt);
@@ -113,7 +112,7 @@ static ex read_flat(struct reader *reader, const struct node *node, int input, e
 {
     struct nest_reader *r = (struct nest_reader *)reader;
     const struct value *value = node->in[input];
-    if (is_inside(r->nest, value) || type_count(&value->type) == 1 || literal(r->nest->prog, value)) return NULL;
+    if (is_inside(r->nest, value) || type_count(&value->type) == 1 || nest_literal(r->nest->prog, value)) return NULL;
     struct view dense;
     const struct view *view = r->nest->view_of(r->nest, value);
     view_row_major(r->nest->prog, &value->type, view->buf, &dense);
@@ -187,7 +186,7 @@ static ex compute(struct nest *nest, const struct value *value, ex const *idx, e
 static ex nest_value(struct nest *nest, const struct value *value, ex const *idx, ex guard, ex otherwise)
 {
     struct prog *prog = nest->prog;
-    ex known = literal(prog, value);
+    ex known = nest_literal(prog, value);
     if (known) return guard ? ex_select(prog, guard, known, otherwise) : known;
     if (!is_inside(nest, value)) {
         const struct view *view = nest->view_of(nest, value);

@@ -38,6 +38,8 @@ struct nest {
 
 void nest_start(struct nest *nest, struct prog *prog);
 void view_row_major(struct prog *prog, const struct type *type, struct buffer *buf, struct view *view);
+/* The value of a constant whose elements are all the same; NULL for others. In dtype_compute of its type. */
+ex nest_literal(struct prog *prog, const struct value *value);
 /* Adds loops that compute value and store it at `to`. May be called several times. */
 void nest_store(struct nest *nest, const struct value *value, const struct view *to);
 /* The statements, with all loops closed. */

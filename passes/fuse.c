@@ -190,10 +190,16 @@ static bool is_epilogue(struct fusion *f, const struct value *value, const struc
     return true;
 }
 
+/* Pass lower lets what a padding reads be stored inside the padded buffer: no reason to move work into it. */
+static bool is_padding(const struct node *node)
+{
+    return node->op == OP_pad;
+}
+
 static bool reads_repeatedly(const struct node *user)
 {
-    return op_row(user->op)->kind == OP_CONTRACT || user->op == OP_pool_max || user->op == OP_pool_sum || user->op == OP_cumsum ||
-           user->op == OP_cumprod;
+    return op_row(user->op)->kind == OP_CONTRACT || user->op == OP_pool_max || user->op == OP_pool_sum ||
+           user->op == OP_pool_max_last || user->op == OP_pool_sum_last || user->op == OP_cumsum || user->op == OP_cumprod;
 }
 
 /* Whether value is an elementwise result on top of a contraction that could become its epilogue. */
@@ -218,7 +224,7 @@ static bool may_fuse(struct fusion *f, const struct value *value, const struct v
         enum op_kind by = op_row(user->op)->kind;
         bool free_map = is_plain_map(value->node);
         if (!opens(user) || (f->repeats[value->id] && !free_map)) return false;
-        if (by == OP_REDUCE && tops_contraction(f, value, 0)) return false;
+        if ((by == OP_REDUCE || is_padding(user)) && tops_contraction(f, value, 0)) return false;
         if (user->op == OP_scatter && !free_map && kind != OP_MAP) return false;
         if (by == OP_MOVE && user->op != OP_concat && !is_plain_map(user) && cost_of(value, 0) > 4) return false;
         if (expands(user) && kind == OP_MAP && cost_of(value, 0) > 1) return false;

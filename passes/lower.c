@@ -5,7 +5,7 @@
  *
  * Generic over meanings: what a kernel computes comes from nest.h. Here is decided where values lie (storage): each
  * stored value gets a buffer; a reshape of a stored value, and the parts of a concat, share the buffer they are
- * seen through. Equal kernels are one (lower_kernel.c). Subgraphs are lowered in place: their inputs are the
+ * seen through, and what a padding reads is stored inside the padded value. Equal kernels are one (lower_kernel.c). Subgraphs are lowered in place: their inputs are the
  * outer values, their results are copied where the control node's results lie.
  * Needs: pass fuse has marked values; no composites. Leaves: schedules, offsets. */
 #include "lower.h"
@@ -60,6 +60,22 @@ static bool is_kernel_node(const struct node *node)
     return kind == OP_MAP || kind == OP_MOVE || kind == OP_REDUCE || kind == OP_CONTRACT;
 }
 
+/* Whether all of what is padded lies in the padded value, around which constants go. */
+static bool can_lie_inside(const struct node *node)
+{
+    const struct attr *before = node_attr(node, "before"), *after = node_attr(node, "after");
+    for (int i = 0; i < before->n; i++)
+        if (!dim_is_const(before->ints[i]) || !dim_is_const(after->ints[i]) || before->ints[i] < 0 || after->ints[i] < 0) return false;
+    return value_const(node->in[1]) != NULL;
+}
+
+static struct storage inside_of(struct lowering *l, const struct node *node, const struct storage *whole)
+{
+    struct storage s = *whole;
+    for (int i = 0; i < node->out[0].type.rank; i++) s = part_of(l, &s, i, node_attr(node, "before")->ints[i]);
+    return s;
+}
+
 /* Where values lie, last node first, so that a concat or an output reshape hands its place on to what it reads. */
 static void place_values(struct lowering *l, const struct graph *graph, struct storage *storage)
 {
@@ -81,6 +97,10 @@ static void place_values(struct lowering *l, const struct graph *graph, struct s
             s->view.offset = same.view.offset;
             s->call_offset = storage[value->id].call_offset;
             storage[value->id].alias = true;
+        }
+        if (node->op == OP_pad && can_lie_inside(node) && is_stored(x) && !storage[x->id].known && is_kernel_node(x->node) && !used_by_control(graph, x)) {
+            storage[x->id] = inside_of(l, node, &storage[value->id]);
+            storage[x->id].in_place = true;
         }
         if (node->op != OP_concat) continue;
         int axis = (int)node_int(node, "axis", 0);
@@ -132,6 +152,25 @@ static void lower_concat(struct lowering *l, const struct node *node, struct sto
         if (storage[part->id].known && storage[part->id].in_place && !memcmp(&storage[part->id].view, &to.view, sizeof to.view)) continue;
         if (part->fused) stmt_append(out, kernel_of_value(l, storage, part, &to));
         else stmt_append(out, kernel_of_copy(l, &part->type, storage_of(l, storage, part), &to));
+    }
+}
+
+/* What was padded is in place already: only the border is written, a slab before and after along each axis. */
+static void lower_border(struct lowering *l, const struct node *node, struct storage *storage, struct stmt **out)
+{
+    const int64_t *sides[] = {node_attr(node, "before")->ints, node_attr(node, "after")->ints};
+    const struct type *inner = &node->in[0]->type;
+    struct type slab = node->out[0].type;
+    struct storage at = storage[node->out[0].id];
+    for (int i = 0; i < slab.rank; i++) { /* axes before i: only the inside is left to cover */
+        dim whole = slab.dim[i];
+        for (int side = 0; side < 2; side++) {
+            slab.dim[i] = sides[side][i];
+            struct storage to = part_of(l, &at, i, side ? dim_sub(l->prog->dims, whole, slab.dim[i]) : 0);
+            stmt_append(out, kernel_of_fill(l, &slab, node->in[1], &to));
+        }
+        slab.dim[i] = inner->dim[i];
+        at = part_of(l, &at, i, sides[0][i]);
     }
 }
 
@@ -308,7 +347,10 @@ static void lower_node(struct lowering *l, const struct node *node, struct stora
     }
     const struct value *value = &node->out[0];
     if (value->fused || storage[value->id].alias) return;
+    bool inside = node->op == OP_pad && is_stored(node->in[0]) && storage[node->in[0]->id].in_place &&
+                  storage[node->in[0]->id].view.buf == storage[value->id].view.buf;
     if (node->op == OP_concat) lower_concat(l, node, storage, out);
+    else if (inside) lower_border(l, node, storage, out);
     else stmt_append(out, kernel_of_value(l, storage, value, &storage[value->id]));
 }
 

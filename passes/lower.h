@@ -6,7 +6,7 @@
 #include "../ir/nest.h"
 
 struct storage { /* where a value lies */
-    bool known, alias /* its bytes are made by another value's kernel */, in_place /* part of a concat */;
+    bool known, alias /* its bytes are made by another value's kernel */, in_place /* part of a concat, inside of a padding */;
     struct view view; /* program-level buffer */
     ex call_offset;   /* further offset in elements that changes as main runs, or NULL */
 };
@@ -25,6 +25,8 @@ struct kernel *kernel_shared(struct prog *prog);
  * where it has no elements. */
 struct stmt *kernel_of_value(struct lowering *l, struct storage *storage, const struct value *value, const struct storage *to);
 struct stmt *kernel_of_copy(struct lowering *l, const struct type *type, const struct storage *from, const struct storage *to);
+/* Every element of the type set to a constant of one element. */
+struct stmt *kernel_of_fill(struct lowering *l, const struct type *type, const struct value *constant, const struct storage *to);
 /* A main-level scalar put into memory; the elements of a constant of symbolic dims. */
 struct stmt *kernel_of_scalar(struct lowering *l, ex scalar, const struct storage *to);
 struct stmt *kernel_of_dims(struct lowering *l, const struct tensor *tensor, const struct storage *to);

@@ -144,27 +144,40 @@ struct stmt *kernel_of_value(struct lowering *l, struct storage *storage, const 
     return call_of(&b);
 }
 
-struct stmt *kernel_of_copy(struct lowering *l, const struct type *type, const struct storage *from, const struct storage *to)
+/* Loops over the type; to[index] = from[index], or = fill where that is not NULL. */
+static struct stmt *kernel_of_loops(struct lowering *l, const char *name, const struct type *type, const struct storage *from, ex fill, const struct storage *to)
 {
     struct prog *prog = l->prog;
     if (type_count(type) == 0) return NULL;
-    struct building b = {.l = l, .kernel = prog_kernel(prog, "copy")};
-    const struct view *y = formal_for(&b, NULL, to, type, "y"), *x = formal_for(&b, NULL, from, type, "x");
+    struct building b = {.l = l, .kernel = prog_kernel(prog, name)};
+    const struct view *y = formal_for(&b, NULL, to, type, "y"), *x = fill ? NULL : formal_for(&b, NULL, from, type, "x");
     b.formals.at[0]->param->written = true;
     ex source = ex_dim(prog, 0), target = ex_dim(prog, 0);
     struct var *vars[RANK_MOST];
     for (int i = 0; i < type->rank; i++) {
         vars[i] = prog_index(prog, arena_printf(prog->arena, "i%d", i), 0, dim_sub(prog->dims, type->dim[i], 1));
-        source = ex_binary(prog, EX_add, source, ex_binary(prog, EX_mul, ex_var(prog, vars[i]), ex_dim(prog, x->stride[i])));
+        if (x) source = ex_binary(prog, EX_add, source, ex_binary(prog, EX_mul, ex_var(prog, vars[i]), ex_dim(prog, x->stride[i])));
         target = ex_binary(prog, EX_add, target, ex_binary(prog, EX_mul, ex_var(prog, vars[i]), ex_dim(prog, y->stride[i])));
     }
-    struct stmt *body = stmt_store(prog, y->buf, target, ex_load(prog, x->buf, type->dt, source, 1, 1), 1, NULL);
+    ex v = fill ? fill : ex_load(prog, x->buf, type->dt, source, 1, 1);
+    struct stmt *body = stmt_store(prog, y->buf, target, v, 1, NULL);
     for (int i = type->rank - 1; i >= 0; i--)
         if (vars[i]->lo != vars[i]->hi)
             body = stmt_for(prog, vars[i], ex_dim(prog, 0), ex_dim(prog, dim_add(prog->dims, vars[i]->hi, 1)), 1, body);
     b.kernel->body = body;
     measure(l, b.kernel);
     return call_of(&b);
+}
+
+struct stmt *kernel_of_copy(struct lowering *l, const struct type *type, const struct storage *from, const struct storage *to)
+{
+    return kernel_of_loops(l, "copy", type, from, NULL, to);
+}
+
+struct stmt *kernel_of_fill(struct lowering *l, const struct type *type, const struct value *constant, const struct storage *to)
+{
+    ex v = nest_literal(l->prog, constant);
+    return kernel_of_loops(l, "fill", type, NULL, ex_cast(l->prog, v, type->dt), to);
 }
 
 struct stmt *kernel_of_scalar(struct lowering *l, ex scalar, const struct storage *to)
