@@ -10,9 +10,10 @@
 #include <string.h>
 
 static const struct onnx_row *const families[] = {
-    onnx_math_rows,    onnx_shape_rows, onnx_constant_rows, onnx_index_rows,     onnx_reduce_rows,
-    onnx_control_rows, onnx_conv_rows,  onnx_pool_rows,     onnx_norm_rows,      onnx_quant_rows,
-    onnx_resize_rows,  onnx_rnn_rows,   onnx_loss_rows,     onnx_attention_rows, onnx_einsum_rows,
+    onnx_math_rows,    onnx_shape_rows,  onnx_constant_rows, onnx_index_rows,     onnx_reduce_rows,
+    onnx_control_rows, onnx_conv_rows,   onnx_pool_rows,     onnx_norm_rows,      onnx_quant_rows,
+    onnx_resize_rows,  onnx_rnn_rows,    onnx_loss_rows,     onnx_attention_rows, onnx_linear_attention_rows,
+    onnx_einsum_rows,  onnx_sample_rows, onnx_signal_rows,
 };
 
 /* The row for this operator at this opset; *other gets a row of another opset where only such exist. */
