@@ -58,7 +58,9 @@ static void use_call(struct walking *w, const struct stmt *s)
             const struct buffer *formal = s->kernel ? s->kernel->params.at[i] : NULL;
             bool writes = formal && formal->written;
             use_expr(w, s->args[i].offset);
-            if (writes == (pass == 1)) use(w, s->args[i].buf, writes && !list_loads(s->kernel->body, formal));
+            bool at_start = !s->args[i].offset || ex_is_int(s->args[i].offset, 0);
+            bool whole = formal && at_start && formal->elements == s->args[i].buf->elements;
+            if (writes == (pass == 1)) use(w, s->args[i].buf, writes && whole && !list_loads(s->kernel->body, formal));
         }
 }
 

@@ -30,7 +30,7 @@ if(NOT TENON_FUZZ)
   file(GLOB golden CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/schedule/*.tn)
   add_script_test(schedule_text python3 ${CMAKE_SOURCE_DIR}/tests/golden.py ${golden})
   file(GLOB golden CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/plan/*.tn)
-  add_script_test(plan python3 ${CMAKE_SOURCE_DIR}/tests/golden.py ${golden})
+  add_script_test(plan_text python3 ${CMAKE_SOURCE_DIR}/tests/golden.py ${golden})
 
   # All 2^32 inputs of the f32 functions: half an hour, so only `ctest -C long -L long` runs it.
   add_executable(math_exhaustive ${CMAKE_SOURCE_DIR}/tests/math_exhaustive.c)
