@@ -265,23 +265,27 @@ static void store_scatter(struct nest *nest, const struct value *value, const st
     pop_to(nest, 1);
 }
 
-/* The node whose iteration space the loops take: a contraction fused below a chain of elementwise operators, so
- * that a grouped convolution keeps its group loop; otherwise the value's own. */
-static const struct node *space_of(const struct nest *nest, const struct value *value)
+/* The contraction computed inside below a tree of elementwise operators; NULL where there is none. */
+static const struct node *contraction_below(const struct nest *nest, const struct value *value, int *budget)
 {
     const struct node *node = value->node;
-    for (int depth = 0; depth < 64 && op_row(node->op)->kind == OP_MAP; depth++) {
-        const struct node *next = NULL;
-        for (int i = 0; i < node->n_in && !next; i++) {
-            const struct node *in = node->in[i]->node;
-            enum op_kind kind = op_row(in->op)->kind;
-            if (is_inside(nest, node->in[i]) && (kind == OP_MAP || kind == OP_CONTRACT) && node->in[i]->type.rank == value->type.rank)
-                next = in;
-        }
-        if (!next) return value->node;
-        node = next;
+    if (op_row(node->op)->kind == OP_CONTRACT) return node;
+    if (op_row(node->op)->kind != OP_MAP || --*budget < 0) return NULL;
+    for (int i = 0; i < node->n_in; i++) {
+        if (!is_inside(nest, node->in[i]) || node->in[i]->type.rank != value->type.rank) continue;
+        const struct node *found = contraction_below(nest, node->in[i], budget);
+        if (found) return found;
     }
-    return op_row(node->op)->kind == OP_CONTRACT ? node : value->node;
+    return NULL;
+}
+
+/* The node whose iteration space the loops take: a contraction's, so that its groups and blocks stay loops of their
+ * own; otherwise the value's. */
+static const struct node *space_of(const struct nest *nest, const struct value *value)
+{
+    int budget = 1000; /* values: shared ones are met again */
+    const struct node *node = contraction_below(nest, value, &budget);
+    return node ? node : value->node;
 }
 
 void nest_store(struct nest *nest, const struct value *value, const struct view *to)
