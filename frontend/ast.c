@@ -15,7 +15,8 @@ struct ast *ast_new(struct parse *reader, enum ast_kind kind, struct place place
 struct ast *ast_add(struct parse *reader, struct ast *parent, struct ast *kid)
 {
     if (kid && kid->depth >= AST_DEPTH_MOST) {
-        if (!reader->too_deep) diag_error(reader->diag, kid->place, "nested too deeply (more than %d levels)", AST_DEPTH_MOST);
+        if (!reader->too_deep)
+            diag_error(reader->diag, kid->place, "nested too deeply (more than %d levels)", AST_DEPTH_MOST);
         reader->too_deep = true;
         kid = ast_new(reader, AST_LIST, kid->place);
     }

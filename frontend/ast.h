@@ -37,7 +37,11 @@ enum ast_kind {
     AST_BINDING,  /* text; kids: value, type or NULL. A carried value of while and scan */
     AST_SEQUENCE, /* text; kids: value. What scan runs along */
     /* expressions */
-    AST_NAME, AST_INT, AST_FLOAT, AST_STRING, AST_BOOL,
+    AST_NAME,
+    AST_INT,
+    AST_FLOAT,
+    AST_STRING,
+    AST_BOOL,
     AST_UNARY,  /* op; kids: x */
     AST_BINARY, /* op; kids: x, z */
     AST_CALL,   /* text: function; kids: arguments; name: scope or NULL */
@@ -50,8 +54,22 @@ enum ast_kind {
 };
 
 enum ast_op {
-    AST_ADD, AST_SUB, AST_MUL, AST_DIV, AST_MOD, AST_POW, AST_EQ, AST_NE, AST_LT, AST_LE, AST_GT, AST_GE, AST_AND,
-    AST_OR, AST_NEG, AST_NOT
+    AST_ADD,
+    AST_SUB,
+    AST_MUL,
+    AST_DIV,
+    AST_MOD,
+    AST_POW,
+    AST_EQ,
+    AST_NE,
+    AST_LT,
+    AST_LE,
+    AST_GT,
+    AST_GE,
+    AST_AND,
+    AST_OR,
+    AST_NEG,
+    AST_NOT
 };
 
 struct ast {

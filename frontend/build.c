@@ -113,7 +113,9 @@ struct value *region_import(struct build *build, struct region *region, struct r
     if (!region || region->closed) return NULL;
     struct value *outer = region_import(build, region->parent, from, value);
     if (!outer) return NULL;
-    if (value_const(outer)) return graph_name(region->graph, graph_const(region->graph, value_const(outer)), outer->name ? outer->name : "c");
+    if (value_const(outer))
+        return graph_name(region->graph, graph_const(region->graph, value_const(outer)),
+                          outer->name ? outer->name : "c");
     for (int i = 0; i < region->outer.n; i++)
         if (region->outer.at[i] == outer) return region->inner.at[i];
     struct value *inner = graph_input(region->graph, outer->name ? outer->name : "captured", &outer->type);
@@ -145,7 +147,8 @@ const struct item *build_find(struct build *build, struct ast *ast, const char *
         const struct item *own = build_own(frame, name);
         if (!own) continue;
         if (!import_item(build, frame->region, own, found))
-            *found = build_fail(build, ast, "'%s' is a tensor outside of this graph(...); a graph takes only what is passed in", name);
+            *found = build_fail(
+                build, ast, "'%s' is a tensor outside of this graph(...); a graph takes only what is passed in", name);
         return found;
     }
     return NULL;
@@ -195,9 +198,12 @@ static void declare_inputs(struct build *build, struct ast *formals)
         struct item input = {.kind = ITEM_ERROR};
         build_at(build, formal);
         if (formal->kid[1]) build_fail(build, formal->kid[1], "an input of a model has no default");
-        if (dim_find_symbol(build->region->graph->dims, formal->text, &symbol)) build_fail(build, formal, "'%s' is a dimension already", formal->text);
-        else if (build_own(build->frame, formal->text)) build_fail(build, formal, "two inputs are called '%s'", formal->text);
-        else if (!formal->kid[0]) build_fail(build, formal, "the input '%s' needs a type, as in %s: f32[1, 10]", formal->text, formal->text);
+        if (dim_find_symbol(build->region->graph->dims, formal->text, &symbol))
+            build_fail(build, formal, "'%s' is a dimension already", formal->text);
+        else if (build_own(build->frame, formal->text))
+            build_fail(build, formal, "two inputs are called '%s'", formal->text);
+        else if (!formal->kid[0])
+            build_fail(build, formal, "the input '%s' needs a type, as in %s: f32[1, 10]", formal->text, formal->text);
         else if (eval_type(build, formal->kid[0], &type)) {
             build_at(build, formal);
             input = item_tensor(graph_input(build->region->graph, formal->name ? formal->name : formal->text, &type));
@@ -246,7 +252,8 @@ static void run_model(struct build *build, struct module *module, struct ast *mo
     declare_inputs(build, model->kid[0]);
     struct item value = eval_block(build, model->kid[2]);
     if (value.kind != ITEM_NONE && value.kind != ITEM_ERROR && !build->frame->returned)
-        build_fail(build, model->kid[2]->kid[model->kid[2]->n - 1], "this value is not used; assign it to a result or return it");
+        build_fail(build, model->kid[2]->kid[model->kid[2]->n - 1],
+                   "this value is not used; assign it to a result or return it");
     set_outputs(build, model->kid[1], model->kid[2]);
 }
 
@@ -263,8 +270,11 @@ static struct ast *choose_model(struct build *build, const struct module *module
     }
     struct place place = {.source = module->source};
     if (n == 0) diag_error(build->diag, place, "the file has no model");
-    else if (!chosen) diag_error(build->diag, place, "the file has no model '%s'; it has %s", build->options->model, text_string(&words));
-    else if (n > 1 && !build->options->model) diag_error(build->diag, place, "the file has several models; choose one of %s", text_string(&words));
+    else if (!chosen)
+        diag_error(build->diag, place, "the file has no model '%s'; it has %s", build->options->model,
+                   text_string(&words));
+    else if (n > 1 && !build->options->model)
+        diag_error(build->diag, place, "the file has several models; choose one of %s", text_string(&words));
     else return chosen;
     return NULL;
 }
@@ -274,8 +284,11 @@ static void check_pins(struct build *build, const struct module *module)
     for (int i = 0; i < build->options->n_pins; i++) {
         bool used = false;
         for (int k = 0; k < module->ast->n; k++)
-            used |= module->ast->kid[k]->kind == AST_DIM && !strcmp(module->ast->kid[k]->text, build->options->pins[i].name);
-        if (!used) diag_error(build->diag, (struct place){.source = module->source}, "the model has no dimension '%s'", build->options->pins[i].name);
+            used |= module->ast->kid[k]->kind == AST_DIM &&
+                    !strcmp(module->ast->kid[k]->text, build->options->pins[i].name);
+        if (!used)
+            diag_error(build->diag, (struct place){.source = module->source}, "the model has no dimension '%s'",
+                       build->options->pins[i].name);
     }
 }
 
@@ -287,7 +300,8 @@ bool language_read(struct graph *graph, const struct source *source, const struc
     module->path = source->name;
     module->source = source;
     module->ast = ast_read(build->arena, graph->diag, source, source->text, source->n_bytes, 1);
-    if (!module->ast || diag_errors(graph->diag) > before) return false; /* what could not be read would be missing below */
+    if (!module->ast || diag_errors(graph->diag) > before)
+        return false; /* what could not be read would be missing below */
     module_run(build, module);
     check_pins(build, module);
     struct ast *model = choose_model(build, module);

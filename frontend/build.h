@@ -17,16 +17,28 @@
 #include "weights.h"
 
 enum {
-    CALLS_MOST = 100,         /* functions inside functions */
-    EVAL_DEPTH_MOST = 2500,   /* expressions inside expressions over all calls: bounds the stack */
-    ITERATIONS_MOST = 1000000,/* of all compile-time loops together */
+    CALLS_MOST = 100,          /* functions inside functions */
+    EVAL_DEPTH_MOST = 2500,    /* expressions inside expressions over all calls: bounds the stack */
+    ITERATIONS_MOST = 1000000, /* of all compile-time loops together */
     LIST_ITEMS_MOST = 1 << 20,
-    REGIONS_MOST = 100        /* run-time blocks inside blocks; printed, they are brackets inside brackets */
+    REGIONS_MOST = 100 /* run-time blocks inside blocks; printed, they are brackets inside brackets */
 };
 
 enum item_kind {
-    ITEM_ERROR, ITEM_NONE, ITEM_TENSOR, ITEM_INT, ITEM_BIG, ITEM_FLOAT, ITEM_BOOL, ITEM_STRING, ITEM_LIST, ITEM_TUPLE,
-    ITEM_DTYPE, ITEM_TYPE, ITEM_GRAPH, ITEM_FUNCTION
+    ITEM_ERROR,
+    ITEM_NONE,
+    ITEM_TENSOR,
+    ITEM_INT,
+    ITEM_BIG,
+    ITEM_FLOAT,
+    ITEM_BOOL,
+    ITEM_STRING,
+    ITEM_LIST,
+    ITEM_TUPLE,
+    ITEM_DTYPE,
+    ITEM_TYPE,
+    ITEM_GRAPH,
+    ITEM_FUNCTION
 };
 struct item {
     enum item_kind kind;
@@ -62,7 +74,7 @@ struct region {
     struct graph *graph;
     struct region *parent;
     int depth;
-    bool closed; /* a `graph` literal: takes nothing from outside */
+    bool closed;                /* a `graph` literal: takes nothing from outside */
     LIST(struct value *) outer; /* what it takes, in the parent's graph, and its inputs for them */
     LIST(struct value *) inner;
 };
@@ -75,11 +87,11 @@ struct frame {
     struct frame *parent; /* names not found here are looked up there */
     struct region *region;
     const struct module *module;
-    const char *scope;    /* before parameter names: "block1.conv"; "" in the model itself */
-    bool block;           /* of a run-time block: no `return` out of it */
+    const char *scope; /* before parameter names: "block1.conv"; "" in the model itself */
+    bool block;        /* of a run-time block: no `return` out of it */
     bool returned;
     struct item result;
-    int n, cap;           /* hash table of variables */
+    int n, cap; /* hash table of variables */
     struct variable **slot;
     LIST(struct variable *) order;
 };
@@ -104,11 +116,11 @@ struct build {
     LIST(struct module *) modules;
     LIST(struct weights *) weights;
     struct frame *parameters; /* their names, as a table */
-    struct ast *site;      /* the call that entered the prelude: errors inside are reported there */
-    struct place call_place; /* prelude_call: errors are reported at the caller's place */
+    struct ast *site;         /* the call that entered the prelude: errors inside are reported there */
+    struct place call_place;  /* prelude_call: errors are reported at the caller's place */
     bool in_call;
-    bool expand;           /* composites are entered, not made nodes */
-    const char *expanding; /* the composite being expanded */
+    bool expand;             /* composites are entered, not made nodes */
+    const char *expanding;   /* the composite being expanded */
     const struct ast *noted; /* the call that the latest note named */
     int calls, depth;
     int64_t iterations;
@@ -116,9 +128,11 @@ struct build {
 };
 
 /* Reports at ast, once per ast; gives the ERROR item. */
-struct item build_fail(struct build *build, struct ast *ast, const char *format, ...) __attribute__((format(printf, 3, 4)));
+struct item build_fail(struct build *build, struct ast *ast, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 /* A further line under the latest message, where messages are shown at the user's own text. */
-void build_note(struct build *build, const struct ast *ast, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void build_note(struct build *build, const struct ast *ast, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 /* Sets the place of the nodes to come. */
 void build_at(struct build *build, const struct ast *ast);
 /* Counts one more round of a compile-time loop; false after an error. */
@@ -140,7 +154,8 @@ bool item_equal(const struct item *a, const struct item *b);
 /* A tensor: itself, or a constant of numbers in dt (DT_COUNT: i64, f32 or bool as the numbers are). NULL after an
  * error, which is reported at ast. */
 struct value *item_to_tensor(struct build *build, struct ast *ast, const struct item *item, enum dtype dt);
-/* item as a value of `type`: tensors must have it, numbers and lists become constants of it (one number: everywhere). */
+/* item as a value of `type`: tensors must have it, numbers and lists become constants of it (one number: everywhere).
+ */
 struct value *item_to_type(struct build *build, struct ast *ast, const struct item *item, const struct type *type);
 /* The items of a list or tuple; of anything else itself. */
 int item_unpack(const struct item *item, const struct item **list);
@@ -191,11 +206,13 @@ struct item eval_unary_items(struct build *build, struct ast *ast, enum ast_op o
 struct item eval_binary_items(struct build *build, struct ast *ast, enum ast_op op, struct item x, struct item z);
 bool eval_int(struct build *build, struct ast *ast, int64_t *v);
 /* What `for` runs over: a list's items, or from..to. */
-bool eval_range(struct build *build, struct ast *from, struct ast *to, int64_t *n, int64_t *first, const struct item_list **list);
+bool eval_range(struct build *build, struct ast *from, struct ast *to, int64_t *n, int64_t *first,
+                const struct item_list **list);
 /* A type: `f32[N, 4]`. False after an error. */
 bool eval_type(struct build *build, struct ast *ast, struct type *type);
 /* Numbers only: min, max, sqrt ... while compiling; false where the function is none of them. */
-bool eval_number_function(struct build *build, struct ast *ast, const char *name, int n, const struct item *x, struct item *y);
+bool eval_number_function(struct build *build, struct ast *ast, const char *name, int n, const struct item *x,
+                          struct item *y);
 
 /* build_index.c */
 struct item eval_subscript(struct build *build, struct ast *ast);
@@ -211,7 +228,8 @@ struct argument { /* evaluated; name: NULL for one by position */
 struct item call_function(struct build *build, struct ast *site, const struct function *function, int n,
                           const struct argument *arguments, const char *scope);
 /* build_builtin.c: shape, rank, len ...; false where name is none of them. */
-bool call_builtin(struct build *build, struct ast *ast, const char *name, int n, const struct argument *arguments, struct item *result);
+bool call_builtin(struct build *build, struct ast *ast, const char *name, int n, const struct argument *arguments,
+                  struct item *result);
 extern const char *const builtin_names[];
 /* build_op.c */
 struct item call_op(struct build *build, struct ast *ast, enum op op, int n, const struct argument *arguments);

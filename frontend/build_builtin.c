@@ -4,7 +4,8 @@
 #include <math.h>
 #include <string.h>
 
-const char *const builtin_names[] = {"shape", "rank", "dtype", "len", "int", "float", "string", "weight", "tensor", "full", "require", NULL};
+const char *const builtin_names[] = {"shape",  "rank",   "dtype",  "len",  "int",     "float",
+                                     "string", "weight", "tensor", "full", "require", NULL};
 
 static struct item tensor_shape(struct build *build, const struct type *type)
 {
@@ -17,9 +18,12 @@ static struct item tensor_shape(struct build *build, const struct type *type)
 static struct item call_require(struct build *build, struct ast *ast, int n, const struct argument *arguments)
 {
     struct text text = {.arena = build->arena};
-    if (n < 2 || arguments[0].item.kind != ITEM_BOOL) return build_fail(build, ast, "require(condition, words...) needs a condition known while compiling");
+    if (n < 2 || arguments[0].item.kind != ITEM_BOOL)
+        return build_fail(build, ast, "require(condition, words...) needs a condition known while compiling");
     if (arguments[0].item.b) return (struct item){.kind = ITEM_NONE};
-    for (int i = 1; i < n; i++) text_add(&text, arguments[i].item.kind == ITEM_STRING ? arguments[i].item.s : item_words(build, &arguments[i].item));
+    for (int i = 1; i < n; i++)
+        text_add(&text,
+                 arguments[i].item.kind == ITEM_STRING ? arguments[i].item.s : item_words(build, &arguments[i].item));
     return build_fail(build, ast, "%s", text_string(&text));
 }
 
@@ -28,7 +32,8 @@ static struct item call_full(struct build *build, struct ast *ast, int n, const 
 {
     dim dims[RANK_MOST];
     struct graph *graph = build->region->graph;
-    if (n < 2 || n > 3 || arguments[0].item.kind != ITEM_LIST || (n == 3 && arguments[2].item.kind != ITEM_DTYPE) || arguments[0].item.list->n > RANK_MOST)
+    if (n < 2 || n > 3 || arguments[0].item.kind != ITEM_LIST || (n == 3 && arguments[2].item.kind != ITEM_DTYPE) ||
+        arguments[0].item.list->n > RANK_MOST)
         return build_fail(build, ast, "expected full(list of sizes, number, element type)");
     const struct item_list *sizes = arguments[0].item.list;
     for (int i = 0; i < sizes->n; i++) {
@@ -76,7 +81,8 @@ static struct item call_one(struct build *build, struct ast *ast, const char *na
     if (!strcmp(name, "int")) return to_int(build, ast, x);
     if (!strcmp(name, "float")) return to_float(build, ast, x);
     if (!strcmp(name, "string")) return x->kind == ITEM_STRING ? *x : item_string(item_words(build, x));
-    if (x->kind != ITEM_STRING) return build_fail(build, ast, "weight(name) needs a string, found %s", item_kind_name(x->kind));
+    if (x->kind != ITEM_STRING)
+        return build_fail(build, ast, "weight(name) needs a string, found %s", item_kind_name(x->kind));
     return eval_weight(build, ast, x->s);
 }
 
@@ -88,7 +94,8 @@ static struct item call_tensor(struct build *build, struct ast *ast, int n, cons
     return item_tensor(item_to_tensor(build, ast, &arguments[0].item, typed ? arguments[1].item.dt : DT_COUNT));
 }
 
-bool call_builtin(struct build *build, struct ast *ast, const char *name, int n, const struct argument *arguments, struct item *result)
+bool call_builtin(struct build *build, struct ast *ast, const char *name, int n, const struct argument *arguments,
+                  struct item *result)
 {
     bool known = false;
     for (int i = 0; builtin_names[i]; i++) known |= !strcmp(builtin_names[i], name);
@@ -102,7 +109,8 @@ bool call_builtin(struct build *build, struct ast *ast, const char *name, int n,
         return eval_number_function(build, ast, name, n, items, result);
     }
     for (int i = 0; i < n; i++)
-        if (arguments[i].name) return *result = build_fail(build, arguments[i].ast, "%s takes no arguments by name", name), true;
+        if (arguments[i].name)
+            return *result = build_fail(build, arguments[i].ast, "%s takes no arguments by name", name), true;
     if (!strcmp(name, "require")) *result = call_require(build, ast, n, arguments);
     else if (!strcmp(name, "full")) *result = call_full(build, ast, n, arguments);
     else if (!strcmp(name, "tensor")) *result = call_tensor(build, ast, n, arguments);

@@ -26,11 +26,13 @@ static const char *scope_name(struct build *build, struct ast *ast)
         s += n;
         if (!*s) break;
         size_t length = strcspn(s, "}");
-        struct ast *inner = ast_read_expression(build->arena, build->diag, ast->place, arena_strndup(build->arena, s + 1, length - 1));
+        struct ast *inner =
+            ast_read_expression(build->arena, build->diag, ast->place, arena_strndup(build->arena, s + 1, length - 1));
         struct item item = inner ? eval(build, inner) : (struct item){.kind = ITEM_ERROR};
         if (item.kind == ITEM_INT && dim_is_const(item.i)) text_printf(&text, "%lld", (long long)item.i);
         else if (item.kind == ITEM_STRING) text_add(&text, item.s);
-        else if (!item_is_error(&item)) build_fail(build, ast, "in the name of a scope {...} must give an integer or a string");
+        else if (!item_is_error(&item))
+            build_fail(build, ast, "in the name of a scope {...} must give an integer or a string");
         if (item.kind != ITEM_INT && item.kind != ITEM_STRING) return NULL;
         s += length + 1;
         if (text.n > 4096) return build_fail(build, ast, "the scope's name is too long"), NULL;
@@ -66,12 +68,14 @@ static bool match_tensor(struct build *build, struct ast *type, const struct ite
     const struct type *own = &item->tensor->type;
     const char *base = type->kid[0]->text;
     enum dtype dt;
-    bool fits = subscripts->n == own->rank && (!strcmp(base, "tensor") || (dtype_from_name(base, &dt) && dt == own->dt));
+    bool fits =
+        subscripts->n == own->rank && (!strcmp(base, "tensor") || (dtype_from_name(base, &dt) && dt == own->dt));
     for (int i = 0; fits && i < own->rank; i++) {
         struct ast *size = subscripts->kid[i];
         struct item found;
         dim d;
-        bool is_new = size->kind == AST_NAME && !build_find(build, size, size->text, &found) && !dim_find_symbol(build->region->graph->dims, size->text, &d);
+        bool is_new = size->kind == AST_NAME && !build_find(build, size, size->text, &found) &&
+                      !dim_find_symbol(build->region->graph->dims, size->text, &d);
         if (is_new) build_set(build, build->frame, size->text, item_int(own->dim[i]));
         else if (!eval_int(build, size, &d)) return false;
         else fits = d == own->dim[i];
@@ -84,9 +88,13 @@ static void check_formal(struct build *build, struct ast *formal, struct ast *at
     struct ast *type = formal->kid[0];
     if (!type || item_is_error(item) || item->kind == ITEM_NONE) return;
     if (type->kind == AST_NAME && is_kind_name(type->text)) {
-        if (!strcmp(type->text, "tensor") && (item_is_number(item) || item->kind == ITEM_LIST)) *item = item_tensor(item_to_tensor(build, at, item, DT_COUNT));
-        else if (!kind_fits(type->text, item)) *item = build_fail(build, at, "'%s' must be %s%s, found %s", formal->text, strchr("aeiou", type->text[0]) ? "an " : "a ", type->text, item_kind_name(item->kind));
-        else if (!strcmp(type->text, "float") && item->kind == ITEM_INT && dim_is_const(item->i)) *item = item_float((double)item->i);
+        if (!strcmp(type->text, "tensor") && (item_is_number(item) || item->kind == ITEM_LIST))
+            *item = item_tensor(item_to_tensor(build, at, item, DT_COUNT));
+        else if (!kind_fits(type->text, item))
+            *item = build_fail(build, at, "'%s' must be %s%s, found %s", formal->text,
+                               strchr("aeiou", type->text[0]) ? "an " : "a ", type->text, item_kind_name(item->kind));
+        else if (!strcmp(type->text, "float") && item->kind == ITEM_INT && dim_is_const(item->i))
+            *item = item_float((double)item->i);
         return;
     }
     bool pattern = type->kind == AST_INDEX && type->kid[0]->kind == AST_NAME && item->kind == ITEM_TENSOR;
@@ -95,11 +103,13 @@ static void check_formal(struct build *build, struct ast *formal, struct ast *at
         int before = diag_errors(build->diag);
         if (match_tensor(build, type, item)) return;
         if (diag_errors(build->diag) > before) *item = (struct item){.kind = ITEM_ERROR};
-        else if (strcmp(type->kid[0]->text, "tensor") != 0 && eval_type(build, type, &wanted)) *item = item_tensor(item_to_type(build, at, item, &wanted));
+        else if (strcmp(type->kid[0]->text, "tensor") != 0 && eval_type(build, type, &wanted))
+            *item = item_tensor(item_to_type(build, at, item, &wanted));
         else *item = build_fail(build, at, "'%s' cannot be %s here", formal->text, item_words(build, item));
         return;
     }
-    *item = eval_type(build, type, &wanted) ? item_tensor(item_to_type(build, at, item, &wanted)) : (struct item){.kind = ITEM_ERROR};
+    *item = eval_type(build, type, &wanted) ? item_tensor(item_to_type(build, at, item, &wanted))
+                                            : (struct item){.kind = ITEM_ERROR};
 }
 
 static struct ast *find_formal(struct ast *formals, const char *name, int *at)
@@ -115,23 +125,27 @@ static void unknown_argument(struct build *build, const struct function *functio
     const char **names = NEW_ARRAY(build->arena, const char *, formals->n + 1);
     for (int i = 0; i < formals->n; i++) names[i] = formals->kid[i]->text;
     const char *near = diag_suggest(argument->name, names, formals->n);
-    build_fail(build, argument->ast, "%s has no parameter '%s'%s%s%s", function->name, argument->name, near ? "; did you mean '" : "",
-               near ? near : "", near ? "'?" : "");
+    build_fail(build, argument->ast, "%s has no parameter '%s'%s%s%s", function->name, argument->name,
+               near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
 /* Arguments to the names of the new frame, in which defaults are evaluated. False after an error in their number. */
-static bool bind_arguments(struct build *build, struct ast *site, const struct function *function, int n, const struct argument *arguments)
+static bool bind_arguments(struct build *build, struct ast *site, const struct function *function, int n,
+                           const struct argument *arguments)
 {
     struct ast *formals = function->ast->kid[0];
     const struct argument **given = NEW_ARRAY(build->arena, const struct argument *, formals->n + 1);
     bool ok = true;
     for (int i = 0; i < n; i++) {
         int at = i;
-        if (arguments[i].name && !find_formal(formals, arguments[i].name, &at)) unknown_argument(build, function, &arguments[i]), ok = false;
+        if (arguments[i].name && !find_formal(formals, arguments[i].name, &at))
+            unknown_argument(build, function, &arguments[i]), ok = false;
         else if (at >= formals->n) {
-            build_fail(build, arguments[i].ast, "too many arguments: %s takes %d, %d are given", function->name, formals->n, n);
+            build_fail(build, arguments[i].ast, "too many arguments: %s takes %d, %d are given", function->name,
+                       formals->n, n);
             return false;
-        } else if (given[at]) build_fail(build, arguments[i].ast, "'%s' is given twice", formals->kid[at]->text), ok = false;
+        } else if (given[at])
+            build_fail(build, arguments[i].ast, "'%s' is given twice", formals->kid[at]->text), ok = false;
         else given[at] = &arguments[i];
     }
     for (int i = 0; i < formals->n; i++) {
@@ -151,7 +165,8 @@ static bool bind_arguments(struct build *build, struct ast *site, const struct f
 struct item call_function(struct build *build, struct ast *site, const struct function *function, int n,
                           const struct argument *arguments, const char *scope)
 {
-    if (build->calls >= CALLS_MOST) return build_fail(build, site, "calls are nested too deeply (more than %d)", CALLS_MOST);
+    if (build->calls >= CALLS_MOST)
+        return build_fail(build, site, "calls are nested too deeply (more than %d)", CALLS_MOST);
     struct frame *outer = build->frame;
     struct ast *outer_site = build->site;
     struct frame *frame = build_frame(build, function->frame, build->region);
@@ -171,7 +186,8 @@ struct item call_function(struct build *build, struct ast *site, const struct fu
     build->site = outer_site;
     build->calls--;
     if (diag_errors(build->diag) > before) {
-        if (bound && build->noted != site && !(function->module && function->module->prelude)) build_note(build, site, "in this call of %s", function->name);
+        if (bound && build->noted != site && !(function->module && function->module->prelude))
+            build_note(build, site, "in this call of %s", function->name);
         build->noted = site;
         return (struct item){.kind = ITEM_ERROR};
     }
@@ -218,7 +234,8 @@ static struct item unknown_function(struct build *build, struct ast *ast)
     const struct module *module = build->frame->module;
     if (!strncmp(ast->text, "nn.", 3) && module && !module->imports_nn && prelude_function(build, ast->text))
         return build_fail(build, ast, "'%s' needs the line 'import nn' at the top of the file", ast->text);
-    return build_fail(build, ast, "there is no function '%s'%s%s%s", ast->text, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+    return build_fail(build, ast, "there is no function '%s'%s%s%s", ast->text, near ? "; did you mean '" : "",
+                      near ? near : "", near ? "'?" : "");
 }
 
 static struct item call_named(struct build *build, struct ast *ast, int n, const struct argument *arguments)
@@ -236,14 +253,22 @@ static struct item call_named(struct build *build, struct ast *ast, int n, const
         if (!enter) return call_op(build, ast, op, n, arguments);
     }
     if (!function && dtype_from_name(name, &dt)) {
-        struct value *x = n == 1 && !arguments[0].name ? item_to_tensor(build, ast, &arguments[0].item, item_is_number(&arguments[0].item) && arguments[0].item.kind != ITEM_BOOL ? dt : DT_COUNT) : NULL;
+        struct value *x =
+            n == 1 && !arguments[0].name
+                ? item_to_tensor(build, ast, &arguments[0].item,
+                                 item_is_number(&arguments[0].item) && arguments[0].item.kind != ITEM_BOOL ? dt
+                                                                                                           : DT_COUNT)
+                : NULL;
         if (n != 1) return build_fail(build, ast, "%s(x) takes one argument", name);
         build_at(build, ast);
         return item_tensor(graph_cast(build->region->graph, x, dt));
     }
-    if (!function && !operator_only && (!layer || (module && module->imports_nn))) function = prelude_function(build, name);
+    if (!function && !operator_only && (!layer || (module && module->imports_nn)))
+        function = prelude_function(build, name);
     if (!function) return unknown_function(build, ast);
-    const char *last = strrchr(function->name, '.'), *scope = ast->name ? scope_name(build, ast) : last ? last + 1 : function->name;
+    const char *last = strrchr(function->name, '.'), *scope = ast->name ? scope_name(build, ast)
+                                                              : last    ? last + 1
+                                                                        : function->name;
     if (!scope) return (struct item){.kind = ITEM_ERROR};
     return call_function(build, ast, function, n, arguments, add_scope(build, build->frame->scope, scope));
 }

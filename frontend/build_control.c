@@ -58,7 +58,8 @@ static struct item eval_condition(struct build *build, struct ast *ast)
     struct item item = eval(build, ast);
     double known;
     if (item.kind == ITEM_BOOL || item_is_error(&item)) return item;
-    if (item.kind != ITEM_TENSOR) return build_fail(build, ast, "a condition must be a bool, found %s", item_kind_name(item.kind));
+    if (item.kind != ITEM_TENSOR)
+        return build_fail(build, ast, "a condition must be a bool, found %s", item_kind_name(item.kind));
     if (item.tensor->type.dt != DT_bool || item.tensor->type.rank != 0)
         return build_fail(build, ast, "a condition must be bool[], found %s", item_words(build, &item));
     return value_number(item.tensor, &known) ? item_bool(known != 0) : item;
@@ -76,7 +77,8 @@ static struct item eval_branch(struct build *build, struct ast *ast, struct regi
 }
 
 /* Two values of one result in their regions: numbers take the other's element type. */
-static bool add_result(struct build *build, struct ast *ast, struct region *const region[2], struct item item[2], const char *name)
+static bool add_result(struct build *build, struct ast *ast, struct region *const region[2], struct item item[2],
+                       const char *name)
 {
     struct region *outer = build->region;
     enum dtype dt = items_dtype(2, item);
@@ -90,14 +92,16 @@ static bool add_result(struct build *build, struct ast *ast, struct region *cons
     if (!value[0] || !value[1]) return false;
     if (!type_equal(&value[0]->type, &value[1]->type)) {
         struct item a = item_tensor(value[0]), b = item_tensor(value[1]);
-        build_fail(build, ast, "the branches give %s and %s%s%s", item_words(build, &a), item_words(build, &b), name[0] ? " for " : "", name);
+        build_fail(build, ast, "the branches give %s and %s%s%s", item_words(build, &a), item_words(build, &b),
+                   name[0] ? " for " : "", name);
         return false;
     }
     for (int i = 0; i < 2; i++) graph_output(region[i]->graph, name, value[i]);
     return true;
 }
 
-static struct item if_node(struct build *build, struct ast *ast, struct item condition, struct region *yes, struct region *no)
+static struct item if_node(struct build *build, struct ast *ast, struct item condition, struct region *yes,
+                           struct region *no)
 {
     take_same(build, no, yes);
     take_same(build, yes, no);
@@ -110,14 +114,17 @@ static struct item if_node(struct build *build, struct ast *ast, struct item con
 }
 
 /* The variables that both branches give a value: assigned in both, or in one and known before. */
-static struct item assigning_if(struct build *build, struct ast *ast, struct item condition, struct region *const region[2], struct frame *const frame[2])
+static struct item assigning_if(struct build *build, struct ast *ast, struct item condition,
+                                struct region *const region[2], struct frame *const frame[2])
 {
     LIST(const char *) names = {0};
     for (int side = 0; side < 2; side++)
         for (int i = 0; frame[side] && i < frame[side]->order.n; i++) {
             const struct variable *own = frame[side]->order.at[i];
             const struct frame *other = frame[!side];
-            if ((side == 1 && build_own(frame[0], own->name)) || own->item.kind == ITEM_FUNCTION || item_is_error(&own->item)) continue;
+            if ((side == 1 && build_own(frame[0], own->name)) || own->item.kind == ITEM_FUNCTION ||
+                item_is_error(&own->item))
+                continue;
             struct item pair[2], found;
             pair[side] = own->item;
             struct frame *outer = build->frame;
@@ -133,7 +140,8 @@ static struct item assigning_if(struct build *build, struct ast *ast, struct ite
             if (!add_result(build, ast, region, pair, own->name)) return failed();
             LIST_PUSH(build->arena, &names, own->name);
         }
-    if (!names.n) return build_fail(build, ast, "this 'if' does nothing: its blocks assign no name that is used after it");
+    if (!names.n)
+        return build_fail(build, ast, "this 'if' does nothing: its blocks assign no name that is used after it");
     struct item value = if_node(build, ast, condition, region[0], region[1]);
     const struct item *items;
     int n = item_unpack(&value, &items);
@@ -157,7 +165,8 @@ struct item eval_if(struct build *build, struct ast *ast, bool statement)
     if (!region[0] || !region[1]) return failed();
     if (!statement && !other) return build_fail(build, ast, "an 'if' whose value is used needs an 'else'");
     int before = diag_errors(build->diag);
-    struct item value[2] = {eval_branch(build, ast->kid[1], region[0], statement ? &frame[0] : NULL), {.kind = ITEM_NONE}};
+    struct item value[2] = {eval_branch(build, ast->kid[1], region[0], statement ? &frame[0] : NULL),
+                            {.kind = ITEM_NONE}};
     take_same(build, region[1], region[0]);
     if (other) value[1] = eval_branch(build, other, region[1], statement ? &frame[1] : NULL);
     if (diag_errors(build->diag) > before) return failed();
@@ -167,7 +176,8 @@ struct item eval_if(struct build *build, struct ast *ast, bool statement)
     int n[2];
     for (int i = 0; i < 2; i++) {
         n[i] = item_unpack(&value[i], &items[i]);
-        if (value[i].kind == ITEM_NONE) return build_fail(build, ast, "a branch of this 'if' has no value; its last line must be an expression");
+        if (value[i].kind == ITEM_NONE)
+            return build_fail(build, ast, "a branch of this 'if' has no value; its last line must be an expression");
     }
     if (n[0] != n[1]) return build_fail(build, ast, "the branches give %d and %d values", n[0], n[1]);
     for (int i = 0; i < n[0]; i++)
@@ -183,7 +193,8 @@ static bool eval_bindings(struct build *build, struct ast *list, struct value **
         struct ast *binding = list->kid[i];
         struct item item = eval(build, binding->kid[0]);
         struct type type;
-        if (binding->kind == AST_BINDING && binding->n > 1 && binding->kid[1]) in[i] = eval_type(build, binding->kid[1], &type) ? item_to_type(build, binding, &item, &type) : NULL;
+        if (binding->kind == AST_BINDING && binding->n > 1 && binding->kid[1])
+            in[i] = eval_type(build, binding->kid[1], &type) ? item_to_type(build, binding, &item, &type) : NULL;
         else in[i] = item_to_tensor(build, binding, &item, DT_COUNT);
         ok &= in[i] != NULL;
     }
@@ -191,7 +202,8 @@ static bool eval_bindings(struct build *build, struct ast *list, struct value **
 }
 
 /* The block's values as tensors in the current region; the first n_types as the carried types. Their number or -1. */
-static int block_values(struct build *build, struct ast *ast, const struct item *value, int n_types, struct value *const *carried, struct value ***out)
+static int block_values(struct build *build, struct ast *ast, const struct item *value, int n_types,
+                        struct value *const *carried, struct value ***out)
 {
     const struct item *items;
     int n = item_unpack(value, &items);
@@ -207,7 +219,8 @@ static int block_values(struct build *build, struct ast *ast, const struct item 
         if (!((*out)[i] = item_to_tensor(build, ast, &items[i], dt))) return -1;
         if (i >= n_types || type_equal(&(*out)[i]->type, &carried[i]->type)) continue;
         struct item before = item_tensor(carried[i]), after = item_tensor((*out)[i]);
-        build_fail(build, ast, "carried value %d is %s at first and %s after a round", i + 1, item_words(build, &before), item_words(build, &after));
+        build_fail(build, ast, "carried value %d is %s at first and %s after a round", i + 1,
+                   item_words(build, &before), item_words(build, &after));
         return -1;
     }
     return n;
@@ -219,7 +232,8 @@ static void bind_names(struct build *build, struct ast *list, struct value *cons
 }
 
 /* The condition with the carried names at these values, as bool[]. */
-static struct value *condition_with(struct build *build, struct ast *list, struct ast *condition, struct value *const *values)
+static struct value *condition_with(struct build *build, struct ast *list, struct ast *condition,
+                                    struct value *const *values)
 {
     struct block block = enter_block(build, build->region);
     bind_names(build, list, values);
@@ -259,7 +273,8 @@ struct item eval_while(struct build *build, struct ast *ast)
     int n = list->n;
     struct value **carried = NEW_ARRAY(build->arena, struct value *, n + 1);
     for (int i = 0; i < n; i++)
-        if (list->kid[i]->kind != AST_BINDING) return build_fail(build, list->kid[i], "while carries values, as in (i = 0); 'in' belongs to scan");
+        if (list->kid[i]->kind != AST_BINDING)
+            return build_fail(build, list->kid[i], "while carries values, as in (i = 0); 'in' belongs to scan");
     if (!eval_bindings(build, list, carried)) return failed();
     struct value *go = condition_with(build, list, ast->kid[1], carried);
     struct region *region = region_new(build, ast, "body", false);
@@ -288,10 +303,12 @@ struct item eval_scan(struct build *build, struct ast *ast)
 {
     struct ast *list = ast->kid[0];
     int n = list->n, n_states = 0;
-    struct value **in = NEW_ARRAY(build->arena, struct value *, n + 1), **inner = NEW_ARRAY(build->arena, struct value *, n + 1), **out;
+    struct value **in = NEW_ARRAY(build->arena, struct value *, n + 1),
+                 **inner = NEW_ARRAY(build->arena, struct value *, n + 1), **out;
     while (n_states < n && list->kid[n_states]->kind == AST_BINDING) n_states++;
     for (int i = n_states; i < n; i++)
-        if (list->kid[i]->kind == AST_BINDING) return build_fail(build, list->kid[i], "carried values come before the sequences (name in ...)");
+        if (list->kid[i]->kind == AST_BINDING)
+            return build_fail(build, list->kid[i], "carried values come before the sequences (name in ...)");
     if (n_states == n) return build_fail(build, ast, "scan needs a sequence to run along, as in (h = h0, x in xs)");
     if (!eval_bindings(build, list, in)) return failed();
     struct region *region = region_new(build, ast, "body", false);
@@ -313,7 +330,8 @@ struct item eval_scan(struct build *build, struct ast *ast)
     for (int i = 0; i < region->outer.n; i++) all[n + i] = region->outer.at[i];
     build_at(build, ast);
     return results(build, graph_node(build->region->graph, OP_scan, n + region->outer.n, all, 3,
-                                     (struct attr[]){ATTR_I("n_states", n_states), ATTR_I("n_sequences", n - n_states), ATTR_G("body", region->graph)}));
+                                     (struct attr[]){ATTR_I("n_states", n_states), ATTR_I("n_sequences", n - n_states),
+                                                     ATTR_G("body", region->graph)}));
 }
 
 /* graph(x: f32[2]) { ... return y }: a closed subgraph as an attribute. */

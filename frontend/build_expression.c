@@ -13,14 +13,14 @@ static const struct operator_row {
     enum op op;
     bool swap, negate;
 } operators[] = {
-    [AST_ADD] = {"+", OP_add, false, false}, [AST_SUB] = {"-", OP_sub, false, false},
-    [AST_MUL] = {"*", OP_mul, false, false}, [AST_DIV] = {"/", OP_div, false, false},
-    [AST_MOD] = {"%", OP_mod, false, false}, [AST_POW] = {"**", OP_pow, false, false},
-    [AST_EQ] = {"==", OP_eq, false, false},  [AST_NE] = {"!=", OP_eq, false, true},
-    [AST_LT] = {"<", OP_lt, false, false},   [AST_LE] = {"<=", OP_le, false, false},
-    [AST_GT] = {">", OP_lt, true, false},    [AST_GE] = {">=", OP_le, true, false},
+    [AST_ADD] = {"+", OP_add, false, false},  [AST_SUB] = {"-", OP_sub, false, false},
+    [AST_MUL] = {"*", OP_mul, false, false},  [AST_DIV] = {"/", OP_div, false, false},
+    [AST_MOD] = {"%", OP_mod, false, false},  [AST_POW] = {"**", OP_pow, false, false},
+    [AST_EQ] = {"==", OP_eq, false, false},   [AST_NE] = {"!=", OP_eq, false, true},
+    [AST_LT] = {"<", OP_lt, false, false},    [AST_LE] = {"<=", OP_le, false, false},
+    [AST_GT] = {">", OP_lt, true, false},     [AST_GE] = {">=", OP_le, true, false},
     [AST_AND] = {"&&", OP_and, false, false}, [AST_OR] = {"||", OP_or, false, false},
-    [AST_NEG] = {"-", OP_neg, false, false}, [AST_NOT] = {"!", OP_not, false, false},
+    [AST_NEG] = {"-", OP_neg, false, false},  [AST_NOT] = {"!", OP_not, false, false},
 };
 
 struct item eval_values(struct build *build, struct ast *list)
@@ -39,7 +39,8 @@ bool eval_int(struct build *build, struct ast *ast, int64_t *v)
     return false;
 }
 
-bool eval_range(struct build *build, struct ast *from, struct ast *to, int64_t *n, int64_t *first, const struct item_list **list)
+bool eval_range(struct build *build, struct ast *from, struct ast *to, int64_t *n, int64_t *first,
+                const struct item_list **list)
 {
     *list = NULL;
     *first = *n = 0;
@@ -114,7 +115,8 @@ static struct item eval_each(struct build *build, struct ast *ast)
     int64_t n, first;
     const struct item_list *list;
     LIST(struct item) items = {0};
-    if (!eval_range(build, ast->kid[1], ast->n > 2 ? ast->kid[2] : NULL, &n, &first, &list)) return (struct item){.kind = ITEM_ERROR};
+    if (!eval_range(build, ast->kid[1], ast->n > 2 ? ast->kid[2] : NULL, &n, &first, &list))
+        return (struct item){.kind = ITEM_ERROR};
     for (int64_t i = 0; i < n; i++) {
         if (!build_iterate(build, ast)) return (struct item){.kind = ITEM_ERROR};
         build_set(build, build->frame, ast->text, list ? list->at[i] : item_int(first + i));
@@ -141,19 +143,24 @@ struct item eval_unary_items(struct build *build, struct ast *ast, enum ast_op o
 
 static double as_double(const struct item *x)
 {
-    return x->kind == ITEM_INT ? (double)x->i : x->kind == ITEM_BIG ? (x->negative ? (double)(int64_t)x->big : (double)x->big) : x->f;
+    return x->kind == ITEM_INT   ? (double)x->i
+           : x->kind == ITEM_BIG ? (x->negative ? (double)(int64_t)x->big : (double)x->big)
+                                 : x->f;
 }
 
-static struct item wrong_operands(struct build *build, struct ast *ast, enum ast_op op, const struct item *x, const struct item *z)
+static struct item wrong_operands(struct build *build, struct ast *ast, enum ast_op op, const struct item *x,
+                                  const struct item *z)
 {
-    return build_fail(build, ast, "'%s' cannot be applied to %s and %s", operators[op].sign, item_kind_name(x->kind), item_kind_name(z->kind));
+    return build_fail(build, ast, "'%s' cannot be applied to %s and %s", operators[op].sign, item_kind_name(x->kind),
+                      item_kind_name(z->kind));
 }
 
 static struct item integer_arithmetic(struct build *build, struct ast *ast, enum ast_op op, dim x, dim z)
 {
     struct dims *dims = build->region->graph->dims;
     bool known = dim_is_const(x) && dim_is_const(z);
-    if ((op == AST_DIV || op == AST_MOD) && z == 0) return build_fail(build, ast, "division of %lld by zero", (long long)x);
+    if ((op == AST_DIV || op == AST_MOD) && z == 0)
+        return build_fail(build, ast, "division of %lld by zero", (long long)x);
     switch (op) {
     case AST_ADD: return item_int(dim_add(dims, x, z));
     case AST_SUB: return item_int(dim_sub(dims, x, z));
@@ -172,7 +179,10 @@ static struct item integer_arithmetic(struct build *build, struct ast *ast, enum
     case AST_LE: return item_bool(known ? x <= z : dim_le(dims, x, z));
     case AST_GT: return item_bool(known ? x > z : dim_lt(dims, z, x));
     case AST_GE: return item_bool(known ? x >= z : dim_le(dims, z, x));
-    case AST_AND: case AST_OR: case AST_NEG: case AST_NOT: break;
+    case AST_AND:
+    case AST_OR:
+    case AST_NEG:
+    case AST_NOT: break;
     }
     return build_fail(build, ast, "'%s' cannot be applied to integers", operators[op].sign);
 }
@@ -192,17 +202,22 @@ static struct item float_arithmetic(struct build *build, struct ast *ast, enum a
     case AST_LE: return item_bool(x <= z);
     case AST_GT: return item_bool(x > z);
     case AST_GE: return item_bool(x >= z);
-    case AST_AND: case AST_OR: case AST_NEG: case AST_NOT: break;
+    case AST_AND:
+    case AST_OR:
+    case AST_NEG:
+    case AST_NOT: break;
     }
     return build_fail(build, ast, "'%s' cannot be applied to numbers", operators[op].sign);
 }
 
 /* Lists: + joins, * repeats. */
-static struct item list_arithmetic(struct build *build, struct ast *ast, enum ast_op op, const struct item *x, const struct item *z)
+static struct item list_arithmetic(struct build *build, struct ast *ast, enum ast_op op, const struct item *x,
+                                   const struct item *z)
 {
     bool repeat = op == AST_MUL && z->kind == ITEM_INT;
     if (!repeat && (op != AST_ADD || z->kind != ITEM_LIST)) return wrong_operands(build, ast, op, x, z);
-    if (repeat && (!dim_is_const(z->i) || z->i < 0 || z->i > LIST_ITEMS_MOST)) return build_fail(build, ast, "a list cannot be repeated %s times", item_words(build, z));
+    if (repeat && (!dim_is_const(z->i) || z->i < 0 || z->i > LIST_ITEMS_MOST))
+        return build_fail(build, ast, "a list cannot be repeated %s times", item_words(build, z));
     int64_t n = repeat ? x->list->n * z->i : (int64_t)x->list->n + z->list->n;
     if (n > LIST_ITEMS_MOST) return build_fail(build, ast, "a list of more than %d items", LIST_ITEMS_MOST);
     build->iterations += n;
@@ -214,13 +229,15 @@ static struct item list_arithmetic(struct build *build, struct ast *ast, enum as
 }
 
 /* f32[N, C] + [3, 3]: further axes. */
-static struct item longer_type(struct build *build, struct ast *ast, const struct type *type, const struct item_list *sizes)
+static struct item longer_type(struct build *build, struct ast *ast, const struct type *type,
+                               const struct item_list *sizes)
 {
     struct type *longer = arena_copy(build->arena, type, sizeof *type);
     for (int i = 0; i < sizes->n; i++) {
         const struct item *size = &sizes->at[i];
         if (size->kind != ITEM_INT || longer->rank == RANK_MOST || dim_hi(build->region->graph->dims, size->i) < 0)
-            return build_fail(build, ast, "the type cannot be continued with %s", item_words(build, &(struct item){.kind = ITEM_LIST, .list = sizes}));
+            return build_fail(build, ast, "the type cannot be continued with %s",
+                              item_words(build, &(struct item){.kind = ITEM_LIST, .list = sizes}));
         longer->dim[longer->rank++] = size->i;
     }
     return (struct item){.kind = ITEM_TYPE, .type = longer};
@@ -229,18 +246,23 @@ static struct item longer_type(struct build *build, struct ast *ast, const struc
 static struct item join_strings(struct build *build, struct ast *ast, const char *x, const char *z)
 {
     enum { STRING_MOST = 1 << 16 };
-    if (strlen(x) + strlen(z) > STRING_MOST) return build_fail(build, ast, "a string of more than %d characters", STRING_MOST);
+    if (strlen(x) + strlen(z) > STRING_MOST)
+        return build_fail(build, ast, "a string of more than %d characters", STRING_MOST);
     return item_string(arena_printf(build->arena, "%s%s", x, z));
 }
 
-static struct item number_arithmetic(struct build *build, struct ast *ast, enum ast_op op, const struct item *x, const struct item *z)
+static struct item number_arithmetic(struct build *build, struct ast *ast, enum ast_op op, const struct item *x,
+                                     const struct item *z)
 {
     bool numbers = item_is_number(x) && item_is_number(z) && x->kind != ITEM_BOOL && z->kind != ITEM_BOOL;
     if (x->kind == ITEM_INT && z->kind == ITEM_INT) return integer_arithmetic(build, ast, op, x->i, z->i);
     if (numbers) {
-        const struct item *symbol = x->kind == ITEM_INT && !dim_is_const(x->i) ? x : z->kind == ITEM_INT && !dim_is_const(z->i) ? z : NULL;
+        const struct item *symbol = x->kind == ITEM_INT && !dim_is_const(x->i)   ? x
+                                    : z->kind == ITEM_INT && !dim_is_const(z->i) ? z
+                                                                                 : NULL;
         if (symbol) { /* known only when running */
-            struct item a = item_tensor(item_to_tensor(build, ast, x, DT_f32)), b = item_tensor(item_to_tensor(build, ast, z, DT_f32));
+            struct item a = item_tensor(item_to_tensor(build, ast, x, DT_f32)),
+                        b = item_tensor(item_to_tensor(build, ast, z, DT_f32));
             return eval_binary_items(build, ast, op, a, b);
         }
         return float_arithmetic(build, ast, op, as_double(x), as_double(z));
@@ -282,7 +304,8 @@ static struct item eval_binary(struct build *build, struct ast *ast)
     return eval_binary_items(build, ast, ast->op, x, eval(build, ast->kid[1]));
 }
 
-bool eval_number_function(struct build *build, struct ast *ast, const char *name, int n, const struct item *x, struct item *y)
+bool eval_number_function(struct build *build, struct ast *ast, const char *name, int n, const struct item *x,
+                          struct item *y)
 {
     static const struct {
         const char *name;
@@ -301,7 +324,8 @@ bool eval_number_function(struct build *build, struct ast *ast, const char *name
         return *y = item_float((a < b) == least ? a : b), true;
     }
     if (n != 1 || !known) return false;
-    if (!strcmp(name, "abs")) return *y = x->kind == ITEM_INT ? item_int(x->i < 0 ? -x->i : x->i) : item_float(fabs(x->f)), true;
+    if (!strcmp(name, "abs"))
+        return *y = x->kind == ITEM_INT ? item_int(x->i < 0 ? -x->i : x->i) : item_float(fabs(x->f)), true;
     if (!strcmp(name, "floor") || !strcmp(name, "ceil")) {
         double v = name[0] == 'f' ? floor(as_double(x)) : ceil(as_double(x));
         if (!(fabs(v) < 0x1p62)) return *y = build_fail(build, ast, "%s is no integer", item_words(build, x)), true;
@@ -331,9 +355,24 @@ static struct item eval_kind(struct build *build, struct ast *ast)
     case AST_SCAN: return eval_scan(build, ast);
     case AST_GRAPH: return eval_graph(build, ast);
     case AST_TYPED: return build_fail(build, ast, "a type may stand here only for what is assigned");
-    case AST_BLOCK: case AST_IMPORT: case AST_DIM: case AST_DEF: case AST_MODEL: case AST_WEIGHTS: case AST_ASSIGN:
-    case AST_PARAM: case AST_CONST: case AST_RETURN: case AST_YIELD: case AST_FOR: case AST_LET: case AST_FORMAL:
-    case AST_NAMED: case AST_SLICE: case AST_BINDING: case AST_SEQUENCE: break;
+    case AST_BLOCK:
+    case AST_IMPORT:
+    case AST_DIM:
+    case AST_DEF:
+    case AST_MODEL:
+    case AST_WEIGHTS:
+    case AST_ASSIGN:
+    case AST_PARAM:
+    case AST_CONST:
+    case AST_RETURN:
+    case AST_YIELD:
+    case AST_FOR:
+    case AST_LET:
+    case AST_FORMAL:
+    case AST_NAMED:
+    case AST_SLICE:
+    case AST_BINDING:
+    case AST_SEQUENCE: break;
     }
     return build_fail(build, ast, "this is no expression");
 }
@@ -343,7 +382,8 @@ struct item eval(struct build *build, struct ast *ast)
     if (diag_full(build->diag)) return (struct item){.kind = ITEM_ERROR};
     if (++build->depth > EVAL_DEPTH_MOST) {
         build->depth--;
-        return build_fail(build, ast, "expressions and calls are nested too deeply (more than %d levels)", EVAL_DEPTH_MOST);
+        return build_fail(build, ast, "expressions and calls are nested too deeply (more than %d levels)",
+                          EVAL_DEPTH_MOST);
     }
     struct item item = eval_kind(build, ast);
     build->depth--;

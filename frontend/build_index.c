@@ -17,9 +17,11 @@ static struct item make_type(struct build *build, enum dtype dt, struct ast *sub
     type->dt = dt;
     if (subscripts->n > RANK_MOST) return build_fail(build, subscripts, "a type has at most %d axes", RANK_MOST);
     for (int i = 0; i < subscripts->n; i++) {
-        if (subscripts->kid[i]->kind == AST_SLICE) return build_fail(build, subscripts->kid[i], "expected a size, found a range");
+        if (subscripts->kid[i]->kind == AST_SLICE)
+            return build_fail(build, subscripts->kid[i], "expected a size, found a range");
         if (!eval_int(build, subscripts->kid[i], &type->dim[i])) return (struct item){.kind = ITEM_ERROR};
-        if (dim_hi(build->region->graph->dims, type->dim[i]) < 0) return build_fail(build, subscripts->kid[i], "a size cannot be negative");
+        if (dim_hi(build->region->graph->dims, type->dim[i]) < 0)
+            return build_fail(build, subscripts->kid[i], "a size cannot be negative");
     }
     type->rank = subscripts->n;
     return (struct item){.kind = ITEM_TYPE, .type = type};
@@ -42,8 +44,11 @@ static bool slice_range(struct build *build, struct ast *slice, dim size, dim *f
     struct dims *dims = build->region->graph->dims;
     dim to;
     if (!slice_part(build, slice, 2, size, 1, step)) return false;
-    if (!dim_is_const(*step) || *step == 0) return build_fail(build, slice, "the step of a slice must be a number other than 0"), false;
-    if (*step < 0 && (slice->kid[0] || slice->kid[1])) return build_fail(build, slice, "a slice that runs backwards takes the whole axis: [::%lld]", (long long)*step), false;
+    if (!dim_is_const(*step) || *step == 0)
+        return build_fail(build, slice, "the step of a slice must be a number other than 0"), false;
+    if (*step < 0 && (slice->kid[0] || slice->kid[1]))
+        return build_fail(build, slice, "a slice that runs backwards takes the whole axis: [::%lld]", (long long)*step),
+               false;
     if (*step < 0) {
         *from = dim_sub(dims, size, 1);
         *n = dim_ceil_div(dims, size, -*step);
@@ -63,18 +68,24 @@ static struct item slice_tensor(struct build *build, struct ast *ast, struct val
     dim from[RANK_MOST], n[RANK_MOST], kept[RANK_MOST];
     int64_t step[RANK_MOST];
     int rank = 0;
-    if (subscripts->n > x->type.rank) return build_fail(build, ast, "%d subscripts for %s", subscripts->n, type_string(graph->dims, build->arena, &x->type));
+    if (subscripts->n > x->type.rank)
+        return build_fail(build, ast, "%d subscripts for %s", subscripts->n,
+                          type_string(graph->dims, build->arena, &x->type));
     for (int i = 0; i < x->type.rank; i++) {
         struct ast *part = i < subscripts->n ? subscripts->kid[i] : NULL;
         from[i] = 0, step[i] = 1, n[i] = x->type.dim[i];
         bool whole = !part || part->kind == AST_SLICE;
-        if (part && whole && !slice_range(build, part, x->type.dim[i], &from[i], &step[i], &n[i])) return (struct item){.kind = ITEM_ERROR};
+        if (part && whole && !slice_range(build, part, x->type.dim[i], &from[i], &step[i], &n[i]))
+            return (struct item){.kind = ITEM_ERROR};
         struct item item = whole ? item_int(0) : eval(build, part);
         if (item_is_error(&item)) return item;
         if (!whole && item.kind == ITEM_LIST) item = item_tensor(item_to_tensor(build, part, &item, DT_i64));
         if (item.kind == ITEM_TENSOR) gathered[i] = item.tensor;
-        else if (item.kind != ITEM_INT) return build_fail(build, part, "a subscript must be an integer, a range or a tensor of indices, found %s", item_kind_name(item.kind));
-        else if (!whole) from[i] = dim_is_const(item.i) && item.i < 0 ? dim_add(graph->dims, n[i], item.i) : item.i, n[i] = 1;
+        else if (item.kind != ITEM_INT)
+            return build_fail(build, part, "a subscript must be an integer, a range or a tensor of indices, found %s",
+                              item_kind_name(item.kind));
+        else if (!whole)
+            from[i] = dim_is_const(item.i) && item.i < 0 ? dim_add(graph->dims, n[i], item.i) : item.i, n[i] = 1;
         if (whole || item.kind == ITEM_TENSOR) kept[rank++] = n[i];
     }
     build_at(build, ast);
@@ -99,7 +110,8 @@ static struct item list_item(struct build *build, struct ast *ast, const struct 
         dim from, n;
         int64_t step;
         if (!slice_range(build, part, list->n, &from, &step, &n)) return (struct item){.kind = ITEM_ERROR};
-        if (!dim_is_const(from) || !dim_is_const(n)) return build_fail(build, part, "the range of a list must be plain numbers");
+        if (!dim_is_const(from) || !dim_is_const(n))
+            return build_fail(build, part, "the range of a list must be plain numbers");
         struct item *items = NEW_ARRAY(build->arena, struct item, n + 1);
         for (int64_t i = 0; i < n; i++) items[i] = list->at[from + i * step];
         return item_list(build, ITEM_LIST, (int)n, items);
@@ -107,7 +119,9 @@ static struct item list_item(struct build *build, struct ast *ast, const struct 
     int64_t i;
     if (!eval_int(build, part, &i)) return (struct item){.kind = ITEM_ERROR};
     if (dim_is_const(i) && i < 0) i += list->n;
-    if (!dim_is_const(i) || i < 0 || i >= list->n) return build_fail(build, part, "the list has %d items, item %s is asked for", list->n, item_words(build, &(struct item){.kind = ITEM_INT, .i = i}));
+    if (!dim_is_const(i) || i < 0 || i >= list->n)
+        return build_fail(build, part, "the list has %d items, item %s is asked for", list->n,
+                          item_words(build, &(struct item){.kind = ITEM_INT, .i = i}));
     return list->at[i];
 }
 
@@ -140,10 +154,10 @@ static bool is_word(char c)
     return isalnum((unsigned char)c) || c == '_';
 }
 
-#define FAIL(notation, ...)                                                                                  \
-    do {                                                                                                     \
-        if (!(notation)->failed) build_fail((notation)->build, (notation)->ast, __VA_ARGS__);                \
-        (notation)->failed = true;                                                                           \
+#define FAIL(notation, ...)                                                                                            \
+    do {                                                                                                               \
+        if (!(notation)->failed) build_fail((notation)->build, (notation)->ast, __VA_ARGS__);                          \
+        (notation)->failed = true;                                                                                     \
     } while (0)
 
 /* The input number of the tensor called name. */
@@ -191,12 +205,15 @@ static void translate_word(struct notation *notation, bool extent)
 {
     const char *start = notation->at;
     while (is_word(*notation->at)) notation->at++;
-    const char *word = arena_strndup(notation->build->arena, start, (size_t)(notation->at - start)), *next = notation->at;
+    const char *word = arena_strndup(notation->build->arena, start, (size_t)(notation->at - start)),
+               *next = notation->at;
     while (*next == ' ' || *next == '\t') next++;
-    bool tensor = *next == '[' || *next == '{' || (extent && *next == '.'), letter = islower((unsigned char)word[0]) != 0;
+    bool tensor = *next == '[' || *next == '{' || (extent && *next == '.'),
+         letter = islower((unsigned char)word[0]) != 0;
     const char *inside = next + 1;
     while (*inside == ' ') inside++;
-    if (letter && *next == '[' && isupper((unsigned char)*inside) && strchr(inside, ']')) { /* letter[ATTR], unless a tensor is called so */
+    if (letter && *next == '[' && isupper((unsigned char)*inside) &&
+        strchr(inside, ']')) { /* letter[ATTR], unless a tensor is called so */
         struct item item;
         if (!build_find(notation->build, notation->ast, word, &item) || item.kind != ITEM_TENSOR) tensor = false;
     }
@@ -245,7 +262,8 @@ void eval_let(struct build *build, struct ast *ast)
     else if (!notation.failed) {
         notation.attrs[notation.n_attrs++] = (struct attr)ATTR_S("meaning", text_string(&notation.text));
         build_at(build, ast);
-        item = item_tensor(graph_node(build->region->graph, OP_index, notation.n_in, notation.in, notation.n_attrs, notation.attrs));
+        item = item_tensor(
+            graph_node(build->region->graph, OP_index, notation.n_in, notation.in, notation.n_attrs, notation.attrs));
         if (item.tensor && !build->site && !build->in_call) graph_name(build->region->graph, item.tensor, target);
     }
     build_set(build, build->frame, target, item);

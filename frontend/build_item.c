@@ -154,8 +154,10 @@ static bool encode(const struct item *item, enum dtype dt, uint64_t *bits)
         return item->kind == ITEM_BOOL && dt == DT_bool;
     }
     if (dtype_is_float(dt)) {
-        double d = item->kind == ITEM_FLOAT ? item->f : item->kind == ITEM_INT ? (double)item->i
-                   : item->negative         ? (double)(int64_t)item->big : (double)item->big;
+        double d = item->kind == ITEM_FLOAT ? item->f
+                   : item->kind == ITEM_INT ? (double)item->i
+                   : item->negative         ? (double)(int64_t)item->big
+                                            : (double)item->big;
         float f = (float)d;
         uint16_t half = dt == DT_f16 ? f16_from_float(f) : bf16_from_float(f);
         if (dt == DT_f64) memcpy(bits, &d, sizeof d);
@@ -190,7 +192,8 @@ static bool flatten(struct build *build, struct ast *ast, const struct item *ite
         return true;
     }
     if (item_is_error(item)) return false;
-    if (!item_is_number(item)) return build_fail(build, ast, "expected numbers, found %s", item_kind_name(item->kind)), false;
+    if (!item_is_number(item))
+        return build_fail(build, ast, "expected numbers, found %s", item_kind_name(item->kind)), false;
     if (axis != flat->type.rank) return build_fail(build, ast, "the lists of a constant have different lengths"), false;
     flat->has_float |= item->kind == ITEM_FLOAT;
     flat->has_bool |= item->kind == ITEM_BOOL;
@@ -200,11 +203,13 @@ static bool flatten(struct build *build, struct ast *ast, const struct item *ite
 }
 
 /* The constant of flat's numbers; one number fills the whole type. */
-static struct value *make_constant(struct build *build, struct ast *ast, const struct flat *flat, const struct type *type)
+static struct value *make_constant(struct build *build, struct ast *ast, const struct flat *flat,
+                                   const struct type *type)
 {
     int64_t count = type_count(type), size = dtype_bytes(type->dt);
     if (count < 0 || count > CONSTANT_ITEMS_MOST) {
-        build_fail(build, ast, "a constant cannot have the type %s", type_string(build->region->graph->dims, build->arena, type));
+        build_fail(build, ast, "a constant cannot have the type %s",
+                   type_string(build->region->graph->dims, build->arena, type));
         return NULL;
     }
     struct tensor tensor = {.type = *type, .n_bytes = count * size, .is_dims = flat->has_symbol};
@@ -216,7 +221,8 @@ static struct value *make_constant(struct build *build, struct ast *ast, const s
         bool symbol = item->kind == ITEM_INT && !dim_is_const(item->i) && type->dt == DT_i64;
         if (symbol) bits = (uint64_t)item->i;
         else if (!encode(item, type->dt, &bits)) {
-            build_fail(build, ast, "%s does not fit the element type %s", item_words(build, item), dtype_name(type->dt));
+            build_fail(build, ast, "%s does not fit the element type %s", item_words(build, item),
+                       dtype_name(type->dt));
             return NULL;
         }
         memcpy(data + i * size, &bits, (size_t)size);
@@ -256,7 +262,8 @@ struct value *item_to_type(struct build *build, struct ast *ast, const struct it
         build_fail(build, ast, "expected %s, found %s", wanted, item_kind_name(item->kind));
         return NULL;
     }
-    if (item->kind == ITEM_INT && !dim_is_const(item->i) && type->rank == 0) return item_to_tensor(build, ast, item, type->dt);
+    if (item->kind == ITEM_INT && !dim_is_const(item->i) && type->rank == 0)
+        return item_to_tensor(build, ast, item, type->dt);
     struct flat flat = {.type.rank = 0};
     if (!flatten(build, ast, item, 0, &flat)) return NULL;
     int64_t count = type_count(type);

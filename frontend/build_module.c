@@ -32,7 +32,8 @@ const char *build_path(struct build *build, struct ast *ast, const char *path)
         build_fail(build, ast, "the path \"%s\" leads out of the model's folder", path);
         return NULL;
     }
-    const char *base = build->frame && build->frame->module && build->frame->module->path ? build->frame->module->path : "";
+    const char *base =
+        build->frame && build->frame->module && build->frame->module->path ? build->frame->module->path : "";
     return arena_printf(build->arena, "%s%s", folder_of(build->arena, base), path);
 }
 
@@ -47,7 +48,8 @@ static struct source *read_source(struct arena *arena, const char *path)
         char *text = arena_alloc(arena, (size_t)status.st_size + 1);
         size_t n = 0;
         ssize_t got;
-        while (n < (size_t)status.st_size && (got = read(fd, text + n, (size_t)status.st_size - n)) > 0) n += (size_t)got;
+        while (n < (size_t)status.st_size && (got = read(fd, text + n, (size_t)status.st_size - n)) > 0)
+            n += (size_t)got;
         source = NEW(arena, struct source);
         *source = (struct source){arena_strdup(arena, path), text, n};
     } else errno = EFBIG;
@@ -138,7 +140,8 @@ static void run_dim(struct build *build, struct module *module, struct ast *ast)
         const struct dim_pin *pin = &build->options->pins[i];
         if (strcmp(pin->name, ast->text) != 0) continue;
         if (pin->size < lo || pin->size > hi)
-            build_fail(build, ast, "the dimension '%s' is %lld, its range is %lld..%lld", ast->text, (long long)pin->size, (long long)lo, (long long)hi);
+            build_fail(build, ast, "the dimension '%s' is %lld, its range is %lld..%lld", ast->text,
+                       (long long)pin->size, (long long)lo, (long long)hi);
         build_set(build, module->frame, ast->text, item_int(pin->size));
         return;
     }
@@ -160,7 +163,9 @@ void module_run(struct build *build, struct module *module)
         else if (ast->kind == AST_DIM) run_dim(build, module, ast);
         else if (ast->kind == AST_DEF) eval_def(build, ast);
         else if (ast->kind == AST_CONST || ast->kind == AST_WEIGHTS) eval_statement(build, ast);
-        else if (ast->kind != AST_MODEL) build_fail(build, ast, "only import, dim, const, weights, def and model may stand outside of a model or function");
+        else if (ast->kind != AST_MODEL)
+            build_fail(build, ast,
+                       "only import, dim, const, weights, def and model may stand outside of a model or function");
     }
     module->loading = false;
     build->frame = outer;

@@ -10,15 +10,15 @@
 
 enum fill {
     FILL_NEEDED,
-    FILL_NUMBER,  /* absent: `number` */
-    FILL_STRING,  /* absent: `string` */
-    FILL_AXIS,    /* an axis; absent: an error */
-    FILL_AXIS_0,  /* an axis; absent: 0 */
-    FILL_AXES,    /* a list of axes; absent: all */
-    FILL_WINDOW,  /* one per axis from 2 on; absent: `number` each */
-    FILL_EVERY,   /* one per axis; absent: `number` each */
-    FILL_AS_PAD,  /* absent: as `pad` */
-    FILL_REVERSE  /* absent: all axes backwards */
+    FILL_NUMBER, /* absent: `number` */
+    FILL_STRING, /* absent: `string` */
+    FILL_AXIS,   /* an axis; absent: an error */
+    FILL_AXIS_0, /* an axis; absent: 0 */
+    FILL_AXES,   /* a list of axes; absent: all */
+    FILL_WINDOW, /* one per axis from 2 on; absent: `number` each */
+    FILL_EVERY,  /* one per axis; absent: `number` each */
+    FILL_AS_PAD, /* absent: as `pad` */
+    FILL_REVERSE /* absent: all axes backwards */
 };
 static const struct attr_row {
     enum op op;
@@ -121,7 +121,9 @@ static bool list_attr(struct op_call *call, const struct argument *argument, str
     int64_t *ints = NEW_ARRAY(call->build->arena, int64_t, list->n + 1);
     for (int i = 0; i < list->n; i++) {
         if (list->at[i].kind != ITEM_INT)
-            return build_fail(call->build, argument->ast, "'%s' must be a list of integers, found %s in it", attr->name, item_kind_name(list->at[i].kind)), false;
+            return build_fail(call->build, argument->ast, "'%s' must be a list of integers, found %s in it", attr->name,
+                              item_kind_name(list->at[i].kind)),
+                   false;
         ints[i] = list->at[i].i;
     }
     attr->kind = ATTR_INTS;
@@ -144,7 +146,13 @@ static bool add_attr(struct op_call *call, const char *name, const struct argume
     case ITEM_LIST:
         if (!list_attr(call, argument, &attr)) return false;
         break;
-    case ITEM_ERROR: case ITEM_NONE: case ITEM_TENSOR: case ITEM_BIG: case ITEM_TUPLE: case ITEM_TYPE: case ITEM_FUNCTION:
+    case ITEM_ERROR:
+    case ITEM_NONE:
+    case ITEM_TENSOR:
+    case ITEM_BIG:
+    case ITEM_TUPLE:
+    case ITEM_TYPE:
+    case ITEM_FUNCTION:
         build_fail(call->build, argument->ast, "the attribute '%s' cannot be %s", name, item_kind_name(item->kind));
         return false;
     }
@@ -159,11 +167,13 @@ static void unknown_attr(struct op_call *call, const struct argument *argument)
     int n = 0;
     for (int i = 0; i < N_ROWS; i++)
         if (rows[i].op == call->op) names[n++] = rows[i].name;
-    const struct function *function = op_row(call->op)->kind == OP_COMPOSITE ? prelude_function(call->build, op_row(call->op)->name) : NULL;
-    for (int i = op_row(call->op)->least; function && i < function->ast->kid[0]->n && n < N_ROWS + 40; i++) names[n++] = function->ast->kid[0]->kid[i]->text;
+    const struct function *function =
+        op_row(call->op)->kind == OP_COMPOSITE ? prelude_function(call->build, op_row(call->op)->name) : NULL;
+    for (int i = op_row(call->op)->least; function && i < function->ast->kid[0]->n && n < N_ROWS + 40; i++)
+        names[n++] = function->ast->kid[0]->kid[i]->text;
     const char *near = diag_suggest(argument->name, names, n);
-    build_fail(call->build, argument->ast, "%s has no attribute '%s'%s%s%s", op_row(call->op)->name, argument->name, near ? "; did you mean '" : "",
-               near ? near : "", near ? "'?" : "");
+    build_fail(call->build, argument->ast, "%s has no attribute '%s'%s%s%s", op_row(call->op)->name, argument->name,
+               near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
 /* Whether the operator has the attribute: a composite those its function has, index notation and operators without
@@ -214,7 +224,8 @@ static void wrap_axes(struct op_call *call, struct attr *attr)
     if (attr->kind == ATTR_INT && dim_is_const(attr->i) && attr->i < 0) attr->i += rank;
     if (attr->kind != ATTR_INTS) return;
     int64_t *ints = NEW_ARRAY(call->build->arena, int64_t, attr->n + 1);
-    for (int i = 0; i < attr->n; i++) ints[i] = dim_is_const(attr->ints[i]) && attr->ints[i] < 0 ? attr->ints[i] + rank : attr->ints[i];
+    for (int i = 0; i < attr->n; i++)
+        ints[i] = dim_is_const(attr->ints[i]) && attr->ints[i] < 0 ? attr->ints[i] + rank : attr->ints[i];
     attr->ints = ints;
 }
 
@@ -335,7 +346,9 @@ static bool take_keep(struct op_call *call, int *n, const struct argument **argu
 {
     if (op_row(call->op)->shape != SHAPE_reduce) return false;
     for (int i = 0; i < *n; i++) {
-        if (!(*arguments)[i].name || strcmp((*arguments)[i].name, "keep") != 0 || (*arguments)[i].item.kind != ITEM_BOOL) continue;
+        if (!(*arguments)[i].name || strcmp((*arguments)[i].name, "keep") != 0 ||
+            (*arguments)[i].item.kind != ITEM_BOOL)
+            continue;
         bool keep = (*arguments)[i].item.b;
         struct argument *fresh = arena_copy(call->build->arena, *arguments, (size_t)*n * sizeof **arguments);
         memmove(fresh + i, fresh + i + 1, (size_t)(*n - i - 1) * sizeof *fresh);
@@ -353,10 +366,12 @@ static struct item make_node(struct op_call *call, bool keep)
     build_at(build, call->ast);
     if (call->op == OP_matmul) return item_tensor(graph_matmul(graph, call->in[0], call->in[1]));
     if (call->op == OP_broadcast && attr_of(call, "shape")->kind == ATTR_INTS)
-        return item_tensor(graph_broadcast(graph, call->in[0], attr_of(call, "shape")->n, attr_of(call, "shape")->ints));
+        return item_tensor(
+            graph_broadcast(graph, call->in[0], attr_of(call, "shape")->n, attr_of(call, "shape")->ints));
     if (keep) {
         const struct attr *axes = attr_of(call, "axes");
-        if (axes->kind == ATTR_INTS) return item_tensor(graph_reduce(graph, call->op, call->in[0], axes->n, axes->ints, true));
+        if (axes->kind == ATTR_INTS)
+            return item_tensor(graph_reduce(graph, call->op, call->in[0], axes->n, axes->ints, true));
     }
     struct value *y = graph_node(graph, call->op, call->n_in, call->in, call->n_attrs, call->attrs);
     if (!y) return (struct item){.kind = ITEM_ERROR};
@@ -374,13 +389,17 @@ struct item call_op(struct build *build, struct ast *ast, enum op op, int n, con
     n = spread_list(build, row, n, &arguments);
     bool keep = take_keep(&call, &n, &arguments);
     int n_in = count_inputs(row, n, arguments);
-    if (n_in < row->least) return build_fail(build, ast, "%s takes %d input%s, %d given", row->name, row->least, row->least == 1 ? "" : "s", n_in);
+    if (n_in < row->least)
+        return build_fail(build, ast, "%s takes %d input%s, %d given", row->name, row->least,
+                          row->least == 1 ? "" : "s", n_in);
     call.in = NEW_ARRAY(build->arena, struct value *, n_in + 1);
     call.attrs = NEW_ARRAY(build->arena, struct attr, n + 16);
     if (!add_inputs(&call, n_in, arguments)) return error;
     for (int i = n_in; i < n; i++) {
         const char *name = arguments[i].name ? arguments[i].name : attr_at(&call, i - n_in);
-        if (!name) return build_fail(build, arguments[i].ast, "too many arguments: %s takes %d, %d are given", row->name, i, n);
+        if (!name)
+            return build_fail(build, arguments[i].ast, "too many arguments: %s takes %d, %d are given", row->name, i,
+                              n);
         if (!attr_allowed(&call, name)) return unknown_attr(&call, &arguments[i]), error;
         if (!add_attr(&call, name, &arguments[i])) return error;
     }

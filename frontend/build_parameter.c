@@ -29,11 +29,13 @@ static struct item missing_weight(struct build *build, struct ast *ast, const ch
     const char **names = NEW_ARRAY(build->arena, const char *, MOST);
     int n = 0;
     for (int i = 0; i < build->weights.n; i++)
-        for (int k = 0; k < build->weights.at[i]->tensors.n && n < MOST; k++) names[n++] = build->weights.at[i]->tensors.at[k].name;
+        for (int k = 0; k < build->weights.at[i]->tensors.n && n < MOST; k++)
+            names[n++] = build->weights.at[i]->tensors.at[k].name;
     const char *near = diag_suggest(name, names, n);
     if (!build->weights.n) return build_fail(build, ast, "'%s' has no value: the model names no file of weights", name);
-    return build_fail(build, ast, "'%s' is not among the weights of \"%s\"%s%s%s", name, build->weights.at[build->weights.n - 1]->path,
-                      near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+    return build_fail(build, ast, "'%s' is not among the weights of \"%s\"%s%s%s", name,
+                      build->weights.at[build->weights.n - 1]->path, near ? "; did you mean '" : "", near ? near : "",
+                      near ? "'?" : "");
 }
 
 struct item eval_weight(struct build *build, struct ast *ast, const char *name)
@@ -49,7 +51,8 @@ static struct item parameter_value(struct build *build, struct ast *ast, const c
     const struct tensor *tensor = find_weight(build, name);
     struct dims *dims = build->region->graph->dims;
     if (tensor && !type_equal(&tensor->type, type))
-        return build_fail(build, ast, "the parameter '%s' is %s, the weights have %s", name, type_string(dims, build->arena, type), type_string(dims, build->arena, &tensor->type));
+        return build_fail(build, ast, "the parameter '%s' is %s, the weights have %s", name,
+                          type_string(dims, build->arena, type), type_string(dims, build->arena, &tensor->type));
     if (tensor) {
         build_at(build, ast);
         return item_tensor(graph_const(build->region->graph, tensor));
@@ -57,7 +60,8 @@ static struct item parameter_value(struct build *build, struct ast *ast, const c
     if (ast->n > 1) {
         struct item item = eval(build, ast->kid[1]);
         struct value *value = item_to_type(build, ast->kid[1], &item, type);
-        if (value && !value_const(value)) return build_fail(build, ast->kid[1], "the value of the parameter '%s' is not known while compiling", name);
+        if (value && !value_const(value))
+            return build_fail(build, ast->kid[1], "the value of the parameter '%s' is not known while compiling", name);
         return item_tensor(value);
     }
     if (!build->options->zero_weights) return missing_weight(build, ast, name);
@@ -77,9 +81,11 @@ void eval_param(struct build *build, struct ast *ast)
     if (eval_type(build, ast->kid[0], &type)) {
         int64_t count = type_count(&type);
         if (build_own(build->parameters, name))
-            build_fail(build, ast, "two parameters are called '%s'; give the calls scopes of their own, as in f(x) @ name", name);
+            build_fail(build, ast,
+                       "two parameters are called '%s'; give the calls scopes of their own, as in f(x) @ name", name);
         else if (!type_is_static(&type) || count < 0 || count > ((int64_t)1 << 34))
-            build_fail(build, ast, "a parameter cannot have the type %s", type_string(build->region->graph->dims, build->arena, &type));
+            build_fail(build, ast, "a parameter cannot have the type %s",
+                       type_string(build->region->graph->dims, build->arena, &type));
         else item = parameter_value(build, ast, name, &type);
     }
     build_set(build, build->parameters, name, item_bool(true));

@@ -31,7 +31,8 @@ static void assign(struct build *build, struct ast *target, struct item item)
     }
     if (target->kind == AST_TYPED && !item_is_error(&item)) {
         struct type type;
-        item = eval_type(build, target->kid[1], &type) ? item_tensor(item_to_type(build, target, &item, &type)) : (struct item){.kind = ITEM_ERROR};
+        item = eval_type(build, target->kid[1], &type) ? item_tensor(item_to_type(build, target, &item, &type))
+                                                       : (struct item){.kind = ITEM_ERROR};
     }
     name_value(build, &item, name->text);
     build_set(build, build->frame, name->text, item);
@@ -44,8 +45,11 @@ void assign_targets(struct build *build, struct ast *targets, struct item value,
     if (targets->n > 1 || value.kind == ITEM_TUPLE) n = item_unpack(&value, &items);
     if (value.kind == ITEM_NONE) value = build_fail(build, source, "this gives no value");
     if (item_is_error(&value)) n = targets->n;
-    if (n != targets->n) value = build_fail(build, source, "expected %d value%s, found %d", targets->n, targets->n == 1 ? "" : "s", n);
-    for (int i = 0; i < targets->n; i++) assign(build, targets->kid[i], item_is_error(&value) ? (struct item){.kind = ITEM_ERROR} : items[n == targets->n ? i : 0]);
+    if (n != targets->n)
+        value = build_fail(build, source, "expected %d value%s, found %d", targets->n, targets->n == 1 ? "" : "s", n);
+    for (int i = 0; i < targets->n; i++)
+        assign(build, targets->kid[i],
+               item_is_error(&value) ? (struct item){.kind = ITEM_ERROR} : items[n == targets->n ? i : 0]);
 }
 
 static void eval_assign(struct build *build, struct ast *ast)
@@ -62,7 +66,8 @@ static void eval_const(struct build *build, struct ast *ast)
         if (!eval_type(build, ast->kid[1], &type)) item = (struct item){.kind = ITEM_ERROR};
         item = item_tensor(item_to_type(build, ast->kid[0], &item, &type));
     }
-    if (item.kind == ITEM_TENSOR && !value_const(item.tensor)) item = build_fail(build, ast->kid[0], "'%s' is not known while compiling", ast->text);
+    if (item.kind == ITEM_TENSOR && !value_const(item.tensor))
+        item = build_fail(build, ast->kid[0], "'%s' is not known while compiling", ast->text);
     if (strchr(ast->text, '.')) build_fail(build, ast, "'%s' cannot name a constant", ast->text);
     name_value(build, &item, ast->text);
     build_set(build, build->frame, ast->text, item);
@@ -115,13 +120,37 @@ void eval_statement(struct build *build, struct ast *ast)
     case AST_LET: eval_let(build, ast); return;
     case AST_DEF: eval_def(build, ast); return;
     case AST_RETURN: eval_return(build, ast); return;
-    case AST_IMPORT: case AST_DIM: case AST_MODEL:
-        build_fail(build, ast, "%s may only stand outside of models and functions", ast->kind == AST_DIM ? "dim" : ast->kind == AST_MODEL ? "model" : "import");
+    case AST_IMPORT:
+    case AST_DIM:
+    case AST_MODEL:
+        build_fail(build, ast, "%s may only stand outside of models and functions",
+                   ast->kind == AST_DIM     ? "dim"
+                   : ast->kind == AST_MODEL ? "model"
+                                            : "import");
         return;
-    case AST_BLOCK: case AST_YIELD: case AST_LIST: case AST_FORMAL: case AST_NAMED: case AST_TYPED: case AST_SLICE:
-    case AST_BINDING: case AST_SEQUENCE: case AST_NAME: case AST_INT: case AST_FLOAT: case AST_STRING: case AST_BOOL:
-    case AST_UNARY: case AST_BINARY: case AST_CALL: case AST_INDEX: case AST_EACH: case AST_IF: case AST_WHILE:
-    case AST_SCAN: case AST_GRAPH: break;
+    case AST_BLOCK:
+    case AST_YIELD:
+    case AST_LIST:
+    case AST_FORMAL:
+    case AST_NAMED:
+    case AST_TYPED:
+    case AST_SLICE:
+    case AST_BINDING:
+    case AST_SEQUENCE:
+    case AST_NAME:
+    case AST_INT:
+    case AST_FLOAT:
+    case AST_STRING:
+    case AST_BOOL:
+    case AST_UNARY:
+    case AST_BINARY:
+    case AST_CALL:
+    case AST_INDEX:
+    case AST_EACH:
+    case AST_IF:
+    case AST_WHILE:
+    case AST_SCAN:
+    case AST_GRAPH: break;
     }
     build_fail(build, ast, "this is no statement");
 }

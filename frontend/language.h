@@ -12,12 +12,13 @@ struct dim_pin { /* a dimension given a number */
     int64_t size;
 };
 struct language_options {
-    const char *model;               /* which model of the file; NULL: its only one */
-    const char *const *import_dirs;  /* searched after the importing file's own folder */
+    const char *model;              /* which model of the file; NULL: its only one */
+    const char *const *import_dirs; /* searched after the importing file's own folder */
     int n_import_dirs;
     const struct dim_pin *pins;
     int n_pins;
-    bool zero_weights; /* parameters that no file has are zeros instead of an error: shapes can be looked at untrained */
+    bool
+        zero_weights; /* parameters that no file has are zeros instead of an error: shapes can be looked at untrained */
 };
 
 /* Fills an empty graph from source (source->name is its path; imports and weights are found beside it). source and

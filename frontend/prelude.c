@@ -83,7 +83,8 @@ static struct item attr_item(struct build *build, const struct attr *attr)
     return (struct item){.kind = ITEM_ERROR};
 }
 
-static bool call(struct build *build, const char *name, struct argument *arguments, int n, int n_out, struct value **out)
+static bool call(struct build *build, const char *name, struct argument *arguments, int n, int n_out,
+                 struct value **out)
 {
     struct graph *graph = build->region->graph;
     build->call_place = graph->place;
@@ -100,21 +101,23 @@ static bool call(struct build *build, const char *name, struct argument *argumen
         if (diag_errors(graph->diag) == before) diag_error(graph->diag, graph->place, "%s failed", name);
         return false;
     }
-    if (result.kind == ITEM_NONE || got < n_out) return diag_error(graph->diag, graph->place, "%s gives %d results, %d are wanted", name, got, n_out);
+    if (result.kind == ITEM_NONE || got < n_out)
+        return diag_error(graph->diag, graph->place, "%s gives %d results, %d are wanted", name, got, n_out);
     for (int i = 0; i < n_out; i++)
         if (!(out[i] = item_to_tensor(build, arguments[0].ast, &items[i], DT_COUNT))) return false;
     graph->place = build->call_place;
     return true;
 }
 
-static bool call_values(struct graph *graph, const char *function, bool expand, int n_in, struct value *const *in, int n_attrs,
-                        const struct attr *attrs, int n_out, struct value **out)
+static bool call_values(struct graph *graph, const char *function, bool expand, int n_in, struct value *const *in,
+                        int n_attrs, const struct attr *attrs, int n_out, struct value **out)
 {
     struct build *build = build_new(graph, NULL);
     struct argument *arguments = NEW_ARRAY(build->arena, struct argument, n_in + n_attrs + 1);
     build->expand = expand;
     for (int i = 0; i < n_in; i++) arguments[i].item = in[i] ? item_tensor(in[i]) : (struct item){.kind = ITEM_NONE};
-    for (int i = 0; i < n_attrs; i++) arguments[n_in + i] = (struct argument){attrs[i].name, attr_item(build, &attrs[i]), NULL};
+    for (int i = 0; i < n_attrs; i++)
+        arguments[n_in + i] = (struct argument){attrs[i].name, attr_item(build, &attrs[i]), NULL};
     return call(build, function, arguments, n_in + n_attrs, n_out, out);
 }
 

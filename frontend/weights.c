@@ -1,4 +1,5 @@
-/* Opening a file of tensors and finding tensors in it.  See weights.h; formats: weights_safetensors.c, weights_npz.c. */
+/* Opening a file of tensors and finding tensors in it.  See weights.h; formats: weights_safetensors.c, weights_npz.c.
+ */
 #define _POSIX_C_SOURCE 200809L
 #include "weights.h"
 
@@ -22,7 +23,8 @@ bool weights_error(const struct weights_file *file, const char *format, ...)
 
 bool weights_spend(const struct weights_file *file, uint64_t n)
 {
-    if (n > file->weights->left_bytes) return weights_error(file, "the tensors take far more memory than the file has bytes");
+    if (n > file->weights->left_bytes)
+        return weights_error(file, "the tensors take far more memory than the file has bytes");
     file->weights->left_bytes -= n;
     return true;
 }
@@ -32,7 +34,8 @@ bool weights_add(const struct weights_file *file, const char *name, const struct
 {
     int64_t count = type_count(type), bytes = 0;
     if (count < 0 || !size_mul(count, dtype_bytes(type->dt), &bytes) || (uint64_t)bytes != n_bytes)
-        return weights_error(file, "tensor \"%.100s\" has %zu bytes of data, its shape needs %lld", name, n_bytes, (long long)bytes);
+        return weights_error(file, "tensor \"%.100s\" has %zu bytes of data, its shape needs %lld", name, n_bytes,
+                             (long long)bytes);
     for (size_t i = 0; type->dt == DT_bool && i < n_bytes; i++)
         if (data[i] > 1) return weights_error(file, "tensor \"%.100s\": a bool is %d", name, data[i]);
     if ((uintptr_t)data % (uintptr_t)dtype_bytes(type->dt) != 0) {
@@ -55,7 +58,8 @@ struct weights *weights_read(struct arena *session, const char *path, const unsi
     if (n_bytes >= 6 && !memcmp(bytes, "\x93NUMPY", 6)) {
         const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
         size_t n = strlen(base);
-        ok = npy_read(&file, arena_strndup(session, base, n > 4 && !strcmp(base + n - 4, ".npy") ? n - 4 : n), bytes, n_bytes);
+        ok = npy_read(&file, arena_strndup(session, base, n > 4 && !strcmp(base + n - 4, ".npy") ? n - 4 : n), bytes,
+                      n_bytes);
     } else if (n_bytes >= 4 && (!memcmp(bytes, "PK\3\4", 4) || !memcmp(bytes, "PK\5\6", 4))) ok = npz_read(&file);
     else if (n_bytes > 8 && bytes[8] == '{') ok = safetensors_read(&file);
     else ok = weights_error(&file, "neither safetensors, npz nor npy");

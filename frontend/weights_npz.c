@@ -86,12 +86,14 @@ static bool npy_header(const struct weights_file *file, const char *name, const 
         s = skip_blanks(s);
         if (*s == ',') s++;
     }
-    if (!npy->has_dtype || !npy->has_shape) return weights_error(file, "\"%.100s\": the npy header lacks 'descr' or 'shape'", name);
+    if (!npy->has_dtype || !npy->has_shape)
+        return weights_error(file, "\"%.100s\": the npy header lacks 'descr' or 'shape'", name);
     return true;
 }
 
 /* Column-major data to row-major; the size was checked. */
-static const unsigned char *reorder(struct arena *arena, const struct type *type, const unsigned char *data, int64_t count)
+static const unsigned char *reorder(struct arena *arena, const struct type *type, const unsigned char *data,
+                                    int64_t count)
 {
     size_t size = (size_t)dtype_bytes(type->dt);
     unsigned char *out = arena_alloc(arena, (size_t)count * size);
@@ -108,11 +110,14 @@ static const unsigned char *reorder(struct arena *arena, const struct type *type
 
 bool npy_read(const struct weights_file *file, const char *name, const unsigned char *bytes, size_t n_bytes)
 {
-    if (n_bytes < 12 || memcmp(bytes, "\x93NUMPY", 6) != 0) return weights_error(file, "\"%.100s\" is no npy image", name);
+    if (n_bytes < 12 || memcmp(bytes, "\x93NUMPY", 6) != 0)
+        return weights_error(file, "\"%.100s\" is no npy image", name);
     int wide = bytes[6] == 1 ? 2 : 4;
-    if (bytes[6] < 1 || bytes[6] > 3) return weights_error(file, "\"%.100s\": npy version %d is not known", name, bytes[6]);
+    if (bytes[6] < 1 || bytes[6] > 3)
+        return weights_error(file, "\"%.100s\": npy version %d is not known", name, bytes[6]);
     size_t start = 8 + (size_t)wide, length = (size_t)little(bytes + 8, wide);
-    if (!inside(start, length, n_bytes)) return weights_error(file, "\"%.100s\": the npy header has %zu bytes, the file %zu", name, length, n_bytes);
+    if (!inside(start, length, n_bytes))
+        return weights_error(file, "\"%.100s\": the npy header has %zu bytes, the file %zu", name, length, n_bytes);
     struct npy npy = {.type.rank = 0};
     if (!npy_header(file, name, arena_strndup(file->session, (const char *)bytes + start, length), &npy)) return false;
     const unsigned char *data = bytes + start + length;
@@ -146,7 +151,8 @@ static void read_zip64(struct member *member, const unsigned char *extra, size_t
     }
 }
 
-static const unsigned char *inflate_member(const struct weights_file *file, const struct member *member, const unsigned char *packed)
+static const unsigned char *inflate_member(const struct weights_file *file, const struct member *member,
+                                           const unsigned char *packed)
 {
     if (member->plain / 1100 > member->packed || member->plain > UINT32_MAX || member->packed > UINT32_MAX) {
         weights_error(file, "\"%.100s\": %llu bytes cannot come of %llu compressed ones", member->name,
@@ -155,8 +161,10 @@ static const unsigned char *inflate_member(const struct weights_file *file, cons
     }
     if (!weights_spend(file, member->plain)) return NULL;
     unsigned char *out = arena_alloc(file->session, (size_t)member->plain + 1);
-    z_stream stream = {.next_in = (unsigned char *)(uintptr_t)packed, .avail_in = (uInt)member->packed,
-                       .next_out = out, .avail_out = (uInt)member->plain};
+    z_stream stream = {.next_in = (unsigned char *)(uintptr_t)packed,
+                       .avail_in = (uInt)member->packed,
+                       .next_out = out,
+                       .avail_out = (uInt)member->plain};
     int result = inflateInit2(&stream, -MAX_WBITS);
     if (result == Z_OK) {
         result = inflate(&stream, Z_FINISH);
@@ -170,7 +178,8 @@ static const unsigned char *inflate_member(const struct weights_file *file, cons
 static bool read_member(const struct weights_file *file, const struct member *member)
 {
     if (!inside(member->offset, 30, file->n_bytes) || memcmp(file->bytes + member->offset, "PK\3\4", 4) != 0)
-        return weights_error(file, "\"%.100s\": no local header at byte %llu", member->name, (unsigned long long)member->offset);
+        return weights_error(file, "\"%.100s\": no local header at byte %llu", member->name,
+                             (unsigned long long)member->offset);
     const unsigned char *local = file->bytes + member->offset;
     uint64_t start = member->offset + 30 + little(local + 26, 2) + little(local + 28, 2);
     if (!inside(start, member->packed, file->n_bytes))
@@ -180,7 +189,8 @@ static bool read_member(const struct weights_file *file, const struct member *me
     if (member->method != 0 && member->method != 8)
         return weights_error(file, "\"%.100s\": compression method %d is not supported", member->name, member->method);
     if (member->method == 8) data = inflate_member(file, member, data);
-    else if (member->plain != member->packed) return weights_error(file, "\"%.100s\": stored, but its two sizes differ", member->name);
+    else if (member->plain != member->packed)
+        return weights_error(file, "\"%.100s\": stored, but its two sizes differ", member->name);
     size_t n = strlen(member->name);
     if (n > 4 && !strcmp(member->name + n - 4, ".npy")) n -= 4;
     return data && npy_read(file, arena_strndup(file->session, member->name, n), data, (size_t)member->plain);
@@ -197,7 +207,8 @@ static bool find_directory(const struct weights_file *file, uint64_t *at, uint64
         *at = little(end + 16, 4);
         if (i < 20 || memcmp(end - 20, "PK\6\7", 4) != 0) return true;
         uint64_t wide = little(end - 20 + 8, 8);
-        if (!inside(wide, 56, n) || memcmp(file->bytes + wide, "PK\6\6", 4) != 0) return weights_error(file, "the zip64 end record is damaged");
+        if (!inside(wide, 56, n) || memcmp(file->bytes + wide, "PK\6\6", 4) != 0)
+            return weights_error(file, "the zip64 end record is damaged");
         *count = little(file->bytes + wide + 32, 8);
         *at = little(file->bytes + wide + 48, 8);
         return true;
@@ -214,10 +225,12 @@ bool npz_read(const struct weights_file *file)
             return weights_error(file, "the zip's directory is damaged at entry %llu", (unsigned long long)i);
         const unsigned char *entry = file->bytes + at;
         uint64_t name = little(entry + 28, 2), extra = little(entry + 30, 2), comment = little(entry + 32, 2);
-        if (!inside(at + 46, name + extra + comment, file->n_bytes)) return weights_error(file, "the zip's directory is truncated");
+        if (!inside(at + 46, name + extra + comment, file->n_bytes))
+            return weights_error(file, "the zip's directory is truncated");
         if (memchr(entry + 46, 0, (size_t)name)) return weights_error(file, "a name with a NUL in the zip");
-        struct member member = {arena_strndup(file->session, (const char *)entry + 46, (size_t)name), (int)little(entry + 10, 2),
-                                little(entry + 20, 4), little(entry + 24, 4), little(entry + 42, 4)};
+        struct member member = {arena_strndup(file->session, (const char *)entry + 46, (size_t)name),
+                                (int)little(entry + 10, 2), little(entry + 20, 4), little(entry + 24, 4),
+                                little(entry + 42, 4)};
         if (little(entry + 8, 2) & 1) return weights_error(file, "\"%.100s\" is encrypted", member.name);
         read_zip64(&member, entry + 46 + name, (size_t)extra);
         if (!read_member(file, &member)) return false;

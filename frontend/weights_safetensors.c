@@ -1,4 +1,5 @@
-/* The safetensors header: 8 bytes of length, then JSON {"name": {"dtype": "F32", "shape": [..], "data_offsets": [from, to]}}.
+/* The safetensors header: 8 bytes of length, then JSON {"name": {"dtype": "F32", "shape": [..], "data_offsets": [from,
+ * to]}}.
  *
  * A small JSON reader with a limit on depth; what is not one of these three keys (and "__metadata__") is skipped.
  * Format: github.com/huggingface/safetensors, section Format.
@@ -23,7 +24,8 @@ static bool fail(const struct json *json, const char *what)
 
 static void skip_blanks(struct json *json)
 {
-    while (json->at < json->end && (*json->at == ' ' || *json->at == '\n' || *json->at == '\t' || *json->at == '\r')) json->at++;
+    while (json->at < json->end && (*json->at == ' ' || *json->at == '\n' || *json->at == '\t' || *json->at == '\r'))
+        json->at++;
 }
 
 /* Takes c if it comes next. */
@@ -46,7 +48,10 @@ static int hex_value(const unsigned char *s)
 {
     int v = 0;
     for (int i = 0; i < 4; i++) {
-        int c = s[i], d = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+        int c = s[i], d = c >= '0' && c <= '9'   ? c - '0'
+                          : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                          : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                                 : -1;
         if (d < 0) return -1;
         v = v * 16 + d;
     }
@@ -99,7 +104,8 @@ static bool read_size(struct json *json, int64_t *size)
     *size = 0;
     while (json->at < json->end && *json->at >= '0' && *json->at <= '9') {
         int64_t more;
-        if (!size_mul(*size, 10, &more) || __builtin_add_overflow(more, *json->at - '0', size)) return fail(json, "a number too large");
+        if (!size_mul(*size, 10, &more) || __builtin_add_overflow(more, *json->at - '0', size))
+            return fail(json, "a number too large");
         json->at++;
     }
     return json->at > start || fail(json, "expected a whole number");
@@ -143,8 +149,9 @@ static bool dtype_of(const char *name, enum dtype *dt)
     static const struct {
         const char *name;
         enum dtype dt;
-    } rows[] = {{"F64", DT_f64}, {"F32", DT_f32}, {"F16", DT_f16}, {"BF16", DT_bf16}, {"I8", DT_i8}, {"I16", DT_i16}, {"I32", DT_i32},
-                {"I64", DT_i64}, {"U8", DT_u8},   {"U16", DT_u16}, {"U32", DT_u32},   {"U64", DT_u64}, {"BOOL", DT_bool}};
+    } rows[] = {{"F64", DT_f64}, {"F32", DT_f32}, {"F16", DT_f16},  {"BF16", DT_bf16}, {"I8", DT_i8},
+                {"I16", DT_i16}, {"I32", DT_i32}, {"I64", DT_i64},  {"U8", DT_u8},     {"U16", DT_u16},
+                {"U32", DT_u32}, {"U64", DT_u64}, {"BOOL", DT_bool}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (!strcmp(rows[i].name, name)) return *dt = rows[i].dt, true;
     return false;
@@ -167,7 +174,8 @@ static bool read_tensor(struct json *json, const char *name)
     } while (take(json, ','));
     if (!expect(json, '}')) return false;
     if (!dtype || type.rank < 0 || n_offsets != 2) return fail(json, "a tensor needs dtype, shape and data_offsets");
-    if (!dtype_of(dtype, &type.dt)) return weights_error(json->file, "tensor \"%.100s\": the type %.20s is not supported", name, dtype);
+    if (!dtype_of(dtype, &type.dt))
+        return weights_error(json->file, "tensor \"%.100s\": the type %.20s is not supported", name, dtype);
     for (int i = 0; i < type.rank; i++) type.dim[i] = sizes[i];
     if (offset[0] > offset[1] || (uint64_t)offset[1] > json->n_data)
         return weights_error(json->file, "tensor \"%.100s\": bytes %lld to %lld, the file has %zu of data", name,
@@ -179,7 +187,9 @@ bool safetensors_read(const struct weights_file *file)
 {
     uint64_t length = 0;
     for (int i = 0; i < 8; i++) length |= (uint64_t)file->bytes[i] << (8 * i);
-    if (length > file->n_bytes - 8) return weights_error(file, "the header has %llu bytes, the file %zu", (unsigned long long)length, file->n_bytes);
+    if (length > file->n_bytes - 8)
+        return weights_error(file, "the header has %llu bytes, the file %zu", (unsigned long long)length,
+                             file->n_bytes);
     const unsigned char *start = file->bytes + 8;
     struct json json = {file, start, start + length, start + length, file->n_bytes - 8 - (size_t)length};
     const char *name;

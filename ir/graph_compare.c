@@ -115,7 +115,8 @@ static const struct node *next_node(const struct graph *graph, const bool *live,
     return *i < graph->nodes.n ? graph->nodes.at[(*i)++] : NULL;
 }
 
-static bool same_graph(struct compare *compare, const struct graph *a, const struct graph *b, const bool *live_a, const bool *live_b)
+static bool same_graph(struct compare *compare, const struct graph *a, const struct graph *b, const bool *live_a,
+                       const bool *live_b)
 {
     if (a->inputs.n != b->inputs.n || a->outputs.n != b->outputs.n) return false;
     for (int i = 0; i < a->inputs.n; i++) {
@@ -137,8 +138,12 @@ static bool same_graph(struct compare *compare, const struct graph *a, const str
 bool graph_equal(const struct graph *a, const struct graph *b)
 {
     struct arena *scratch = arena_new();
-    struct compare compare = {NEW_ARRAY(scratch, int, a->next_value + 1), NEW_ARRAY(scratch, int, b->next_value + 1), 0,
-                              a->dims, b->dims, scratch};
+    struct compare compare = {NEW_ARRAY(scratch, int, a->next_value + 1),
+                              NEW_ARRAY(scratch, int, b->next_value + 1),
+                              0,
+                              a->dims,
+                              b->dims,
+                              scratch};
     bool equal = same_graph(&compare, a, b, graph_live(a, scratch), graph_live(b, scratch));
     arena_free(scratch);
     return equal;

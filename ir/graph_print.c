@@ -23,8 +23,9 @@
 static bool is_word(const char *name)
 {
     static const char *const words[] = {
-        "as",    "const", "def",   "dim",   "else",   "false", "for",  "graph", "if",   "import",  "in",    "inf",
-        "let",   "model", "nan",   "none",  "pi",   "param", "place",  "return", "scan", "train", "true", "weights", "while",
+        "as",     "const",  "def",  "dim",   "else",  "false",   "for",   "graph", "if",
+        "import", "in",     "inf",  "let",   "model", "nan",     "none",  "pi",    "param",
+        "place",  "return", "scan", "train", "true",  "weights", "while",
     };
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (!strcmp(words[i], name)) return true;

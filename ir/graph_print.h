@@ -21,7 +21,8 @@ struct print {
 void graph_print_into(struct print *print, const struct graph *graph, const char *weights_file);
 /* The side file's name in graph_print's text: NAME.safetensors */
 const char *graph_weights_file(const struct graph *graph, struct arena *arena);
-/* Writes the model to `path` and its weights, where it has large ones, beside it (path with the suffix .safetensors). */
+/* Writes the model to `path` and its weights, where it has large ones, beside it (path with the suffix .safetensors).
+ */
 bool graph_write(const struct graph *graph, const char *path, struct diag *diag);
 /* Writes only the side file of graph_print's text, to this path; also where no weight is large (an empty file then). */
 bool graph_write_weights(const struct graph *graph, const char *path, struct diag *diag);

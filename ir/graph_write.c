@@ -1,7 +1,7 @@
 /* A model as files: its text, and its large constants as safetensors beside it.
  *
- * safetensors: the header's length (8 bytes, little-endian), a JSON header of name -> dtype, shape and offsets, then the
- * data. The header is padded with blanks so that data starts at a multiple of 64 bytes, and so does each tensor.
+ * safetensors: the header's length (8 bytes, little-endian), a JSON header of name -> dtype, shape and offsets, then
+ * the data. The header is padded with blanks so that data starts at a multiple of 64 bytes, and so does each tensor.
  */
 #include "graph_print.h"
 
@@ -41,7 +41,8 @@ static void add_header(const struct print *print, struct text *header)
         for (int i = 0; i < print->weights.n; i++) {
             const struct print_weight *w = &print->weights.at[i];
             if (dtype_bytes(w->tensor->type.dt) != size) continue;
-            text_printf(header, "%s\"%s\":{\"dtype\":\"%s\",\"shape\":[", comma, w->name, safetensors_dtype(w->tensor->type.dt));
+            text_printf(header, "%s\"%s\":{\"dtype\":\"%s\",\"shape\":[", comma, w->name,
+                        safetensors_dtype(w->tensor->type.dt));
             for (int k = 0; k < w->tensor->type.rank; k++)
                 text_printf(header, "%s%lld", k ? "," : "", (long long)w->tensor->type.dim[k]);
             text_printf(header, "],\"data_offsets\":[%lld,%lld]}", (long long)at, (long long)(at + w->tensor->n_bytes));
@@ -99,7 +100,8 @@ bool graph_write(const struct graph *graph, const char *path, struct diag *diag)
     if (out) {
         fwrite(text_string(&text), 1, text.n, out);
         bool failed = ferror(out) != 0;
-        if (fclose(out) != 0 || failed) ok = diag_error(diag, (struct place){.path = path}, "could not be written whole");
+        if (fclose(out) != 0 || failed)
+            ok = diag_error(diag, (struct place){.path = path}, "could not be written whole");
     }
     arena_free(scratch);
     return ok;

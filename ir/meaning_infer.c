@@ -52,9 +52,7 @@ static bool same_lowered(const char *capitals, const char *name)
 static bool bounds(const struct extents *e, const struct term *t, dim *lo, dim *hi)
 {
     switch (t->kind) {
-    case TERM_NUMBER:
-        *lo = *hi = (int64_t)t->number;
-        return t->number == (double)*lo && t->number < 1e15;
+    case TERM_NUMBER: *lo = *hi = (int64_t)t->number; return t->number == (double)*lo && t->number < 1e15;
     case TERM_LETTER: {
         int k = find_letter(e, t->name);
         *lo = 0;
@@ -69,7 +67,8 @@ static bool bounds(const struct extents *e, const struct term *t, dim *lo, dim *
             }
         return false;
     case TERM_EXTENT:
-        if (t->input < 0 || t->input >= e->node->n_in || t->name || t->axis >= e->node->in[t->input]->type.rank) return false;
+        if (t->input < 0 || t->input >= e->node->n_in || t->name || t->axis >= e->node->in[t->input]->type.rank)
+            return false;
         *lo = *hi = e->node->in[t->input]->type.dim[t->axis];
         return true;
     case TERM_CALL: {
@@ -79,14 +78,18 @@ static bool bounds(const struct extents *e, const struct term *t, dim *lo, dim *
         else if (t->op == EX_sub) *lo = dim_sub(e->dims, a[0], b[1]), *hi = dim_sub(e->dims, a[1], b[0]);
         else if (dim_lo(e->dims, a[0]) < 0 || dim_lo(e->dims, b[0]) < 0) return false;
         else if (t->op == EX_mul) *lo = dim_mul(e->dims, a[0], b[0]), *hi = dim_mul(e->dims, a[1], b[1]);
-        else if (t->op == EX_div && dim_lo(e->dims, b[0]) > 0) *lo = dim_div(e->dims, a[0], b[1]), *hi = dim_div(e->dims, a[1], b[0]);
+        else if (t->op == EX_div && dim_lo(e->dims, b[0]) > 0)
+            *lo = dim_div(e->dims, a[0], b[1]), *hi = dim_div(e->dims, a[1], b[0]);
         else if (t->op == EX_mod && dim_lo(e->dims, b[0]) > 0) *lo = 0, *hi = dim_sub(e->dims, b[1], 1);
         else if (t->op == EX_min) *lo = dim_min(e->dims, a[0], b[0]), *hi = dim_min(e->dims, a[1], b[1]);
         else if (t->op == EX_max) *lo = dim_max(e->dims, a[0], b[0]), *hi = dim_max(e->dims, a[1], b[1]);
         else return false;
         return true;
     }
-    case TERM_LEAST: case TERM_PICK: case TERM_LOAD: case TERM_FLAT: break;
+    case TERM_LEAST:
+    case TERM_PICK:
+    case TERM_LOAD:
+    case TERM_FLAT: break;
     }
     return false;
 }
@@ -105,7 +108,8 @@ static bool check_load(struct extents *e, const struct term *t, bool proof)
         if (!proof && s->kind == TERM_LETTER && !set_letter(e, s->name, type->dim[i], false)) return false;
         if (!proof || s->kind == TERM_LETTER) continue;
         if (!bounds(e, s, &lo, &hi) || dim_lo(e->dims, lo) < 0 || !dim_lt(e->dims, hi, type->dim[i]))
-            return e->error = "a subscript may lie outside of its axis: say what is read there, as in x[i + 1] ? 0", false;
+            return e->error = "a subscript may lie outside of its axis: say what is read there, as in x[i + 1] ? 0",
+                   false;
     }
     return true;
 }
@@ -113,7 +117,8 @@ static bool check_load(struct extents *e, const struct term *t, bool proof)
 static bool walk(struct extents *e, const struct term *t, bool proof)
 {
     if (!t) return true;
-    if (t->kind == TERM_FLAT || t->kind == TERM_PICK) return e->error = "x{f} and letter[LIST] are for the op table only", false;
+    if (t->kind == TERM_FLAT || t->kind == TERM_PICK)
+        return e->error = "x{f} and letter[LIST] are for the op table only", false;
     for (int i = 0; t->kind == TERM_CALL && i < t->n; i++)
         if (!walk(e, t->arg[i], proof)) return false;
     if (t->kind != TERM_LOAD) return true;
@@ -123,18 +128,21 @@ static bool walk(struct extents *e, const struct term *t, bool proof)
     return true;
 }
 
-bool meaning_infer(const struct meaning *meaning, struct dims *dims, const struct node *node, struct type *out, const char **error)
+bool meaning_infer(const struct meaning *meaning, struct dims *dims, const struct node *node, struct type *out,
+                   const char **error)
 {
     struct extents e = {.meaning = meaning, .dims = dims, .node = node};
     bool ok = true;
     for (int i = 0; ok && i < meaning->n_clauses; i++) {
         dim lo, hi;
-        if (meaning->clause[i].count || !bounds(&e, meaning->clause[i].term, &lo, &hi) || lo != hi || dim_lo(dims, lo) < 0)
+        if (meaning->clause[i].count || !bounds(&e, meaning->clause[i].term, &lo, &hi) || lo != hi ||
+            dim_lo(dims, lo) < 0)
             e.error = "'where' must give letters sizes that are known, as in where k < 3", ok = false;
         else ok = set_letter(&e, meaning->clause[i].letter, lo, true);
     }
     ok = ok && walk(&e, meaning->right, false) && walk(&e, meaning->right, true);
-    if (ok && (!meaning->left || meaning->n_left > RANK_MOST)) e.error = "the left side must be plain letters, at most 16", ok = false;
+    if (ok && (!meaning->left || meaning->n_left > RANK_MOST))
+        e.error = "the left side must be plain letters, at most 16", ok = false;
     out->dt = node->in[0]->type.dt;
     out->rank = ok ? meaning->n_left : 0;
     for (int i = 0; ok && i < meaning->n_left; i++) {
@@ -142,19 +150,25 @@ bool meaning_infer(const struct meaning *meaning, struct dims *dims, const struc
         bool plain = t->kind == TERM_LETTER && !meaning->left[i].many;
         int k = plain ? find_letter(&e, t->name) : 0;
         if (!plain) e.error = "the left side must be plain letters", ok = false;
-        else if (k == e.n) e.error = "a letter has no extent: it must stand alone at some axis of an input, or be given one by where", ok = false;
+        else if (k == e.n)
+            e.error = "a letter has no extent: it must stand alone at some axis of an input, or be given one by where",
+            ok = false;
         else out->dim[i] = e.extent[k];
     }
     for (int i = 0; ok && meaning->combine == EX_COUNT && i < meaning->n_letters; i++) {
         bool left = false;
         for (int k = 0; k < meaning->n_left; k++) left |= !strcmp(meaning->left[k].term->name, meaning->letter[i].name);
-        if (!left) e.error = "a letter stands only on the right: say how to combine over it (+= *= min= max=)", ok = false;
+        if (!left)
+            e.error = "a letter stands only on the right: say how to combine over it (+= *= min= max=)", ok = false;
     }
     for (int i = 0; ok && i < meaning->n_left; i++)
         for (int k = 0; k < i; k++)
-            if (!strcmp(meaning->left[i].term->name, meaning->left[k].term->name)) e.error = "a letter stands twice on the left", ok = false;
+            if (!strcmp(meaning->left[i].term->name, meaning->left[k].term->name))
+                e.error = "a letter stands twice on the left", ok = false;
     for (int i = 0; ok && i < meaning->n_letters; i++)
-        if (find_letter(&e, meaning->letter[i].name) == e.n) e.error = "a letter has no extent: it must stand alone at some axis of an input, or be given one by where", ok = false;
+        if (find_letter(&e, meaning->letter[i].name) == e.n)
+            e.error = "a letter has no extent: it must stand alone at some axis of an input, or be given one by where",
+            ok = false;
     *error = e.error;
     return ok;
 }

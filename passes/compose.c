@@ -23,18 +23,21 @@ static bool has_composite(const struct graph *graph)
 }
 
 /* A control node with its subgraphs composed. */
-static bool copy_control(struct graph *to, const struct node *node, struct arena *unit, const struct pass_options *options, struct value **map)
+static bool copy_control(struct graph *to, const struct node *node, struct arena *unit,
+                         const struct pass_options *options, struct value **map)
 {
     struct node copy = *node;
     copy.attrs = arena_copy(unit, node->attrs, (size_t)node->n_attrs * sizeof *node->attrs);
     for (int i = 0; i < node->n_attrs; i++)
-        if (node->attrs[i].kind == ATTR_GRAPH && !(copy.attrs[i].graph = compose(node->attrs[i].graph, unit, options))) return false;
+        if (node->attrs[i].kind == ATTR_GRAPH && !(copy.attrs[i].graph = compose(node->attrs[i].graph, unit, options)))
+            return false;
     return graph_copy_node(to, &copy, map);
 }
 
 static bool expand(struct graph *to, const struct node *node, const struct pass_options *options, struct value **map)
 {
-    struct value **in = NEW_ARRAY(to->arena, struct value *, node->n_in + 1), **out = NEW_ARRAY(to->arena, struct value *, node->n_out + 1);
+    struct value **in = NEW_ARRAY(to->arena, struct value *, node->n_in + 1),
+                 **out = NEW_ARRAY(to->arena, struct value *, node->n_out + 1);
     for (int i = 0; i < node->n_in; i++) in[i] = map[node->in[i]->id];
     to->place = node->place;
     if (!options->expand_composite(to, node, in, out)) return false;
@@ -57,7 +60,8 @@ static struct graph *compose(const struct graph *graph, struct arena *unit, cons
                                        : graph_copy_node(to, node, map);
         if (!ok) return NULL;
     }
-    for (int i = 0; i < graph->outputs.n; i++) graph_output(to, graph->output_names.at[i], map[graph->outputs.at[i]->id]);
+    for (int i = 0; i < graph->outputs.n; i++)
+        graph_output(to, graph->output_names.at[i], map[graph->outputs.at[i]->id]);
     return to;
 }
 

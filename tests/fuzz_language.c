@@ -23,7 +23,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (graph) {
         struct text first = {.arena = arena}, second = {.arena = arena};
         graph_print(graph, &first);
-        struct graph *back = strstr(text_string(&first), "weight(") ? NULL : read_model(arena, text_string(&first), first.n);
+        struct graph *back =
+            strstr(text_string(&first), "weight(") ? NULL : read_model(arena, text_string(&first), first.n);
         if (back) graph_print(back, &second);
         if (back && strcmp(text_string(&first), text_string(&second)) != 0) abort();
         if (!back && !strstr(text_string(&first), "weight(")) abort();

@@ -10,7 +10,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     volatile unsigned char sum = 0;
     for (int i = 0; weights && i < weights->tensors.n; i++) {
         const struct tensor *tensor = &weights->tensors.at[i].tensor;
-        for (int64_t k = 0; k < tensor->n_bytes; k++) sum = (unsigned char)(sum + ((const unsigned char *)tensor->data)[k]);
+        for (int64_t k = 0; k < tensor->n_bytes; k++)
+            sum = (unsigned char)(sum + ((const unsigned char *)tensor->data)[k]);
     }
     arena_free(arena);
     return 0;

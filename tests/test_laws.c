@@ -63,11 +63,13 @@ static bool laws_hold(struct arena *arena, const struct graph *graph, const char
         return fails(path, "does not verify");
     }
     graph_print(graph, &first);
-    struct graph *back = read_model(arena, dims_new(arena), arena_printf(arena, "%s/printed.tn", folder), text_string(&first), true);
+    struct graph *back =
+        read_model(arena, dims_new(arena), arena_printf(arena, "%s/printed.tn", folder), text_string(&first), true);
     unlink(weights);
     if (!back) return fails(path, "what is printed does not read back");
     graph_print(back, &second);
-    if (strcmp(text_string(&first), text_string(&second)) != 0) return fails(path, "what is read back prints differently");
+    if (strcmp(text_string(&first), text_string(&second)) != 0)
+        return fails(path, "what is read back prints differently");
     return graph_equal(graph, back) || fails(path, "what is read back is not equal");
 }
 
@@ -78,7 +80,8 @@ static bool test_file(const char *path, int *n_laws)
     bool bad = !strncmp(slash + 1, "bad_", 4);
     struct graph *graph = text ? read_model(arena, dims_new(arena), path, text, !bad) : NULL;
     bool ok = bad ? !graph : graph && laws_hold(arena, graph, path);
-    if (!ok && bad) ok = strstr(text, "# run: tenon check %s --") != NULL; /* wrong only with the options of its own line */
+    if (!ok && bad)
+        ok = strstr(text, "# run: tenon check %s --") != NULL; /* wrong only with the options of its own line */
     if (!ok && !graph) fails(path, "is not read");
     if (ok && graph) {
         struct pass_options options = {.expand_composite = prelude_expand};

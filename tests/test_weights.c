@@ -20,7 +20,8 @@ static void bytes_add(struct text *file, uint64_t v, int n)
 static struct weights *expect(const char *name, const struct text *file, const char *words)
 {
     struct diag *diag = diag_new(arena);
-    struct weights *weights = weights_read(arena, "w", (const unsigned char *)text_string(file), file->n, diag, (struct place){.path = "w"});
+    struct weights *weights =
+        weights_read(arena, "w", (const unsigned char *)text_string(file), file->n, diag, (struct place){.path = "w"});
     char *shown = arena_alloc(arena, 4096);
     FILE *out = tmpfile();
     diag_print(diag, out);
@@ -35,7 +36,8 @@ static struct weights *expect(const char *name, const struct text *file, const c
     return weights;
 }
 
-static void expect_floats(const char *name, const struct weights *weights, const char *tensor, int n, const float *values)
+static void expect_floats(const char *name, const struct weights *weights, const char *tensor, int n,
+                          const float *values)
 {
     const struct tensor *t = weights ? weights_find(weights, tensor) : NULL;
     bool ok = t && t->type.dt == DT_f32 && t->n_bytes == 4 * n && !memcmp(t->data, values, (size_t)n * 4);
@@ -58,19 +60,29 @@ static void test_safetensors(void)
     static const struct {
         const char *name, *header, *words;
     } cases[] = {
-        {"plain", "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},\"__metadata__\":{\"format\":\"pt\"}}  ", NULL},
-        {"escapes", "{\"a\\u00e9\\n\":{\"shape\":[],\"dtype\":\"F32\",\"data_offsets\":[4,8],\"more\":[1,{\"x\":null}]}}", NULL},
+        {"plain",
+         "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},\"__metadata__\":{\"format\":\"pt\"}}  ",
+         NULL},
+        {"escapes",
+         "{\"a\\u00e9\\n\":{\"shape\":[],\"dtype\":\"F32\",\"data_offsets\":[4,8],\"more\":[1,{\"x\":null}]}}", NULL},
         {"empty", "{}", NULL},
         {"not closed", "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}", "expected '}'"},
         {"no shape", "{\"a\":{\"dtype\":\"F32\",\"data_offsets\":[0,8]}}", "needs dtype, shape and data_offsets"},
-        {"outside", "{\"a\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[0,12]}}", "bytes 0 to 12, the file has 8"},
+        {"outside", "{\"a\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[0,12]}}",
+         "bytes 0 to 12, the file has 8"},
         {"backwards", "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[8,0]}}", "bytes 8 to 0"},
-        {"wrapped", "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[18446744073709551608,8]}}", "a number too large"},
-        {"huge shape", "{\"a\":{\"dtype\":\"F32\",\"shape\":[4611686018427387904,4],\"data_offsets\":[0,8]}}", "its shape needs"},
-        {"wrong size", "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,8]}}", "has 8 bytes of data, its shape needs 4"},
-        {"type", "{\"a\":{\"dtype\":\"F8_E4M3\",\"shape\":[8],\"data_offsets\":[0,8]}}", "the type F8_E4M3 is not supported"},
+        {"wrapped", "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[18446744073709551608,8]}}",
+         "a number too large"},
+        {"huge shape", "{\"a\":{\"dtype\":\"F32\",\"shape\":[4611686018427387904,4],\"data_offsets\":[0,8]}}",
+         "its shape needs"},
+        {"wrong size", "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,8]}}",
+         "has 8 bytes of data, its shape needs 4"},
+        {"type", "{\"a\":{\"dtype\":\"F8_E4M3\",\"shape\":[8],\"data_offsets\":[0,8]}}",
+         "the type F8_E4M3 is not supported"},
         {"bool", "{\"a\":{\"dtype\":\"BOOL\",\"shape\":[8],\"data_offsets\":[0,8]}}", "a bool is 64"},
-        {"many axes", "{\"a\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1],\"data_offsets\":[0,4]}}", "too many numbers"},
+        {"many axes",
+         "{\"a\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1],\"data_offsets\":[0,4]}}",
+         "too many numbers"},
         {"deep", "{\"__metadata__\":[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]}", "nested too deeply"},
         {"negative", "{\"a\":{\"dtype\":\"F32\",\"shape\":[-2],\"data_offsets\":[0,8]}}", "expected a whole number"},
         {"string end", "{\"a", "a string that does not end"},
@@ -112,7 +124,8 @@ static void test_npy(void)
         {"big-endian", "{'descr': '>f4', 'fortran_order': False, 'shape': (6,), }", "the element type '>f4'"},
         {"record", "{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (6,), }", "the element type [('a'"},
         {"too large", "{'descr': '<f4', 'fortran_order': False, 'shape': (7,), }", "fewer than its shape needs"},
-        {"overflow", "{'descr': '<f4', 'fortran_order': False, 'shape': (9223372036854775807, 16), }", "fewer than its shape needs"},
+        {"overflow", "{'descr': '<f4', 'fortran_order': False, 'shape': (9223372036854775807, 16), }",
+         "fewer than its shape needs"},
         {"no number", "{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999,), }", "malformed"},
         {"no shape", "{'descr': '<f4', 'fortran_order': False, }", "lacks 'descr' or 'shape'"},
         {"no dictionary", "hello", "is no dictionary"},
@@ -148,7 +161,10 @@ static struct text zip_file(const struct zip *zip)
     const char *data = image.at;
     uLong n_packed = (uLong)image.n;
     if (zip->method == 8) {
-        z_stream stream = {.next_in = (unsigned char *)image.at, .avail_in = (uInt)image.n, .next_out = packed, .avail_out = sizeof packed};
+        z_stream stream = {.next_in = (unsigned char *)image.at,
+                           .avail_in = (uInt)image.n,
+                           .next_out = packed,
+                           .avail_out = sizeof packed};
         deflateInit2(&stream, 9, Z_DEFLATED, -MAX_WBITS, 8, Z_DEFAULT_STRATEGY);
         deflate(&stream, Z_FINISH);
         deflateEnd(&stream);
