@@ -90,7 +90,7 @@ static void make_texts(struct linker *linker, const char *header_name, struct te
     const struct embedded_file *types = embedded("runtime/tenon.h");
     text_add_n(header, types->text, types->n_bytes);
     text_add(header, "\n");
-    text_printf(code, "/* %s, compiled by tenon. Flags that matter: -fno-strict-aliasing; -ffp-contract=off with gcc's own dialects. */\n",
+    text_printf(code, "/* %s, compiled by tenon. Flags that matter: -fno-strict-aliasing -fno-tree-vectorize; -ffp-contract=off with gcc's own dialects. */\n",
                 linker->names.model);
     text_printf(code, "#include \"%s\"\n", header_name);
     struct text interface = {.arena = linker->arena};
@@ -159,6 +159,8 @@ static struct command compiler(struct linker *linker, const char *mode)
     words(linker, &command, strstr(last_part(command.words.at[0]), "clang") ? "-O2" : "-O1 -fschedule-insns2 -finline-small-functions");
     words(linker, &command, "-std=gnu11 -w -fno-math-errno -fno-trapping-math -ffp-contract=off -fno-strict-aliasing -fPIC");
     words(linker, &command, linker->options->target->c_flags);
+    /* Vectors are explicit. gcc 12's loop vectorizer, let loose on loops over 64-byte vectors, loses stores. */
+    if (linker->options->target->vector_bytes > 0) words(linker, &command, "-fno-tree-vectorize");
     return command;
 }
 
