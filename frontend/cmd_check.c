@@ -38,19 +38,28 @@ static double dim_number(const struct table *table, dim d)
     return (double)dim_eval(table->graph->dims, d, table->symbols);
 }
 
+/* Products that make up one element of a contraction's result. */
+static double contraction_terms(const struct table *table, const struct node *node)
+{
+    const struct type *x = &node->in[0]->type, *w = node->n_in > 1 ? &node->in[1]->type : NULL;
+    if (node->op == OP_matmul || node->op == OP_matmul_packed) return dim_number(table, x->dim[x->rank - 1]);
+    if (node->op == OP_conv) return elements_of(table, w) / dim_number(table, w->dim[0]);
+    if (node->op == OP_conv_last)
+        return elements_of(table, w) / dim_number(table, w->dim[0]) / dim_number(table, w->dim[w->rank - 1]);
+    if (node->op == OP_conv_depth) return elements_of(table, w) / dim_number(table, w->dim[w->rank - 1]);
+    return 0.5; /* index notation: at least one operation each */
+}
+
 /* Multiplies and adds count one each; a comparison or a function counts one. */
 static double node_flops(const struct table *table, const struct node *node)
 {
     const struct op_row *row = op_row(node->op);
     double out = node->n_out ? elements_of(table, &node->out[0].type) : 0;
-    const struct type *x = node->n_in > 0 ? &node->in[0]->type : NULL, *w = node->n_in > 1 ? &node->in[1]->type : NULL;
+    const struct type *x = node->n_in > 0 ? &node->in[0]->type : NULL;
     switch (row->kind) {
     case OP_MAP: return out;
     case OP_REDUCE: return x ? elements_of(table, x) : 0;
-    case OP_CONTRACT:
-        if (node->op == OP_matmul) return 2 * out * dim_number(table, x->dim[x->rank - 1]);
-        if (node->op == OP_conv) return 2 * out * elements_of(table, w) / dim_number(table, w->dim[0]);
-        return out;
+    case OP_CONTRACT: return 2 * out * contraction_terms(table, node);
     case OP_LEAF:
     case OP_MOVE:
     case OP_COMPOSITE:
