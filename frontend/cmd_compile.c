@@ -1,5 +1,6 @@
 /* tenon compile: a model becomes an artefact whose suffix chooses its kind; or the text of a stage. */
 #define _POSIX_C_SOURCE 200809L
+#include "../ir/graph_print.h"
 #include "cmd.h"
 
 #include <errno.h>
@@ -35,6 +36,13 @@ static bool write_text(struct session *session, const char *path, const char *te
                             strerror(errno));
 }
 
+/* Whether the result is a model in the language again: its weights then go into a file beside it. */
+static bool wants_model(const struct options *options)
+{
+    size_t n = options->out ? strlen(options->out) : 0;
+    return n > 3 && !strcmp(options->out + n - 3, ".tn");
+}
+
 /* --emit and --stop-after: the unit's text after a stage. */
 static int emit_stage(struct session *session, const struct options *options, struct unit *unit, struct arena *arena)
 {
@@ -43,6 +51,8 @@ static int emit_stage(struct session *session, const struct options *options, st
     upto.pipeline.stop_after = stage;
     if (!strcmp(stage, "improve")) upto.pipeline.stop_after = "fuse";
     if (strcmp(stage, "build") != 0 && !model_lower(session, &upto, arena, unit)) return STATUS_INPUT;
+    if (unit->graph && options->emit && wants_model(options))
+        return graph_write(unit->graph, options->out, session->diag) ? STATUS_OK : STATUS_INPUT;
     struct text text = {.arena = arena};
     unit_print(unit, &text);
     return write_text(session, options->emit ? options->out : NULL, text_string(&text)) ? STATUS_OK : STATUS_INPUT;
@@ -161,6 +171,7 @@ int command_compile(struct session *session, const struct options *options)
     if (!model_open(session, options, options->paths[0], arena, &unit)) return STATUS_INPUT;
     times.seconds[TIME_READ] = clock_seconds() - start;
     if (text_only) return emit_stage(session, options, &unit, arena);
+    if (wants_model(options)) return graph_write(unit.graph, options->out, session->diag) ? STATUS_OK : STATUS_INPUT;
     struct pipeline_options pipeline;
     model_pipeline(session, options, &pipeline);
     pipeline.watch = watch;
