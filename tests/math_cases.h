@@ -15,7 +15,7 @@ struct math_case {
     enum expr_op op;
     long double (*wide)(long double); /* reference for f64 */
     double (*narrow)(double);         /* for f32 */
-    double ulp_f32, ulp_f64;          /* promised; f32 over all inputs, measured by math_exhaustive.c */
+    double ulp_f32, ulp_f64;          /* promised: what was measured (f32: math_exhaustive.c), and a little */
 };
 
 static inline double sigmoid_narrow(double x)
@@ -24,12 +24,12 @@ static inline double sigmoid_narrow(double x)
 }
 
 static const struct math_case math_cases[] = {
-    {EX_exp, expl, exp, 1.8, 2},       {EX_log, logl, log, 1.0, 2},       {EX_sin, sinl, sin, 1.6, 4},
-    {EX_cos, cosl, cos, 1.6, 4},       {EX_tan, tanl, tan, 3.8, 6},       {EX_asin, asinl, asin, 2.4, 4},
-    {EX_acos, acosl, acos, 1.5, 4},    {EX_atan, atanl, atan, 1.9, 4},    {EX_sinh, sinhl, sinh, 2.6, 4},
-    {EX_cosh, coshl, cosh, 1.8, 4},    {EX_tanh, tanhl, tanh, 2.5, 4},    {EX_asinh, asinhl, asinh, 2.4, 4},
-    {EX_acosh, acoshl, acosh, 2.2, 4}, {EX_atanh, atanhl, atanh, 2.0, 4}, {EX_erf, erfl, erf, 1.8, 4},
-    {EX_sigmoid, sigmoid_reference, sigmoid_narrow, 3.0, 4},
+    {EX_exp, expl, exp, 1.9, 2},       {EX_log, logl, log, 1.0, 2},       {EX_sin, sinl, sin, 1.6, 4},
+    {EX_cos, cosl, cos, 1.6, 4},       {EX_tan, tanl, tan, 3.8, 6},       {EX_asin, asinl, asin, 2.7, 4},
+    {EX_acos, acosl, acos, 1.5, 4},    {EX_atan, atanl, atan, 1.9, 4},    {EX_sinh, sinhl, sinh, 3.2, 4},
+    {EX_cosh, coshl, cosh, 1.8, 4},    {EX_tanh, tanhl, tanh, 2.9, 4},    {EX_asinh, asinhl, asinh, 2.6, 4},
+    {EX_acosh, acoshl, acosh, 2.6, 4}, {EX_atanh, atanhl, atanh, 2.0, 4}, {EX_erf, erfl, erf, 1.8, 4},
+    {EX_sigmoid, sigmoid_reference, sigmoid_narrow, 3.6, 4},
 };
 enum { N_MATH_CASES = sizeof math_cases / sizeof *math_cases };
 

@@ -6,7 +6,8 @@
  * Prints the worst error of each function; exits with 1 where one passes its promise in math_cases.h. About a
  * minute per function; --step=N looks at every Nth input. Without --cpu the machine's own.
  *
- * The promises are what this program measured (fma and no fma, gcc 12), rounded up.
+ * The promises are what this program measured (fma and no fma, gcc 12; exp, log, sin and cos at every input, the
+ * others at every 41st so far), with a margin of a tenth or more.
  */
 #define _POSIX_C_SOURCE 200809L
 #include "../codegen/codegen.h"
