@@ -3,24 +3,17 @@
  * One function per rule of op.h; each checks everything it relies on, in the user's shapes, so that a node that
  * exists is always meaningful. Attributes are read through the wants_* helpers, which complain once.
  */
-#include "graph_inside.h"
+#include "shape_inside.h"
 #include "meaning.h"
 
 #include <string.h>
 
-struct inference {
-    struct graph *graph;
-    struct node *node;
-    struct type *out; /* room for node->n_out types */
-};
-#define FAIL(inf, ...) diag_error((inf)->graph->diag, (inf)->graph->place, __VA_ARGS__)
-
-static const char *name_of(const struct inference *inf)
+const char *infer_name(const struct inference *inf)
 {
     return op_row(inf->node->op)->name;
 }
 
-static const char *shown(const struct inference *inf, int input)
+const char *infer_shown(const struct inference *inf, int input)
 {
     return type_string(inf->graph->dims, inf->graph->arena, &inf->node->in[input]->type);
 }
@@ -38,30 +31,30 @@ bool type_check(struct graph *graph, const struct type *type)
     return true;
 }
 
-static bool wants_int(struct inference *inf, const char *name, int64_t lo, int64_t hi, int64_t *v)
+bool wants_int(struct inference *inf, const char *name, int64_t lo, int64_t hi, int64_t *v)
 {
     const struct attr *attr = node_attr(inf->node, name);
-    if (!attr || attr->kind != ATTR_INT) return FAIL(inf, "%s needs the integer attribute %s", name_of(inf), name);
+    if (!attr || attr->kind != ATTR_INT) return FAIL(inf, "%s needs the integer attribute %s", infer_name(inf), name);
     if (!dim_is_const(attr->i) || attr->i < lo || attr->i > hi)
-        return FAIL(inf, "%s: %s is %lld, must be %lld to %lld", name_of(inf), name, (long long)attr->i, (long long)lo, (long long)hi);
+        return FAIL(inf, "%s: %s is %lld, must be %lld to %lld", infer_name(inf), name, (long long)attr->i, (long long)lo, (long long)hi);
     *v = attr->i;
     return true;
 }
 
-static bool wants_ints(struct inference *inf, const char *name, int n, const int64_t **list)
+bool wants_ints(struct inference *inf, const char *name, int n, const int64_t **list)
 {
     const struct attr *attr = node_attr(inf->node, name);
-    if (!attr || attr->kind != ATTR_INTS) return FAIL(inf, "%s needs the list attribute %s", name_of(inf), name);
-    if (n >= 0 && attr->n != n) return FAIL(inf, "%s: %s has %d entries, must have %d", name_of(inf), name, attr->n, n);
+    if (!attr || attr->kind != ATTR_INTS) return FAIL(inf, "%s needs the list attribute %s", infer_name(inf), name);
+    if (n >= 0 && attr->n != n) return FAIL(inf, "%s: %s has %d entries, must have %d", infer_name(inf), name, attr->n, n);
     *list = attr->ints;
     return true;
 }
 
-static bool wants_positive(struct inference *inf, const char *name, const int64_t *list, int n)
+bool wants_positive(struct inference *inf, const char *name, const int64_t *list, int n)
 {
     for (int i = 0; i < n; i++)
         if (!dim_is_const(list[i]) || list[i] < 1 || list[i] > DIM_HUGE)
-            return FAIL(inf, "%s: %s[%d] must be positive", name_of(inf), name, i);
+            return FAIL(inf, "%s: %s[%d] must be positive", infer_name(inf), name, i);
     return true;
 }
 
@@ -69,7 +62,7 @@ static bool wants_dtype(struct inference *inf, enum dtype *dt)
 {
     const struct attr *attr = node_attr(inf->node, "to");
     if (!attr || attr->kind != ATTR_STRING || !dtype_from_name(attr->s, dt))
-        return FAIL(inf, "%s needs the attribute to, a type name", name_of(inf));
+        return FAIL(inf, "%s needs the attribute to, a type name", infer_name(inf));
     return true;
 }
 
@@ -82,16 +75,16 @@ static bool wants_shape(struct inference *inf)
     inf->out->rank = attr->n;
     for (int i = 0; i < attr->n; i++) {
         inf->out->dim[i] = list[i];
-        if (dim_hi(inf->graph->dims, list[i]) < 0) return FAIL(inf, "%s: size %lld at axis %d", name_of(inf), (long long)list[i], i);
+        if (dim_hi(inf->graph->dims, list[i]) < 0) return FAIL(inf, "%s: size %lld at axis %d", infer_name(inf), (long long)list[i], i);
     }
     return true;
 }
 
-static bool same_dtypes(struct inference *inf, int first, int n)
+bool same_dtypes(struct inference *inf, int first, int n)
 {
     for (int i = first + 1; i < n; i++)
         if (inf->node->in[i]->type.dt != inf->node->in[first]->type.dt)
-            return FAIL(inf, "%s: element types differ: %s and %s", name_of(inf), shown(inf, first), shown(inf, i));
+            return FAIL(inf, "%s: element types differ: %s and %s", infer_name(inf), infer_shown(inf, first), infer_shown(inf, i));
     return true;
 }
 
@@ -99,7 +92,7 @@ static bool infer_map(struct inference *inf, enum shape_rule rule)
 {
     enum dtype dt = inf->node->in[0]->type.dt;
     if (rule == SHAPE_select) {
-        if (dt != DT_bool) return FAIL(inf, "select: the condition is %s, must be bool", shown(inf, 0));
+        if (dt != DT_bool) return FAIL(inf, "select: the condition is %s, must be bool", infer_shown(inf, 0));
         *inf->out = inf->node->in[1]->type;
         return same_dtypes(inf, 1, 3);
     }
@@ -107,11 +100,11 @@ static bool infer_map(struct inference *inf, enum shape_rule rule)
     if (rule == SHAPE_cast) return wants_dtype(inf, &inf->out->dt);
     if (rule != SHAPE_first && !same_dtypes(inf, 0, inf->node->n_in)) return false;
     if (rule == SHAPE_compare) inf->out->dt = DT_bool;
-    if (rule == SHAPE_same && dt == DT_bool) return FAIL(inf, "%s of %s: needs numbers", name_of(inf), shown(inf, 0));
-    if (rule == SHAPE_float && !dtype_is_float(dt)) return FAIL(inf, "%s of %s: needs a float type", name_of(inf), shown(inf, 0));
-    if (rule == SHAPE_bool && dt != DT_bool) return FAIL(inf, "%s of %s: needs bool", name_of(inf), shown(inf, 0));
-    if (rule == SHAPE_int && !dtype_is_int(dt)) return FAIL(inf, "%s of %s: needs integers", name_of(inf), shown(inf, 0));
-    if (rule == SHAPE_bits && dtype_is_float(dt)) return FAIL(inf, "%s of %s: needs bool or integers", name_of(inf), shown(inf, 0));
+    if (rule == SHAPE_same && dt == DT_bool) return FAIL(inf, "%s of %s: needs numbers", infer_name(inf), infer_shown(inf, 0));
+    if (rule == SHAPE_float && !dtype_is_float(dt)) return FAIL(inf, "%s of %s: needs a float type", infer_name(inf), infer_shown(inf, 0));
+    if (rule == SHAPE_bool && dt != DT_bool) return FAIL(inf, "%s of %s: needs bool", infer_name(inf), infer_shown(inf, 0));
+    if (rule == SHAPE_int && !dtype_is_int(dt)) return FAIL(inf, "%s of %s: needs integers", infer_name(inf), infer_shown(inf, 0));
+    if (rule == SHAPE_bits && dtype_is_float(dt)) return FAIL(inf, "%s of %s: needs bool or integers", infer_name(inf), infer_shown(inf, 0));
     return true;
 }
 
@@ -122,7 +115,7 @@ static bool infer_reshape(struct inference *inf)
     if (!wants_shape(inf)) return false;
     dim before = type_elements(dims, &inf->node->in[0]->type), after = type_elements(dims, inf->out);
     if (before != after)
-        return FAIL(inf, "reshape of %s to %s: the numbers of elements differ", shown(inf, 0), type_string(dims, inf->graph->arena, inf->out));
+        return FAIL(inf, "reshape of %s to %s: the numbers of elements differ", infer_shown(inf, 0), type_string(dims, inf->graph->arena, inf->out));
     return true;
 }
 
@@ -134,7 +127,7 @@ static bool infer_transpose(struct inference *inf)
     if (!wants_ints(inf, "perm", x->rank, &perm)) return false;
     *inf->out = *x;
     for (int i = 0; i < x->rank; i++) {
-        if (perm[i] < 0 || perm[i] >= x->rank || seen[perm[i]]) return FAIL(inf, "transpose: perm is no permutation of the axes of %s", shown(inf, 0));
+        if (perm[i] < 0 || perm[i] >= x->rank || seen[perm[i]]) return FAIL(inf, "transpose: perm is no permutation of the axes of %s", infer_shown(inf, 0));
         seen[perm[i]] = true;
         inf->out->dim[i] = x->dim[perm[i]];
     }
@@ -148,7 +141,7 @@ static bool infer_broadcast(struct inference *inf)
     if (!wants_shape(inf)) return false;
     bool fits = inf->out->rank == x->rank;
     for (int i = 0; fits && i < x->rank; i++) fits = x->dim[i] == 1 || x->dim[i] == inf->out->dim[i];
-    if (!fits) return FAIL(inf, "%s does not broadcast to %s", shown(inf, 0), type_string(inf->graph->dims, inf->graph->arena, inf->out));
+    if (!fits) return FAIL(inf, "%s does not broadcast to %s", infer_shown(inf, 0), type_string(inf->graph->dims, inf->graph->arena, inf->out));
     return true;
 }
 
@@ -167,7 +160,7 @@ static bool infer_slice(struct inference *inf)
         dim last = dim_add(dims, start[i], dim_mul(dims, dim_sub(dims, size[i], 1), step[i]));
         dim low = step[i] > 0 ? start[i] : last, high = step[i] > 0 ? last : start[i];
         if (dim_hi(dims, low) < 0 || dim_lo(dims, dim_sub(dims, high, x->dim[i])) >= 0)
-            return FAIL(inf, "slice of axis %d of %s goes outside it", i, shown(inf, 0));
+            return FAIL(inf, "slice of axis %d of %s goes outside it", i, infer_shown(inf, 0));
     }
     return true;
 }
@@ -182,7 +175,7 @@ static bool infer_pad(struct inference *inf)
     for (int i = 0; i < x->rank; i++) {
         inf->out->dim[i] = dim_add(dims, x->dim[i], dim_add(dims, before[i], after[i]));
         bool grows = before[i] != 0 || after[i] != 0;
-        if (inf->node->op != OP_pad && grows && dim_hi(dims, x->dim[i]) < 1) return FAIL(inf, "%s of %s: axis %d is empty", name_of(inf), shown(inf, 0), i);
+        if (inf->node->op != OP_pad && grows && dim_hi(dims, x->dim[i]) < 1) return FAIL(inf, "%s of %s: axis %d is empty", infer_name(inf), infer_shown(inf, 0), i);
     }
     if (inf->node->op == OP_pad && (inf->node->in[1]->type.rank != 0 || inf->node->in[1]->type.dt != x->dt))
         return FAIL(inf, "pad: the value must be %s[]", dtype_name(x->dt));
@@ -211,7 +204,7 @@ static bool infer_concat(struct inference *inf)
         const struct type *z = &inf->node->in[i]->type;
         bool fits = z->rank == x->rank;
         for (int a = 0; fits && a < x->rank; a++) fits = a == axis || z->dim[a] == x->dim[a];
-        if (!fits) return FAIL(inf, "concat of %s and %s along axis %lld", shown(inf, 0), shown(inf, i), (long long)axis);
+        if (!fits) return FAIL(inf, "concat of %s and %s along axis %lld", infer_shown(inf, 0), infer_shown(inf, i), (long long)axis);
         inf->out->dim[axis] = dim_add(inf->graph->dims, inf->out->dim[axis], z->dim[axis]);
     }
     return true;
@@ -220,7 +213,7 @@ static bool infer_concat(struct inference *inf)
 static bool wants_indices(struct inference *inf, int input)
 {
     enum dtype dt = inf->node->in[input]->type.dt;
-    if (dt != DT_i64 && dt != DT_i32) return FAIL(inf, "%s: indices are %s, must be i64 or i32", name_of(inf), shown(inf, input));
+    if (dt != DT_i64 && dt != DT_i32) return FAIL(inf, "%s: indices are %s, must be i64 or i32", infer_name(inf), infer_shown(inf, input));
     return true;
 }
 
@@ -229,9 +222,9 @@ static bool infer_gather(struct inference *inf)
     const struct type *x = &inf->node->in[0]->type, *idx = &inf->node->in[1]->type;
     int64_t axis, batch;
     if (!wants_int(inf, "axis", 0, x->rank - 1, &axis) || !wants_int(inf, "batch", 0, axis, &batch) || !wants_indices(inf, 1)) return false;
-    if (batch > idx->rank) return FAIL(inf, "gather: batch %lld above the rank of %s", (long long)batch, shown(inf, 1));
+    if (batch > idx->rank) return FAIL(inf, "gather: batch %lld above the rank of %s", (long long)batch, infer_shown(inf, 1));
     for (int i = 0; i < batch; i++)
-        if (x->dim[i] != idx->dim[i]) return FAIL(inf, "gather: batch axes of %s and %s differ", shown(inf, 0), shown(inf, 1));
+        if (x->dim[i] != idx->dim[i]) return FAIL(inf, "gather: batch axes of %s and %s differ", infer_shown(inf, 0), infer_shown(inf, 1));
     int n = 0, rank = x->rank - 1 + idx->rank - (int)batch;
     if (rank > RANK_MOST) return FAIL(inf, "rank %d is above %d", rank, RANK_MOST);
     inf->out->dt = x->dt;
@@ -247,10 +240,10 @@ static bool infer_gather_elements(struct inference *inf)
     const struct type *x = &inf->node->in[0]->type, *idx = &inf->node->in[1]->type;
     int64_t axis;
     if (!wants_int(inf, "axis", 0, x->rank - 1, &axis) || !wants_indices(inf, 1)) return false;
-    if (idx->rank != x->rank) return FAIL(inf, "gather_elements: ranks of %s and %s differ", shown(inf, 0), shown(inf, 1));
+    if (idx->rank != x->rank) return FAIL(inf, "gather_elements: ranks of %s and %s differ", infer_shown(inf, 0), infer_shown(inf, 1));
     for (int i = 0; i < x->rank; i++)
         if (i != axis && !dim_le(inf->graph->dims, idx->dim[i], x->dim[i]))
-            return FAIL(inf, "gather_elements: axis %d of %s is larger than of %s", i, shown(inf, 1), shown(inf, 0));
+            return FAIL(inf, "gather_elements: axis %d of %s is larger than of %s", i, infer_shown(inf, 1), infer_shown(inf, 0));
     *inf->out = *idx;
     inf->out->dt = x->dt;
     return true;
@@ -265,7 +258,7 @@ static bool infer_scatter(struct inference *inf)
     for (int i = 0; i < 5; i++) known |= mode && mode->kind == ATTR_STRING && !strcmp(mode->s, modes[i]);
     if (!known) return FAIL(inf, "scatter: mode must be set, add, mul, min or max");
     if (x->rank != 2 || idx->rank != 1 || u->rank != 2 || u->dim[0] != idx->dim[0] || u->dim[1] != x->dim[1] || u->dt != x->dt || !wants_indices(inf, 1))
-        return FAIL(inf, "scatter: %s, %s, %s: must be t[r, s], i64[m], t[m, s]", shown(inf, 0), shown(inf, 1), shown(inf, 2));
+        return FAIL(inf, "scatter: %s, %s, %s: must be t[r, s], i64[m], t[m, s]", infer_shown(inf, 0), infer_shown(inf, 1), infer_shown(inf, 2));
     *inf->out = *x;
     return true;
 }
@@ -286,10 +279,10 @@ static bool infer_reduce(struct inference *inf)
     const struct attr *attr = node_attr(inf->node, "axes");
     if (!wants_ints(inf, "axes", -1, &axes)) return false;
     for (int i = 0; i < attr->n; i++) {
-        if (axes[i] < 0 || axes[i] >= x->rank || gone[axes[i]]) return FAIL(inf, "%s: axes do not fit %s", name_of(inf), shown(inf, 0));
+        if (axes[i] < 0 || axes[i] >= x->rank || gone[axes[i]]) return FAIL(inf, "%s: axes do not fit %s", infer_name(inf), infer_shown(inf, 0));
         gone[axes[i]] = true;
     }
-    if (x->dt == DT_bool && inf->node->op != OP_reduce_min && inf->node->op != OP_reduce_max) return FAIL(inf, "%s of %s: needs numbers", name_of(inf), shown(inf, 0));
+    if (x->dt == DT_bool && inf->node->op != OP_reduce_min && inf->node->op != OP_reduce_max) return FAIL(inf, "%s of %s: needs numbers", infer_name(inf), infer_shown(inf, 0));
     inf->out->dt = x->dt;
     for (int i = 0; i < x->rank; i++)
         if (!gone[i]) inf->out->dim[inf->out->rank++] = x->dim[i];
@@ -306,103 +299,7 @@ static bool infer_find(struct inference *inf)
         if (i != axis) inf->out->dim[inf->out->rank++] = x->dim[i];
     bool fits = z->rank == inf->out->rank;
     for (int i = 0; fits && i < z->rank; i++) fits = z->dim[i] == inf->out->dim[i];
-    return fits || FAIL(inf, "%s: %s and %s", name_of(inf), shown(inf, 0), shown(inf, 1));
-}
-
-/* Spatial sizes of a window that slides over x's axes from 2 on. */
-static bool infer_window(struct inference *inf, const dim *kernel)
-{
-    const struct type *x = &inf->node->in[0]->type;
-    struct dims *dims = inf->graph->dims;
-    int n = x->rank - 2;
-    const int64_t *stride, *dilation, *pad, *after;
-    if (!wants_ints(inf, "stride", n, &stride) || !wants_ints(inf, "dilation", n, &dilation) || !wants_ints(inf, "pad", n, &pad) || !wants_ints(inf, "pad_after", n, &after)) return false;
-    if (!wants_positive(inf, "stride", stride, n) || !wants_positive(inf, "dilation", dilation, n)) return false;
-    for (int i = 0; i < n; i++) {
-        dim span = dim_add(dims, dim_mul(dims, dim_sub(dims, kernel[i], 1), dilation[i]), 1);
-        dim room = dim_sub(dims, dim_add(dims, x->dim[i + 2], dim_add(dims, pad[i], after[i])), span);
-        if (dim_hi(dims, room) < 0) return FAIL(inf, "%s: the window is larger than the padded input %s at axis %d", name_of(inf), shown(inf, 0), i + 2);
-        inf->out->dim[i + 2] = dim_add(dims, dim_div(dims, room, stride[i]), 1);
-    }
-    return true;
-}
-
-static bool infer_pool(struct inference *inf)
-{
-    const struct type *x = &inf->node->in[0]->type;
-    const int64_t *kernel;
-    if (x->rank < 3) return FAIL(inf, "%s of %s: rank 3 or more is needed", name_of(inf), shown(inf, 0));
-    if (!wants_ints(inf, "kernel", x->rank - 2, &kernel) || !wants_positive(inf, "kernel", kernel, x->rank - 2)) return false;
-    *inf->out = *x;
-    return infer_window(inf, kernel);
-}
-
-static bool infer_conv(struct inference *inf)
-{
-    const struct type *x = &inf->node->in[0]->type, *w = &inf->node->in[1]->type;
-    int64_t group;
-    dim per_group;
-    if (x->rank < 3 || w->rank != x->rank) return FAIL(inf, "conv of %s with weight %s: ranks must be equal and 3 or more", shown(inf, 0), shown(inf, 1));
-    if (!wants_int(inf, "group", 1, DIM_HUGE, &group) || !same_dtypes(inf, 0, 2)) return false;
-    if (!dim_divides(inf->graph->dims, w->dim[0], group, &per_group))
-        return FAIL(inf, "conv: weight %s does not divide into %lld groups", shown(inf, 1), (long long)group);
-    if (dim_mul(inf->graph->dims, w->dim[1], group) != x->dim[1])
-        return FAIL(inf, "conv: input %s has %lld channels, weight %s with %lld groups expects %lld", shown(inf, 0), (long long)x->dim[1], shown(inf, 1), (long long)group, (long long)dim_mul(inf->graph->dims, w->dim[1], group));
-    *inf->out = *x;
-    inf->out->dim[1] = w->dim[0];
-    for (int i = 2; i < w->rank; i++)
-        if (dim_hi(inf->graph->dims, w->dim[i]) < 1) return FAIL(inf, "conv: weight %s is empty", shown(inf, 1));
-    return infer_window(inf, w->dim + 2);
-}
-
-/* As infer_window for channels last: x's axes 1 .. rank-2 are spatial, there is no padding. */
-static bool infer_window_last(struct inference *inf, const dim *kernel)
-{
-    const struct type *x = &inf->node->in[0]->type;
-    struct dims *dims = inf->graph->dims;
-    int n = x->rank - 2;
-    const int64_t *stride, *dilation;
-    if (!wants_ints(inf, "stride", n, &stride) || !wants_ints(inf, "dilation", n, &dilation)) return false;
-    if (!wants_positive(inf, "stride", stride, n) || !wants_positive(inf, "dilation", dilation, n)) return false;
-    *inf->out = *x;
-    for (int i = 0; i < n; i++) {
-        dim span = dim_add(dims, dim_mul(dims, dim_sub(dims, kernel[i], 1), dilation[i]), 1);
-        dim room = dim_sub(dims, x->dim[i + 1], span);
-        if (dim_hi(dims, room) < 0) return FAIL(inf, "%s: the window is larger than %s", name_of(inf), shown(inf, 0));
-        inf->out->dim[i + 1] = dim_add(dims, dim_div(dims, room, stride[i]), 1);
-    }
-    return true;
-}
-
-static bool infer_conv_last(struct inference *inf)
-{
-    const struct type *x = &inf->node->in[0]->type, *w = &inf->node->in[1]->type;
-    int64_t block;
-    int r = x->rank;
-    if (!wants_int(inf, "block", 1, DIM_HUGE, &block) || !same_dtypes(inf, 0, 2)) return false;
-    if (r < 3 || w->rank != r + 1 || w->dim[r - 1] != x->dim[r - 1] || w->dim[r] != block)
-        return FAIL(inf, "conv_last of %s with weight %s in blocks of %lld", shown(inf, 0), shown(inf, 1), (long long)block);
-    if (!infer_window_last(inf, w->dim + 1)) return false;
-    inf->out->dim[r - 1] = dim_mul(inf->graph->dims, w->dim[0], block);
-    return true;
-}
-
-static bool infer_conv_depth(struct inference *inf)
-{
-    const struct type *x = &inf->node->in[0]->type, *w = &inf->node->in[1]->type;
-    int r = x->rank;
-    if (r < 3 || w->rank != r - 1 || w->dim[r - 2] != x->dim[r - 1] || !same_dtypes(inf, 0, 2))
-        return FAIL(inf, "conv_depth of %s with weight %s", shown(inf, 0), shown(inf, 1));
-    return infer_window_last(inf, w->dim);
-}
-
-static bool infer_pool_last(struct inference *inf)
-{
-    const struct type *x = &inf->node->in[0]->type;
-    const int64_t *kernel;
-    if (x->rank < 3) return FAIL(inf, "%s of %s: rank 3 or more is needed", name_of(inf), shown(inf, 0));
-    if (!wants_ints(inf, "kernel", x->rank - 2, &kernel) || !wants_positive(inf, "kernel", kernel, x->rank - 2)) return false;
-    return infer_window_last(inf, kernel);
+    return fits || FAIL(inf, "%s: %s and %s", infer_name(inf), infer_shown(inf, 0), infer_shown(inf, 1));
 }
 
 static bool infer_matmul_packed(struct inference *inf)
@@ -411,7 +308,7 @@ static bool infer_matmul_packed(struct inference *inf)
     int64_t block;
     if (!wants_int(inf, "block", 1, DIM_HUGE, &block) || !same_dtypes(inf, 0, 2)) return false;
     if (x->rank < 1 || w->rank != 3 || w->dim[1] != x->dim[x->rank - 1] || w->dim[2] != block)
-        return FAIL(inf, "matmul_packed of %s and %s in blocks of %lld", shown(inf, 0), shown(inf, 1), (long long)block);
+        return FAIL(inf, "matmul_packed of %s and %s in blocks of %lld", infer_shown(inf, 0), infer_shown(inf, 1), (long long)block);
     *inf->out = *x;
     inf->out->dim[x->rank - 1] = dim_mul(inf->graph->dims, w->dim[0], block);
     return true;
@@ -423,7 +320,7 @@ static bool infer_matmul(struct inference *inf)
     int r = x->rank;
     bool fits = r >= 2 && w->rank == r && x->dim[r - 1] == w->dim[r - 2];
     for (int i = 0; fits && i < r - 2; i++) fits = x->dim[i] == w->dim[i];
-    if (!fits) return FAIL(inf, "matmul of %s and %s", shown(inf, 0), shown(inf, 1));
+    if (!fits) return FAIL(inf, "matmul of %s and %s", infer_shown(inf, 0), infer_shown(inf, 1));
     *inf->out = *x;
     inf->out->dim[r - 1] = w->dim[r - 1];
     return same_dtypes(inf, 0, 2);
@@ -440,126 +337,13 @@ static bool infer_index(struct inference *inf)
     return same_dtypes(inf, 0, inf->node->n_in);
 }
 
-static bool subgraph_takes(struct inference *inf, const char *name, int n, const struct type *const *types, struct graph **body)
-{
-    const struct attr *attr = node_attr(inf->node, name);
-    if (!attr || attr->kind != ATTR_GRAPH) return FAIL(inf, "%s needs the subgraph %s", name_of(inf), name);
-    *body = attr->graph;
-    if ((*body)->inputs.n != n) return FAIL(inf, "%s: %s takes %d values, %d are given", name_of(inf), name, (*body)->inputs.n, n);
-    for (int i = 0; i < n; i++)
-        if (!type_equal(&(*body)->inputs.at[i]->type, types[i]))
-            return FAIL(inf, "%s: value %d given to %s is %s, it expects %s", name_of(inf), i, name,
-                        type_string(inf->graph->dims, inf->graph->arena, types[i]),
-                        type_string(inf->graph->dims, inf->graph->arena, &(*body)->inputs.at[i]->type));
-    return true;
-}
-
-static const struct type scalar_bool = {.dt = DT_bool}, scalar_i64 = {.dt = DT_i64};
-
-static void set_results(struct inference *inf, int n)
-{
-    inf->node->n_out = n;
-    inf->out = NEW_ARRAY(inf->graph->arena, struct type, n + 1);
-}
-
-static bool infer_if(struct inference *inf)
-{
-    const struct type **types = NEW_ARRAY(inf->graph->arena, const struct type *, inf->node->n_in + 1);
-    struct graph *yes, *no;
-    if (!type_equal(&inf->node->in[0]->type, &scalar_bool)) return FAIL(inf, "if: the condition is %s, must be bool[]", shown(inf, 0));
-    for (int i = 1; i < inf->node->n_in; i++) types[i - 1] = &inf->node->in[i]->type;
-    if (!subgraph_takes(inf, "then", inf->node->n_in - 1, types, &yes) || !subgraph_takes(inf, "else", inf->node->n_in - 1, types, &no)) return false;
-    if (yes->outputs.n != no->outputs.n) return FAIL(inf, "if: the branches have %d and %d results", yes->outputs.n, no->outputs.n);
-    set_results(inf, yes->outputs.n);
-    for (int i = 0; i < yes->outputs.n; i++) {
-        if (!type_equal(&yes->outputs.at[i]->type, &no->outputs.at[i]->type))
-            return FAIL(inf, "if: result %d is %s in one branch, %s in the other", i, type_string(inf->graph->dims, inf->graph->arena, &yes->outputs.at[i]->type),
-                        type_string(inf->graph->dims, inf->graph->arena, &no->outputs.at[i]->type));
-        inf->out[i] = yes->outputs.at[i]->type;
-    }
-    return true;
-}
-
-/* Results of loop and scan: n_carried values of unchanged type, then slices stacked `trips` times. */
-static bool loop_results(struct inference *inf, struct graph *body, int first_out, int n_carried, const struct type *const *carried, dim trips)
-{
-    int n = body->outputs.n - first_out;
-    if (n < n_carried) return FAIL(inf, "%s: the body has %d results, %d carried values", name_of(inf), n, n_carried);
-    set_results(inf, n);
-    for (int i = 0; i < n; i++) {
-        const struct type *t = &body->outputs.at[first_out + i]->type;
-        inf->out[i] = *t;
-        if (i < n_carried && !type_equal(t, carried[i]))
-            return FAIL(inf, "%s: carried value %d is %s at first and %s after an iteration", name_of(inf), i, type_string(inf->graph->dims, inf->graph->arena, carried[i]),
-                        type_string(inf->graph->dims, inf->graph->arena, t));
-        if (i < n_carried) continue;
-        if (t->rank == RANK_MOST) return FAIL(inf, "%s: rank above %d", name_of(inf), RANK_MOST);
-        inf->out[i].rank = t->rank + 1;
-        inf->out[i].dim[0] = trips;
-        memcpy(inf->out[i].dim + 1, t->dim, sizeof t->dim - sizeof t->dim[0]);
-    }
-    return true;
-}
-
-static bool infer_loop(struct inference *inf)
-{
-    int64_t n_carried;
-    struct graph *body;
-    const int64_t *trip;
-    const struct type **types = NEW_ARRAY(inf->graph->arena, const struct type *, inf->node->n_in + 1);
-    if (!wants_int(inf, "n_carried", 0, inf->node->n_in - 2, &n_carried)) return false;
-    if (!type_equal(&inf->node->in[0]->type, &scalar_i64) || !type_equal(&inf->node->in[1]->type, &scalar_bool))
-        return FAIL(inf, "loop: trip count and condition are %s and %s, must be i64[] and bool[]", shown(inf, 0), shown(inf, 1));
-    for (int i = 0; i < inf->node->n_in; i++) types[i] = &inf->node->in[i]->type;
-    if (!subgraph_takes(inf, "body", inf->node->n_in, types, &body)) return false;
-    if (body->outputs.n < 1 || !type_equal(&body->outputs.at[0]->type, &scalar_bool)) return FAIL(inf, "loop: the body's first result must be bool[]");
-    dim trips = value_ints(inf->graph, inf->node->in[0], &trip) == 1 ? trip[0] : -1;
-    bool stacks = body->outputs.n - 1 > n_carried;
-    double more;
-    bool endless = value_number(body->outputs.at[0], &more) && more != 0;
-    for (int i = 0; i < body->nodes.n; i++) /* the body's condition may be its own input passed on */
-        endless |= body->inputs.n > 1 && body->outputs.at[0] == body->inputs.at[1];
-    if (stacks && (trips < 0 && dim_is_const(trips))) return FAIL(inf, "loop: stacked results need a trip count known when compiled");
-    if (stacks && (!endless || !(value_number(inf->node->in[1], &more) && more != 0)))
-        return FAIL(inf, "loop: stacked results of a loop that a condition may end early are not supported");
-    return loop_results(inf, body, 1, (int)n_carried, types + 2, trips);
-}
-
-static bool infer_scan(struct inference *inf)
-{
-    int64_t n_states, n_sequences;
-    struct graph *body;
-    int n_in = inf->node->n_in;
-    const struct type **types = NEW_ARRAY(inf->graph->arena, const struct type *, n_in + 1);
-    if (!wants_int(inf, "n_states", 0, n_in, &n_states) || !wants_int(inf, "n_sequences", 1, n_in - n_states, &n_sequences)) return false;
-    dim trips = 0;
-    for (int i = 0; i < n_in; i++) {
-        struct type *element = arena_copy(inf->graph->arena, &inf->node->in[i]->type, sizeof *element);
-        types[i] = element;
-        if (i < n_states || i >= n_states + n_sequences) continue;
-        if (element->rank == 0) return FAIL(inf, "scan: sequence %d is a scalar", i);
-        if (i > n_states && element->dim[0] != trips) return FAIL(inf, "scan: sequences %s and %s have different lengths", shown(inf, (int)n_states), shown(inf, i));
-        trips = element->dim[0];
-        element->rank--;
-        memmove(element->dim, element->dim + 1, sizeof element->dim - sizeof element->dim[0]);
-    }
-    if (!subgraph_takes(inf, "body", n_in, types, &body)) return false;
-    return loop_results(inf, body, 0, (int)n_states, types, trips);
-}
-
-static bool infer_control(struct inference *inf)
-{
-    if (inf->node->op == OP_if) return infer_if(inf);
-    return inf->node->op == OP_loop ? infer_loop(inf) : infer_scan(inf);
-}
-
 static bool infer_top_k(struct inference *inf)
 {
     const struct type *x = &inf->node->in[0]->type;
     int64_t largest, sorted;
     const struct attr *k = node_attr(inf->node, "k");
     if (x->rank < 1 || !k || k->kind != ATTR_INT || dim_hi(inf->graph->dims, k->i) < 0 || !dim_le(inf->graph->dims, k->i, x->dim[x->rank - 1]))
-        return FAIL(inf, "top_k: k must lie between 0 and the last axis of %s", shown(inf, 0));
+        return FAIL(inf, "top_k: k must lie between 0 and the last axis of %s", infer_shown(inf, 0));
     if (!wants_int(inf, "largest", 0, 1, &largest) || !wants_int(inf, "sorted", 0, 1, &sorted)) return false;
     set_results(inf, 2);
     inf->out[0] = *x;
@@ -600,7 +384,7 @@ static bool infer(struct inference *inf)
     case SHAPE_matmul_packed: return infer_matmul_packed(inf);
     case SHAPE_none: break;
     }
-    return FAIL(inf, "%s is not made through graph_node", name_of(inf));
+    return FAIL(inf, "%s is not made through graph_node", infer_name(inf));
 }
 
 bool shape_infer(struct graph *graph, struct node *node, struct type **types)
