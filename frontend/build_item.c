@@ -251,8 +251,8 @@ struct value *item_to_tensor(struct build *build, struct ast *ast, const struct 
 
 struct value *item_to_type(struct build *build, struct ast *ast, const struct item *item, const struct type *type)
 {
+    if (item_is_error(item)) return NULL; /* type may be none then */
     const char *wanted = type_string(build->region->graph->dims, build->arena, type);
-    if (item_is_error(item)) return NULL;
     if (item->kind == ITEM_TENSOR) {
         if (type_equal(&item->tensor->type, type)) return item->tensor;
         build_fail(build, ast, "expected %s, found %s", wanted, item_words(build, item));

@@ -128,47 +128,61 @@ static bool walk(struct extents *e, const struct term *t, bool proof)
     return true;
 }
 
+static const char *const no_extent =
+    "a letter has no extent: it must stand alone at some axis of an input, or be given one by where";
+
+/* Extents that `where` states. */
+static bool read_clauses(struct extents *e)
+{
+    const struct meaning *m = e->meaning;
+    for (int i = 0; i < m->n_clauses; i++) {
+        dim lo, hi;
+        if (m->clause[i].count || !bounds(e, m->clause[i].term, &lo, &hi) || lo != hi || dim_lo(e->dims, lo) < 0)
+            return e->error = "'where' must give letters sizes that are known, as in where k < 3", false;
+        if (!set_letter(e, m->clause[i].letter, lo, true)) return false;
+    }
+    return true;
+}
+
+/* The left side: plain letters, each once; they are the result's axes. */
+static bool read_left(struct extents *e, struct type *out)
+{
+    const struct meaning *m = e->meaning;
+    if (!m->left || m->n_left > RANK_MOST) return e->error = "the left side must be plain letters, at most 16", false;
+    for (int i = 0; i < m->n_left; i++) {
+        const struct term *t = m->left[i].term;
+        if (t->kind != TERM_LETTER || m->left[i].many) return e->error = "the left side must be plain letters", false;
+        for (int k = 0; k < i; k++)
+            if (!strcmp(t->name, m->left[k].term->name)) return e->error = "a letter stands twice on the left", false;
+        int k = find_letter(e, t->name);
+        if (k == e->n) return e->error = no_extent, false;
+        out->dim[i] = e->extent[k];
+    }
+    out->rank = m->n_left;
+    return true;
+}
+
+/* Every letter has an extent, and those only on the right are combined over. */
+static bool check_letters(struct extents *e)
+{
+    const struct meaning *m = e->meaning;
+    for (int i = 0; i < m->n_letters; i++) {
+        bool left = false;
+        for (int k = 0; k < m->n_left; k++) left |= !strcmp(m->left[k].term->name, m->letter[i].name);
+        if (find_letter(e, m->letter[i].name) == e->n) return e->error = no_extent, false;
+        if (!left && m->combine == EX_COUNT)
+            return e->error = "a letter stands only on the right: say how to combine over it (+= *= min= max=)", false;
+    }
+    return true;
+}
+
 bool meaning_infer(const struct meaning *meaning, struct dims *dims, const struct node *node, struct type *out,
                    const char **error)
 {
     struct extents e = {.meaning = meaning, .dims = dims, .node = node};
-    bool ok = true;
-    for (int i = 0; ok && i < meaning->n_clauses; i++) {
-        dim lo, hi;
-        if (meaning->clause[i].count || !bounds(&e, meaning->clause[i].term, &lo, &hi) || lo != hi ||
-            dim_lo(dims, lo) < 0)
-            e.error = "'where' must give letters sizes that are known, as in where k < 3", ok = false;
-        else ok = set_letter(&e, meaning->clause[i].letter, lo, true);
-    }
-    ok = ok && walk(&e, meaning->right, false) && walk(&e, meaning->right, true);
-    if (ok && (!meaning->left || meaning->n_left > RANK_MOST))
-        e.error = "the left side must be plain letters, at most 16", ok = false;
     out->dt = node->in[0]->type.dt;
-    out->rank = ok ? meaning->n_left : 0;
-    for (int i = 0; ok && i < meaning->n_left; i++) {
-        const struct term *t = meaning->left[i].term;
-        bool plain = t->kind == TERM_LETTER && !meaning->left[i].many;
-        int k = plain ? find_letter(&e, t->name) : 0;
-        if (!plain) e.error = "the left side must be plain letters", ok = false;
-        else if (k == e.n)
-            e.error = "a letter has no extent: it must stand alone at some axis of an input, or be given one by where",
-            ok = false;
-        else out->dim[i] = e.extent[k];
-    }
-    for (int i = 0; ok && meaning->combine == EX_COUNT && i < meaning->n_letters; i++) {
-        bool left = false;
-        for (int k = 0; k < meaning->n_left; k++) left |= !strcmp(meaning->left[k].term->name, meaning->letter[i].name);
-        if (!left)
-            e.error = "a letter stands only on the right: say how to combine over it (+= *= min= max=)", ok = false;
-    }
-    for (int i = 0; ok && i < meaning->n_left; i++)
-        for (int k = 0; k < i; k++)
-            if (!strcmp(meaning->left[i].term->name, meaning->left[k].term->name))
-                e.error = "a letter stands twice on the left", ok = false;
-    for (int i = 0; ok && i < meaning->n_letters; i++)
-        if (find_letter(&e, meaning->letter[i].name) == e.n)
-            e.error = "a letter has no extent: it must stand alone at some axis of an input, or be given one by where",
-            ok = false;
+    bool ok = read_clauses(&e) && walk(&e, meaning->right, false) && read_left(&e, out) && check_letters(&e) &&
+              walk(&e, meaning->right, true);
     *error = e.error;
     return ok;
 }
