@@ -37,6 +37,8 @@ struct loopnest {
 };
 /* Looks at the nest whose outermost loop is `loop`. */
 void loopnest_analyze(struct prog *prog, struct stmt *loop, struct loopnest *nest);
+/* Splits loops whose variable subscripts divide by a block that divides the extent (split.c). In place. */
+void loopnest_split(struct prog *prog, struct stmt *list);
 /* Merges neighbouring loops, of chains and of reductions, that are one loop for every subscript:
  * x[i*28 + j] over i, j -> x[f]. In place. */
 void loopnest_collapse(struct prog *prog, struct stmt *loop);

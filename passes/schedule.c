@@ -165,6 +165,7 @@ static struct stmt *schedule_kernel(struct prog *to, struct kernel *kernel, stru
 {
     struct scheduling *all = context;
     struct scheduler s = {.prog = to, .target = all->target, .strategy = {.arena = to->arena}, .all = all};
+    loopnest_split(to, body);
     loopnest_collapse(to, body);
     s.body = rewrite_list(rewriter_new(to), body);
     s.constant = pack_constants(all->from, all->from->kernels.at[to->kernels.n - 1], to->arena);

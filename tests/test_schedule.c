@@ -219,6 +219,22 @@ static void make_matmul_t(struct builder *b, const dim *n)
     make_matmul(b, n, true);
 }
 
+/* y[m, j] = sum_k a[m, k]*w[j / 8, k, j % 8]: a blocked operand read along one loop; j runs over 8*n[1] + n[3] */
+static void make_split(struct builder *b, const dim *n)
+{
+    dim j_ = dim_add(b->dims, dim_mul(b->dims, n[1], 8), n[3]), blocks = dim_ceil_div(b->dims, j_, 8), k_ = n[2];
+    struct buffer *a = input(b, "a", dim_mul(b->dims, n[0], k_)), *y = output(b, "y", dim_mul(b->dims, n[0], j_));
+    struct buffer *w = input(b, "w", dim_mul(b->dims, dim_mul(b->dims, blocks, 8), k_));
+    struct var *m = axis(b, "m", n[0]), *j = axis(b, "j", j_), *k = axis(b, "k", k_), *acc = prog_var(b->prog, "acc", DT_f32, 1);
+    ex eight = ex_int(b->prog, DT_index, 8), whole = two(b, EX_div, ex_var(b->prog, j), eight);
+    ex from = two(b, EX_add, two(b, EX_mul, whole, ex_dim(b->prog, dim_mul(b->dims, k_, 8))), at(b, 0, k, (dim)8, NULL));
+    ex weight = load(b, w, two(b, EX_add, from, two(b, EX_mod, ex_var(b->prog, j), eight)));
+    ex product = two(b, EX_mul, load(b, a, at(b, 0, m, k_, k, (dim)1, NULL)), weight);
+    struct stmt *store = stmt_store(b->prog, y, at(b, 0, m, j_, j, (dim)1, NULL), ex_var(b->prog, acc), 1, NULL);
+    struct stmt *body = list_of(reg_new(b, acc, 0), over(b, update(b, acc, EX_add, product), k, NULL), store);
+    finish(b, over(b, body, m, j, NULL));
+}
+
 /* Convolution 3x3 with padding 1 and stride n[3], channels n[0] -> n[1], n[2] x (n[2] + 1) pixels */
 static void make_conv(struct builder *b, const dim *n)
 {
@@ -338,6 +354,7 @@ static const struct shape_case cases[] = {
     {"rows", make_rows, 2, {{1, 1}, {2, 7}, {3, 8}, {2, 16}, {2, 17}, {3, 31}, {1, 65}, {2, 197}}},
     {"matmul", make_matmul_n, 3, {{1, 1, 1}, {1, 40, 9}, {7, 16, 5}, {13, 33, 8}, {49, 17, 12}, {6, 100, 7}, {29, 8, 3}, {14, 64, 16}}},
     {"matmul_t", make_matmul_t, 3, {{1, 1, 1}, {1, 9, 40}, {7, 5, 16}, {5, 7, 33}, {3, 4, 197}, {8, 6, 64}}},
+    {"split", make_split, 4, {{1, 1, 1, 0}, {3, 2, 5, 0}, {7, 4, 9, 0}, {5, 3, 4, 3}}},
     {"conv", make_conv, 4, {{1, 1, 1, 1}, {3, 5, 7, 1}, {2, 13, 9, 2}, {4, 16, 17, 1}, {3, 8, 34, 2}}},
     {"blocked", make_blocked, 5, {{1, 1, 1, 1, 8}, {2, 3, 7, 1, 8}, {1, 2, 14, 1, 16}, {1, 2, 9, 2, 16}, {1, 4, 19, 1, 8}}},
     {"depthwise", make_depthwise, 4, {{1, 1, 1, 8}, {2, 7, 1, 8}, {1, 14, 1, 16}, {2, 9, 2, 16}, {1, 31, 1, 4}}},
@@ -388,7 +405,7 @@ static bool check(const struct shape_case *c, const int64_t *size, const struct 
     static const char *const names[] = {"A", "B", "C", "D", "E"};
     int n_symbols = 0;
     for (int i = 0; i < c->n_sizes; i++) {
-        bool stride = (c->make == make_conv && i == 3) || (c->make == make_blocked && i >= 3) ||
+        bool stride = ((c->make == make_conv || c->make == make_split) && i == 3) || (c->make == make_blocked && i >= 3) ||
                       (i >= 2 && (c->make == make_depthwise || c->make == make_pool));
         n[i] = symbolic && !stride ? dim_symbol(dims, names[i], 1, 1000) : size[i];
         if (symbolic && !stride) symbols[n_symbols++] = size[i];
