@@ -96,21 +96,31 @@ bool onnx_has(struct onnx_call *call, const char *name)
     return find_attribute(call, name) != NULL;
 }
 
-int64_t onnx_int(struct onnx_call *call, const char *name, int64_t otherwise)
+/* The attribute where it is of this type (old files do not say theirs); NULL, after a message where it is of another. */
+static const Onnx__AttributeProto *attribute_of(struct onnx_call *call, const char *name,
+                                                Onnx__AttributeProto__AttributeType type)
 {
     const Onnx__AttributeProto *a = find_attribute(call, name);
+    if (!a || !a->has_type || a->type == type) return a;
+    onnx_error(call, "attribute %s is of type %d, expected %d", name, (int)a->type, (int)type);
+    return NULL;
+}
+
+int64_t onnx_int(struct onnx_call *call, const char *name, int64_t otherwise)
+{
+    const Onnx__AttributeProto *a = attribute_of(call, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT);
     return a && a->has_i ? a->i : otherwise;
 }
 
 double onnx_float(struct onnx_call *call, const char *name, double otherwise)
 {
-    const Onnx__AttributeProto *a = find_attribute(call, name);
+    const Onnx__AttributeProto *a = attribute_of(call, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT);
     return a && a->has_f ? (double)a->f : otherwise;
 }
 
 const char *onnx_string(struct onnx_call *call, const char *name, const char *otherwise)
 {
-    const Onnx__AttributeProto *a = find_attribute(call, name);
+    const Onnx__AttributeProto *a = attribute_of(call, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRING);
     return a && a->has_s ? arena_strndup(call->graph->session, (const char *)a->s.data, a->s.len) : otherwise;
 }
 
@@ -124,7 +134,7 @@ static const int64_t *clamp_list(struct onnx_call *call, int64_t n, const int64_
 
 int onnx_ints(struct onnx_call *call, const char *name, const int64_t **list)
 {
-    const Onnx__AttributeProto *a = find_attribute(call, name);
+    const Onnx__AttributeProto *a = attribute_of(call, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INTS);
     *list = NULL;
     if (!a || a->n_ints > INT32_MAX) return -1;
     *list = clamp_list(call, (int64_t)a->n_ints, a->ints);
@@ -133,7 +143,7 @@ int onnx_ints(struct onnx_call *call, const char *name, const int64_t **list)
 
 int onnx_floats(struct onnx_call *call, const char *name, const float **list)
 {
-    const Onnx__AttributeProto *a = find_attribute(call, name);
+    const Onnx__AttributeProto *a = attribute_of(call, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOATS);
     *list = a ? a->floats : NULL;
     if (!a || a->n_floats > INT32_MAX) return -1;
     return (int)a->n_floats;

@@ -46,7 +46,7 @@ static int opset_version(const struct scope *scope, const char *domain)
         if (!strcmp(name, "ai.onnx")) name = "";
         if (!strcmp(name, domain)) {
             int64_t version = scope->opsets[i]->version;
-            return version < 1 || version > 100000 ? 0 : (int)version;
+            return version < 1 ? -1 : version > 100000 ? 100000 : (int)version;
         }
     }
     return 0;
