@@ -10,9 +10,20 @@
 
 const struct dialect c_dialect = {
     .name = "C",
-    .scalar = {[DT_f64] = "double", [DT_f32] = "float", [DT_f16] = "uint16_t", [DT_bf16] = "uint16_t", [DT_i8] = "int8_t",
-               [DT_i16] = "int16_t", [DT_i32] = "int32_t", [DT_i64] = "int64_t", [DT_u8] = "uint8_t", [DT_u16] = "uint16_t",
-               [DT_u32] = "uint32_t", [DT_u64] = "uint64_t", [DT_bool] = "bool", [DT_index] = "int64_t"},
+    .scalar = {[DT_f64] = "double",
+               [DT_f32] = "float",
+               [DT_f16] = "uint16_t",
+               [DT_bf16] = "uint16_t",
+               [DT_i8] = "int8_t",
+               [DT_i16] = "int16_t",
+               [DT_i32] = "int32_t",
+               [DT_i64] = "int64_t",
+               [DT_u8] = "uint8_t",
+               [DT_u16] = "uint16_t",
+               [DT_u32] = "uint32_t",
+               [DT_u64] = "uint64_t",
+               [DT_bool] = "bool",
+               [DT_index] = "int64_t"},
     .bool_in_memory = "uint8_t",
     .restrict_word = "restrict ",
     .global_space = "",
@@ -65,7 +76,8 @@ static void mark_overlaps(struct cfamily *printer, const struct stmt *list)
         struct kernel_facts *facts = facts_of(printer, s->kernel);
         for (int i = 0; i < s->n_args; i++)
             for (int k = 0; k < s->n_args; k++)
-                if (i != k && (facts->written[i] || facts->written[k]) && may_overlap(printer, s->args[i].buf, s->args[k].buf))
+                if (i != k && (facts->written[i] || facts->written[k]) &&
+                    may_overlap(printer, s->args[i].buf, s->args[k].buf))
                     facts->overlaps[i] = facts->overlaps[k] = true;
     }
 }
@@ -80,7 +92,8 @@ static void mark_written(struct cfamily *printer, struct kernel_facts *facts, co
             for (int i = 0; i < s->n_args; i++)
                 if (s->args[i].buf->space == SPACE_PARAM && (!callee || callee->written[i]))
                     facts->written[s->args[i].buf->position] = true;
-            for (int i = 0; callee && i < dims_n_symbols(printer->prog->dims); i++) printer->symbol_used[i] |= callee->symbols[i];
+            for (int i = 0; callee && i < dims_n_symbols(printer->prog->dims); i++)
+                printer->symbol_used[i] |= callee->symbols[i];
             if (callee) facts->can_fail |= callee->can_fail;
         }
         mark_written(printer, facts, s->body);
@@ -102,7 +115,8 @@ static void gather_facts(struct cfamily *printer)
         memset(printer->symbol_used, 0, (size_t)n_symbols * sizeof *printer->symbol_used);
         cfamily_scan(printer, kernel->body);
         mark_written(printer, &facts, kernel->body);
-        facts.symbols = arena_copy(printer->arena, printer->symbol_used, ((size_t)n_symbols + 1) * sizeof *printer->symbol_used);
+        facts.symbols =
+            arena_copy(printer->arena, printer->symbol_used, ((size_t)n_symbols + 1) * sizeof *printer->symbol_used);
         LIST_PUSH(printer->arena, &state->facts, facts);
     }
     for (int i = 0; i < prog->kernels.n; i++) mark_overlaps(printer, prog->kernels.at[i]->body);
@@ -164,8 +178,8 @@ static void put_locals(struct cfamily *printer, const struct buffer_set *set)
         const char *name = printer->buffer_name[buf->id] = cfamily_name(printer, buf->name);
         if (!dim_is_const(buf->elements)) bug("c_print", "local array %s has no fixed size", buf->name);
         cfamily_line(printer);
-        text_printf(printer->out, "%s%s %s[%lld];\n", printer->dialect->local_array, cfamily_memory_type(printer, buf->dt), name,
-                    (long long)(buf->elements > 0 ? buf->elements : 1));
+        text_printf(printer->out, "%s%s %s[%lld];\n", printer->dialect->local_array,
+                    cfamily_memory_type(printer, buf->dt), name, (long long)(buf->elements > 0 ? buf->elements : 1));
     }
 }
 
@@ -227,7 +241,8 @@ static void put_kernel(struct cfamily *printer, const struct kernel_facts *facts
     struct buffer_set used = buffers_of(printer, kernel->body);
     printer->n_temporaries = 0;
     put_kernel_comment(printer, facts);
-    text_printf(out, "static %s%s %s(", portable ? "" : "__attribute__((noinline)) ", facts->can_fail ? "int" : "void", facts->name);
+    text_printf(out, "static %s%s %s(", portable ? "" : "__attribute__((noinline)) ", facts->can_fail ? "int" : "void",
+                facts->name);
     for (int i = 0; i < kernel->params.n; i++) put_param(printer, facts, i, &first);
     for (int i = 0; i < kernel->scalars.n; i++) {
         struct var *var = kernel->scalars.at[i];
@@ -245,9 +260,11 @@ static void put_kernel(struct cfamily *printer, const struct kernel_facts *facts
     printer->indent = 1;
     put_locals(printer, &used);
     for (int i = 0; i < kernel->params.n; i++)
-        if (!used.seen[kernel->params.at[i]->id]) text_printf(out, "    (void)%s;\n", printer->buffer_name[kernel->params.at[i]->id]);
+        if (!used.seen[kernel->params.at[i]->id])
+            text_printf(out, "    (void)%s;\n", printer->buffer_name[kernel->params.at[i]->id]);
     for (int i = 0; i < kernel->scalars.n; i++)
-        if (!printer->var_used[kernel->scalars.at[i]->id]) text_printf(out, "    (void)%s;\n", printer->var_name[kernel->scalars.at[i]->id]);
+        if (!printer->var_used[kernel->scalars.at[i]->id])
+            text_printf(out, "    (void)%s;\n", printer->var_name[kernel->scalars.at[i]->id]);
     cfamily_stmts(printer, kernel->body);
     text_add(out, facts->can_fail ? "    return 0;\n}\n\n" : "}\n\n");
     cfamily_leave(printer, mark);
@@ -311,7 +328,8 @@ static void put_call(struct cfamily *printer, const struct stmt *s)
         return;
     }
     const struct kernel_facts *facts = facts_of(printer, s->kernel);
-    if (s->n_args != s->kernel->params.n || s->n_scalars != s->kernel->scalars.n) bug("c_print", "call of %s with %d buffers", s->kernel->name, s->n_args);
+    if (s->n_args != s->kernel->params.n || s->n_scalars != s->kernel->scalars.n)
+        bug("c_print", "call of %s with %d buffers", s->kernel->name, s->n_args);
     bool first = true;
     text_printf(out, facts->can_fail ? "{\n" : "%s(", facts->name);
     if (facts->can_fail) {
@@ -377,7 +395,8 @@ static void put_run(struct cfamily *printer)
     printer->n_temporaries = 0;
     cfamily_name(printer, "memory");
     memset(printer->symbol_used, 0, (size_t)n_symbols * sizeof *printer->symbol_used);
-    for (int i = 0; i < n_symbols; i++) printer->symbol_name[i] = cfamily_name(printer, dims_symbol(prog->dims, i)->name);
+    for (int i = 0; i < n_symbols; i++)
+        printer->symbol_name[i] = cfamily_name(printer, dims_symbol(prog->dims, i)->name);
     printer->out = &body;
     printer->indent = 1;
     put_locals(printer, &used);
@@ -391,7 +410,8 @@ static void put_run(struct cfamily *printer)
         out |= used.all.at[i]->space == SPACE_OUTPUT;
         memory |= used.all.at[i]->space == SPACE_ARENA;
     }
-    text_printf(final, "int %s_run(const struct %s_inputs *in, const struct %s_outputs *out, void *arena)\n{\n", model, model, model);
+    text_printf(final, "int %s_run(const struct %s_inputs *in, const struct %s_outputs *out, void *arena)\n{\n", model,
+                model, model);
     if (memory) text_add(final, "    unsigned char *const memory = arena;\n");
     else text_add(final, "    (void)arena;\n");
     for (int i = 0; i < n_symbols; i++) {
@@ -406,7 +426,8 @@ static void put_run(struct cfamily *printer)
 
 static void reserve_exports(struct cfamily *printer, const char *model)
 {
-    static const char *const suffix[] = {"run", "model", "plain", "load", "weights", "inputs", "outputs", "arena_bytes", "run_checked"};
+    static const char *const suffix[] = {"run",    "model",   "plain",       "load",       "weights",
+                                         "inputs", "outputs", "arena_bytes", "run_checked"};
     for (size_t i = 0; i < sizeof suffix / sizeof *suffix; i++)
         cfamily_name(printer, arena_printf(printer->arena, "%s_%s", model, suffix[i]));
 }
@@ -438,7 +459,9 @@ void c_print(const struct prog *prog, const struct c_options *options, struct te
     c_helpers_print(printer, code);
     const char *hidden = options->target->vector_bytes ? " __attribute__((visibility(\"hidden\")))" : "";
     if (state.weights.n_bytes)
-        text_printf(code, options->weights_file ? "extern const unsigned char *%s_weights%s;\n" : "extern const unsigned char %s_weights[]%s;\n",
+        text_printf(code,
+                    options->weights_file ? "extern const unsigned char *%s_weights%s;\n"
+                                          : "extern const unsigned char %s_weights[]%s;\n",
                     state.names.model, hidden);
     for (int i = 0; i < state.externs.n; i++)
         text_printf(code, "int tenon_%s(void *const *buffers, const int64_t *scalars);\n", state.externs.at[i]);

@@ -15,7 +15,8 @@ static enum dtype unsigned_of(int64_t bytes)
 static const char *intrinsic_type(int64_t bytes, enum dtype dt)
 {
     const char *end = dt == DT_f32 ? "" : dt == DT_f64 ? "d" : "i";
-    static const char *const wide[3][3] = {{"__m128", "__m128d", "__m128i"}, {"__m256", "__m256d", "__m256i"}, {"__m512", "__m512d", "__m512i"}};
+    static const char *const wide[3][3] = {
+        {"__m128", "__m128d", "__m128i"}, {"__m256", "__m256d", "__m256i"}, {"__m512", "__m512d", "__m512i"}};
     return wide[bytes == 64 ? 2 : bytes == 32 ? 1 : 0][*end == 0 ? 0 : *end == 'd' ? 1 : 2];
 }
 
@@ -38,7 +39,9 @@ static void put_placeholder(const struct c_form *form, struct text *out, char c)
     case 'W': text_add(out, cfamily_type(printer, form->other, form->lanes)); return;
     case 'n': text_printf(out, "%d", form->lanes); return;
     case 'w': text_printf(out, "%d", (int)bytes * 8); return;
-    case 'P': text_add(out, bytes * form->lanes == 64 ? "_mm512" : bytes * form->lanes == 32 ? "_mm256" : "_mm"); return;
+    case 'P':
+        text_add(out, bytes * form->lanes == 64 ? "_mm512" : bytes * form->lanes == 32 ? "_mm256" : "_mm");
+        return;
     case 'X': text_add(out, intrinsic_type(bytes * form->lanes, form->dt)); return;
     case 'I': text_add(out, intrinsic_type(bytes * form->lanes, DT_i32)); return;
     case 'E': text_add(out, form->dt == DT_f32 ? "ps" : form->dt == DT_f64 ? "pd" : ""); return;
@@ -135,8 +138,18 @@ static bool any_vector(const struct cfamily *printer)
 /* Whether a helper among those used has an intrinsic form. */
 static bool any_intrinsic(const struct cfamily *printer)
 {
-    static const int kinds[] = {EX_min, EX_max, EX_fma, EX_floor, EX_ceil, EX_round, EX_trunc, EX_sqrt, HELPER_LOAD_FIRST,
-                                HELPER_STORE_FIRST, HELPER_MIN_NUMBER, HELPER_MAX_NUMBER};
+    static const int kinds[] = {EX_min,
+                                EX_max,
+                                EX_fma,
+                                EX_floor,
+                                EX_ceil,
+                                EX_round,
+                                EX_trunc,
+                                EX_sqrt,
+                                HELPER_LOAD_FIRST,
+                                HELPER_STORE_FIRST,
+                                HELPER_MIN_NUMBER,
+                                HELPER_MAX_NUMBER};
     for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
         for (int dt = 0; dt < DT_COUNT; dt++)
             for (int log = 1; log <= LANES_LOG_MOST; log++)
@@ -160,7 +173,8 @@ static void print_functions(struct cfamily *printer, struct text *out, bool hori
     for (int log = 0; log <= LANES_LOG_MOST; log++)
         for (int k = 0; k < HELPER_COUNT; k++) {
             int h = k == EX_mod ? EX_rem : k == EX_rem ? EX_mod : k; /* mod calls rem */
-            if (h == HELPER_TYPE || (h == EX_hadd || h == EX_hmul || h == EX_hmin || h == EX_hmax) != horizontal) continue;
+            if (h == HELPER_TYPE || (h == EX_hadd || h == EX_hmul || h == EX_hmin || h == EX_hmax) != horizontal)
+                continue;
             for (int dt = 0; dt < DT_COUNT; dt++)
                 for (int other = 0; other < DT_COUNT; other++) {
                     if (!printer->used[h][dt][other][log]) continue;

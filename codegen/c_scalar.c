@@ -23,7 +23,8 @@ static void print_integer(const struct c_form *form, struct text *out, int h)
     case EX_min: body = "return a < b ? a : b;"; break;
     case EX_max: body = "return a > b ? a : b;"; break;
     case EX_div:
-        body = is_signed ? "return b == 0 ? 0 : b == -1 ? ($S)(0u - ($u)a) : ($S)(a / b);" : "return b == 0 ? 0 : ($S)(a / b);";
+        body = is_signed ? "return b == 0 ? 0 : b == -1 ? ($S)(0u - ($u)a) : ($S)(a / b);"
+                         : "return b == 0 ? 0 : ($S)(a / b);";
         break;
     case EX_rem:
         body = is_signed ? "return b == 0 || b == -1 ? 0 : ($S)(a % b);" : "return b == 0 ? 0 : ($S)(a % b);";
@@ -81,7 +82,8 @@ static void print_saturating(const struct c_form *form, struct text *out)
     int width = (int)dtype_bytes(form->dt) * 8;
     c_form_print(form, out, "static inline $S $s_from_$T($F a)\n{\n");
     text_printf(out, "    if (a >= 0x1p%d%s) return %s%d_MAX;\n", bits, f, sign, width);
-    if (dtype_class(form->dt) == DT_SIGNED) text_printf(out, "    if (a <= -0x1p%d%s) return INT%d_MIN;\n", bits, f, width);
+    if (dtype_class(form->dt) == DT_SIGNED)
+        text_printf(out, "    if (a <= -0x1p%d%s) return INT%d_MIN;\n", bits, f, width);
     else text_printf(out, "    if (a <= 0) return 0;\n");
     c_form_print(form, out, "    return a != a ? 0 : ($S)a;\n}\n\n");
 }
@@ -94,22 +96,30 @@ void c_scalar_print(struct cfamily *printer, struct text *out, int h, enum dtype
         return;
     }
     if (h == EX_bits) {
-        c_form_print(&form, out, "static inline $S bits_$s_$T($F a)\n{\n    $S b;\n    memcpy(&b, &a, sizeof b);\n    return b;\n}\n\n");
+        c_form_print(
+            &form, out,
+            "static inline $S bits_$s_$T($F a)\n{\n    $S b;\n    memcpy(&b, &a, sizeof b);\n    return b;\n}\n\n");
         return;
     }
     if (dt == DT_index) { /* rounding down, the divisor of either sign or zero */
-        c_form_print(&form, out, h == EX_div ? "static inline int64_t floor_div_i64(int64_t a, int64_t b)\n{\n    if (b == 0) return 0;\n"
-                                               "    return a / b - (a % b != 0 && (a < 0) != (b < 0));\n}\n\n"
-                                             : "static inline int64_t floor_mod_i64(int64_t a, int64_t b)\n{\n    if (b == 0) return 0;\n"
-                                               "    const int64_t r = a % b;\n    return r != 0 && (r < 0) != (b < 0) ? r + b : r;\n}\n\n");
+        c_form_print(&form, out,
+                     h == EX_div
+                         ? "static inline int64_t floor_div_i64(int64_t a, int64_t b)\n{\n    if (b == 0) return 0;\n"
+                           "    return a / b - (a % b != 0 && (a < 0) != (b < 0));\n}\n\n"
+                         : "static inline int64_t floor_mod_i64(int64_t a, int64_t b)\n{\n    if (b == 0) return 0;\n"
+                           "    const int64_t r = a % b;\n    return r != 0 && (r < 0) != (b < 0) ? r + b : r;\n}\n\n");
         return;
     }
     if (h == EX_is_nan || h == EX_is_inf) {
-        c_form_print(&form, out, h == EX_is_nan ? "static inline bool is_nan_$s($S a)\n{\n    return a != a;\n}\n\n"
-                                                : "static inline bool is_inf_$s($S a)\n{\n    return fabs$f(a) == ($S)INFINITY;\n}\n\n");
+        c_form_print(&form, out,
+                     h == EX_is_nan
+                         ? "static inline bool is_nan_$s($S a)\n{\n    return a != a;\n}\n\n"
+                         : "static inline bool is_inf_$s($S a)\n{\n    return fabs$f(a) == ($S)INFINITY;\n}\n\n");
         return;
     }
-    const char *name = h == HELPER_MIN_NUMBER ? "min_number" : h == HELPER_MAX_NUMBER ? "max_number" : expr_row((enum expr_op)h)->name;
+    const char *name = h == HELPER_MIN_NUMBER   ? "min_number"
+                       : h == HELPER_MAX_NUMBER ? "max_number"
+                                                : expr_row((enum expr_op)h)->name;
     int args = h == HELPER_MIN_NUMBER || h == HELPER_MAX_NUMBER ? 2 : expr_row((enum expr_op)h)->args;
     begin(&form, out, name, args);
     if (dtype_is_float(dt)) print_float(&form, out, h);

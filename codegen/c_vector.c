@@ -44,29 +44,38 @@ static void print_memory(const struct c_form *form, struct text *out, int h)
 {
     bool logic = form->dt == DT_bool;
     struct text at = {.arena = out->arena};
-    text_printf(&at, "%s %s_at", logic ? "uint8_t" : form->printer->dialect->scalar[form->dt], cfamily_type(form->printer, form->dt, form->lanes));
+    text_printf(&at, "%s %s_at", logic ? "uint8_t" : form->printer->dialect->scalar[form->dt],
+                cfamily_type(form->printer, form->dt, form->lanes));
     if (h == EX_load || h == HELPER_STORE)
-        text_printf(out, "typedef %s_%s __attribute__((vector_size(%lld), aligned(%lld), may_alias));\n", text_string(&at),
-                    h == EX_load ? "load" : "store", (long long)form_bytes(form), (long long)dtype_bytes(form->dt));
+        text_printf(out, "typedef %s_%s __attribute__((vector_size(%lld), aligned(%lld), may_alias));\n",
+                    text_string(&at), h == EX_load ? "load" : "store", (long long)form_bytes(form),
+                    (long long)dtype_bytes(form->dt));
     switch (h) {
     case EX_load:
-        print(form, out, logic ? INLINE "$M load_$s(const uint8_t *p)\n{\n    return ($M)(*(const $s_at_load *)p != 0);\n}\n\n"
-                               : INLINE "$V load_$s(const $S *p)\n{\n    return *(const $s_at_load *)p;\n}\n\n");
+        print(form, out,
+              logic ? INLINE "$M load_$s(const uint8_t *p)\n{\n    return ($M)(*(const $s_at_load *)p != 0);\n}\n\n"
+                    : INLINE "$V load_$s(const $S *p)\n{\n    return *(const $s_at_load *)p;\n}\n\n");
         return;
     case HELPER_STORE:
-        print(form, out, logic ? INLINE "void store_$s(uint8_t *p, $M v)\n{\n    *($s_at_store *)p = ($s_at_store)-v;\n}\n\n"
-                               : INLINE "void store_$s($S *p, $V v)\n{\n    *($s_at_store *)p = v;\n}\n\n");
+        print(form, out,
+              logic ? INLINE "void store_$s(uint8_t *p, $M v)\n{\n    *($s_at_store *)p = ($s_at_store)-v;\n}\n\n"
+                    : INLINE "void store_$s($S *p, $V v)\n{\n    *($s_at_store *)p = v;\n}\n\n");
         return;
     case HELPER_LOAD_STRIDED:
-        if (logic) lanes(form, out, INLINE "$M load_strided_$s(const uint8_t *p, int64_t stride)\n{\n    return ($M)", "p[%*stride] ? -1 : 0", ";\n}\n\n");
-        else lanes(form, out, INLINE "$V load_strided_$s(const $S *p, int64_t stride)\n{\n    return ($V)", "p[%*stride]", ";\n}\n\n");
+        if (logic)
+            lanes(form, out, INLINE "$M load_strided_$s(const uint8_t *p, int64_t stride)\n{\n    return ($M)",
+                  "p[%*stride] ? -1 : 0", ";\n}\n\n");
+        else
+            lanes(form, out, INLINE "$V load_strided_$s(const $S *p, int64_t stride)\n{\n    return ($V)",
+                  "p[%*stride]", ";\n}\n\n");
         return;
     default: break;
     }
     bool strided = h == HELPER_STORE_STRIDED_FIRST;
     text_add(out, INLINE "void store_strided");
     print(form, out, strided ? "_first_$s(" : "_$s(");
-    text_printf(out, "%s *p, int64_t stride, %s", logic ? "uint8_t" : form->printer->dialect->scalar[form->dt], strided ? "int64_t count, " : "");
+    text_printf(out, "%s *p, int64_t stride, %s", logic ? "uint8_t" : form->printer->dialect->scalar[form->dt],
+                strided ? "int64_t count, " : "");
     print(form, out, logic ? "$M v)\n{\n" : "$V v)\n{\n");
     for (int i = 0; i < form->lanes; i++) {
         text_add(out, "    ");
@@ -89,15 +98,19 @@ static void print_first(const struct c_form *form, struct text *out, bool load)
     print(form, out, logic ? "$M" : "$V");
     text_printf(out, load ? " none)\n{\n" : " v)\n{\n");
     if (wide && !logic) {
-        text_printf(out, "#if defined(%s)%s\n", lane >= 4 ? "__AVX512F__" : "__AVX512BW__", bytes < 64 ? " && defined(__AVX512VL__)" : "");
-        text_printf(out, "    const __mmask%d mask = (__mmask%d)(count >= %d ? -1 : count <= 0 ? 0 : (INT64_C(1) << %s) - 1);\n",
-                    form->lanes < 8 ? 8 : form->lanes, form->lanes < 8 ? 8 : form->lanes, form->lanes,
-                    form->lanes == 64 ? "(count & 63)" : "count");
+        text_printf(out, "#if defined(%s)%s\n", lane >= 4 ? "__AVX512F__" : "__AVX512BW__",
+                    bytes < 64 ? " && defined(__AVX512VL__)" : "");
+        text_printf(
+            out,
+            "    const __mmask%d mask = (__mmask%d)(count >= %d ? -1 : count <= 0 ? 0 : (INT64_C(1) << %s) - 1);\n",
+            form->lanes < 8 ? 8 : form->lanes, form->lanes < 8 ? 8 : form->lanes, form->lanes,
+            form->lanes == 64 ? "(count & 63)" : "count");
         if (load) print(form, out, "    return ($V)$P_mask_loadu_epi$w(($I)none, mask, p);\n#else\n");
         else print(form, out, "    $P_mask_storeu_epi$w(p, mask, ($I)v);\n#else\n");
     }
     print(form, out, "    for (int l = 0; l < $n; l++)\n        if (l < count) ");
-    if (load) text_add(out, logic ? "none[l] = p[l] ? -1 : 0;\n    return none;\n" : "none[l] = p[l];\n    return none;\n");
+    if (load)
+        text_add(out, logic ? "none[l] = p[l] ? -1 : 0;\n    return none;\n" : "none[l] = p[l];\n    return none;\n");
     else text_add(out, logic ? "p[l] = v[l] != 0;\n" : "p[l] = v[l];\n");
     if (wide && !logic) text_add(out, "#endif\n");
     text_add(out, "}\n\n");
@@ -119,15 +132,22 @@ static void print_min_max(const struct c_form *form, struct text *out, int h)
             text_printf(out, "%s_", word);
             print(form, out, number ? "$E(($X)b, ($X)a);\n" : "$E(($X)a, ($X)b);\n");
             if (!number && form_bytes(form) == 64)
-                print(form, out, "    return ($V)_mm512_mask_mov_$E(($X)m, _mm512_cmp_$E_mask(($X)a, ($X)a, _CMP_UNORD_Q), ($X)a);\n");
-            else if (!number) print(form, out, "    const $M nan = ($M)(a != a);\n    return ($V)((nan & ($M)a) | (~nan & ($M)m));\n");
+                print(form, out,
+                      "    return ($V)_mm512_mask_mov_$E(($X)m, _mm512_cmp_$E_mask(($X)a, ($X)a, _CMP_UNORD_Q), "
+                      "($X)a);\n");
+            else if (!number)
+                print(form, out,
+                      "    const $M nan = ($M)(a != a);\n    return ($V)((nan & ($M)a) | (~nan & ($M)m));\n");
             text_add(out, "#else\n");
         }
-        text_printf(out, number ? "    const %s m = (%s)(b %s a);\n" : "    const %s m = (%s)(a %s b) | (%s)(a != a);\n",
+        text_printf(out,
+                    number ? "    const %s m = (%s)(b %s a);\n" : "    const %s m = (%s)(a %s b) | (%s)(a != a);\n",
                     cfamily_type(form->printer, cfamily_mask_type((int)dtype_bytes(form->dt)), form->lanes),
                     cfamily_type(form->printer, cfamily_mask_type((int)dtype_bytes(form->dt)), form->lanes), sign,
                     cfamily_type(form->printer, cfamily_mask_type((int)dtype_bytes(form->dt)), form->lanes));
-        print(form, out, number ? "    return ($V)((m & ($M)b) | (~m & ($M)a));\n" : "    return ($V)((m & ($M)a) | (~m & ($M)b));\n");
+        print(form, out,
+              number ? "    return ($V)((m & ($M)b) | (~m & ($M)a));\n"
+                     : "    return ($V)((m & ($M)a) | (~m & ($M)b));\n");
         if (begin_float(form, &(struct text){.arena = out->arena}, "__SSE2__")) text_add(out, "#endif\n");
     } else {
         print(form, out, "    const $M m = ($M)(a ");
@@ -161,8 +181,14 @@ static void print_rounding(const struct c_form *form, struct text *out, int h)
     print(form, out, "_$s($V a)\n{\n");
     bool wide = begin_float(form, out, h == EX_sqrt ? "__SSE2__" : "__SSE4_1__");
     if (wide) {
-        int mode = h == EX_round ? 8 : h == EX_floor ? 9 : h == EX_ceil ? 10 : 11; /* the low bits of the immediate; 8: no exception */
-        print(form, out, h == EX_sqrt ? "    return ($V)$P_sqrt_$E(($X)a)" : form_bytes(form) == 64 ? "    return ($V)$P_roundscale_$E(($X)a, " : "    return ($V)$P_round_$E(($X)a, ");
+        int mode = h == EX_round   ? 8
+                   : h == EX_floor ? 9
+                   : h == EX_ceil  ? 10
+                                   : 11; /* the low bits of the immediate; 8: no exception */
+        print(form, out,
+              h == EX_sqrt             ? "    return ($V)$P_sqrt_$E(($X)a)"
+              : form_bytes(form) == 64 ? "    return ($V)$P_roundscale_$E(($X)a, "
+                                       : "    return ($V)$P_round_$E(($X)a, ");
         if (h != EX_sqrt) text_printf(out, "%d)", mode);
         text_add(out, ";\n#else\n");
     }
@@ -189,7 +215,8 @@ static void print_shift(const struct c_form *form, struct text *out, bool left)
 
 static void print_lanewise(const struct c_form *form, struct text *out, int h)
 {
-    const char *word = form->dt == DT_index ? (h == EX_div ? "floor_div" : "floor_mod") : expr_row((enum expr_op)h)->name;
+    const char *word =
+        form->dt == DT_index ? (h == EX_div ? "floor_div" : "floor_mod") : expr_row((enum expr_op)h)->name;
     struct text item = {.arena = out->arena};
     text_printf(&item, "%s_%s(a[%%], b[%%])", word, cfamily_type(form->printer, form->dt, 1));
     text_printf(out, INLINE);
@@ -207,7 +234,9 @@ static void print_integer(const struct c_form *form, struct text *out, int h)
     case EX_mul: print(form, out, INLINE "$V mul_$s($V a, $V b)\n{\n    return ($V)(($U)a * ($U)b);\n}\n\n"); return;
     case EX_neg: print(form, out, INLINE "$V neg_$s($V a)\n{\n    return ($V)(-($U)a);\n}\n\n"); return;
     case EX_abs:
-        print(form, out, INLINE "$V abs_$s($V a)\n{\n    const $U m = ($U)(a < ($V){0});\n    return ($V)((($U)a ^ m) - m);\n}\n\n");
+        print(form, out,
+              INLINE
+              "$V abs_$s($V a)\n{\n    const $U m = ($U)(a < ($V){0});\n    return ($V)((($U)a ^ m) - m);\n}\n\n");
         return;
     default: bug("c_vector", "helper %d of %s", h, dtype_name(form->dt));
     }
@@ -228,10 +257,13 @@ static void print_saturating(const struct c_form *form, struct text *out)
     lanes(&from, out, "    const $V low = ", text_string(&low), ";\n");
     lanes(&from, out, "    const $V high = ", text_string(&high), ";\n");
     lanes(form, out, "    const $V most = ", text_string(&most), ";\n");
-    print(&from, out, "    const $M above = ($M)(a >= high), below = ($M)(a < low), number = ($M)(a == a);\n"
-                      "    a = ($V)((below & ($M)low) | (~below & ~above & number & ($M)a));\n");
-    print(form, out, "    const $V inside = __builtin_convertvector(a, $V);\n    const $M full = __builtin_convertvector(above, $M);\n"
-                     "    return ($V)((full & ($M)most) | (~full & ($M)inside));\n}\n\n");
+    print(&from, out,
+          "    const $M above = ($M)(a >= high), below = ($M)(a < low), number = ($M)(a == a);\n"
+          "    a = ($V)((below & ($M)low) | (~below & ~above & number & ($M)a));\n");
+    print(form, out,
+          "    const $V inside = __builtin_convertvector(a, $V);\n    const $M full = __builtin_convertvector(above, "
+          "$M);\n"
+          "    return ($V)((full & ($M)most) | (~full & ($M)inside));\n}\n\n");
 }
 
 /* Halves are combined until one lane is left. */
@@ -265,19 +297,23 @@ static void print_value(const struct c_form *form, struct text *out, int h)
     switch (h) {
     case EX_splat: lanes(form, out, INLINE "$V splat_$s($S a)\n{\n    return ($V)", "a", ";\n}\n\n"); return;
     case EX_ramp:
-        lanes(form, out, INLINE "$V ramp_$s($S a, $S step)\n{\n    return ($V)($U)", "($B)(($u)a + %*($u)step)", ";\n}\n\n");
+        lanes(form, out, INLINE "$V ramp_$s($S a, $S step)\n{\n    return ($V)($U)", "($B)(($u)a + %*($u)step)",
+              ";\n}\n\n");
         return;
     case EX_select:
-        print(form, out, INLINE "$V select_$s($M m, $V a, $V b)\n{\n    return ($V)((m & ($M)a) | (~m & ($M)b));\n}\n\n");
+        print(form, out,
+              INLINE "$V select_$s($M m, $V a, $V b)\n{\n    return ($V)((m & ($M)a) | (~m & ($M)b));\n}\n\n");
         return;
     case EX_is_nan: print(form, out, INLINE "$M is_nan_$s($V a)\n{\n    return ($M)(a != a);\n}\n\n"); return;
     case EX_is_inf:
-        lanes(form, out, INLINE "$M is_inf_$s($V a)\n{\n    const $V most = ", "($S)INFINITY", ";\n    return ($M)(a == most) | ($M)(a == -most);\n}\n\n");
+        lanes(form, out, INLINE "$M is_inf_$s($V a)\n{\n    const $V most = ", "($S)INFINITY",
+              ";\n    return ($M)(a == most) | ($M)(a == -most);\n}\n\n");
         return;
     case EX_bits: print(form, out, INLINE "$V bits_$s_$T($W a)\n{\n    return ($V)a;\n}\n\n"); return;
     case EX_cast:
         if (dtype_is_float(form->other) && !dtype_is_float(form->dt)) print_saturating(form, out);
-        else if (dtype_bytes(form->other) * form->lanes > 64 || form_bytes(form) > 64) /* gcc has a note on such arguments */
+        else if (dtype_bytes(form->other) * form->lanes > 64 ||
+                 form_bytes(form) > 64) /* gcc has a note on such arguments */
             print(form, out, "#define $s_from_$T(a) __builtin_convertvector(a, $V)\n\n");
         else print(form, out, INLINE "$V $s_from_$T($W a)\n{\n    return __builtin_convertvector(a, $V);\n}\n\n");
         return;
@@ -292,17 +328,37 @@ void c_vector_print(struct cfamily *printer, struct text *out, int h, enum dtype
 {
     struct c_form form = {printer, dt, other, n};
     switch (h) {
-    case EX_load: case HELPER_STORE: case HELPER_LOAD_STRIDED: case HELPER_STORE_STRIDED: case HELPER_STORE_STRIDED_FIRST:
-        print_memory(&form, out, h);
-        return;
-    case HELPER_LOAD_FIRST: case HELPER_STORE_FIRST: print_first(&form, out, h == HELPER_LOAD_FIRST); return;
-    case EX_min: case EX_max: case HELPER_MIN_NUMBER: case HELPER_MAX_NUMBER: print_min_max(&form, out, h); return;
+    case EX_load:
+    case HELPER_STORE:
+    case HELPER_LOAD_STRIDED:
+    case HELPER_STORE_STRIDED:
+    case HELPER_STORE_STRIDED_FIRST: print_memory(&form, out, h); return;
+    case HELPER_LOAD_FIRST:
+    case HELPER_STORE_FIRST: print_first(&form, out, h == HELPER_LOAD_FIRST); return;
+    case EX_min:
+    case EX_max:
+    case HELPER_MIN_NUMBER:
+    case HELPER_MAX_NUMBER: print_min_max(&form, out, h); return;
     case EX_fma: print_fma(&form, out); return;
-    case EX_floor: case EX_ceil: case EX_round: case EX_trunc: case EX_sqrt: print_rounding(&form, out, h); return;
-    case EX_hadd: case EX_hmul: case EX_hmin: case EX_hmax: print_horizontal(&form, out, h); return;
-    case EX_shl: case EX_shr: print_shift(&form, out, h == EX_shl); return;
-    case EX_div: case EX_mod: case EX_rem: case EX_pow: print_lanewise(&form, out, h); return;
-    case EX_add: case EX_sub: case EX_mul: case EX_neg: print_integer(&form, out, h); return;
+    case EX_floor:
+    case EX_ceil:
+    case EX_round:
+    case EX_trunc:
+    case EX_sqrt: print_rounding(&form, out, h); return;
+    case EX_hadd:
+    case EX_hmul:
+    case EX_hmin:
+    case EX_hmax: print_horizontal(&form, out, h); return;
+    case EX_shl:
+    case EX_shr: print_shift(&form, out, h == EX_shl); return;
+    case EX_div:
+    case EX_mod:
+    case EX_rem:
+    case EX_pow: print_lanewise(&form, out, h); return;
+    case EX_add:
+    case EX_sub:
+    case EX_mul:
+    case EX_neg: print_integer(&form, out, h); return;
     case EX_abs:
         if (!dtype_is_float(dt)) {
             print_integer(&form, out, h);

@@ -57,15 +57,51 @@ const char *cfamily_memory_type(const struct cfamily *printer, enum dtype dt)
     return dt == DT_bool ? printer->dialect->bool_in_memory : printer->dialect->scalar[dt];
 }
 
+enum dtype cfamily_mask_type(int bytes)
+{
+    return bytes == 8 ? DT_i64 : bytes == 4 ? DT_i32 : bytes == 2 ? DT_i16 : DT_i8;
+}
+
+static int natural_mask(const struct cfamily *printer, ex e, int depth)
+{
+    switch (e->op) {
+    case EX_eq:
+    case EX_lt:
+    case EX_le:
+    case EX_is_nan:
+    case EX_is_inf:
+    case EX_cast:
+        if (e->arg[0]->dt != DT_bool) return (int)dtype_bytes(e->arg[0]->dt);
+        return depth ? natural_mask(printer, e->arg[0], depth - 1) : 1;
+    case EX_load: return 1;
+    case EX_var: return printer->var_mask[e->var->id];
+    case EX_const:
+    case EX_splat: return 0;
+    default: break; /* the logical ones take the width of their first operand that has one */
+    }
+    for (int i = e->op == EX_select; i < 3 && e->arg[i] && depth; i++) {
+        int bytes = natural_mask(printer, e->arg[i], depth - 1);
+        if (bytes) return bytes;
+    }
+    return depth ? 0 : 1;
+}
+
+int cfamily_mask_bytes(const struct cfamily *printer, ex e)
+{
+    return natural_mask(printer, e, 12);
+}
+
 /* Names */
 
 static const char *const reserved[] = {
-    "auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else", "enum", "extern", "float",
-    "for", "goto", "if", "inline", "int", "long", "register", "restrict", "return", "short", "signed", "sizeof",
-    "static", "struct", "switch", "typedef", "union", "unsigned", "void", "volatile", "while", "asm", "typeof", "bool",
-    "true", "false", "NULL", "NAN", "INFINITY", "unix", "linux", "i386", "main", "in", "out", "arena", "memcpy", "kernel",
-    "global", "local", "constant", "private", "half", "near", "far", "errno", "assert", "stdin", "stdout", "stderr",
-    "nullptr", "constexpr", "thread_local", "alignas", "alignof", "static_assert", "code", "weights",
+    "auto",    "break",     "case",         "char",     "const",   "continue",      "default", "do",      "double",
+    "else",    "enum",      "extern",       "float",    "for",     "goto",          "if",      "inline",  "int",
+    "long",    "register",  "restrict",     "return",   "short",   "signed",        "sizeof",  "static",  "struct",
+    "switch",  "typedef",   "union",        "unsigned", "void",    "volatile",      "while",   "asm",     "typeof",
+    "bool",    "true",      "false",        "NULL",     "NAN",     "INFINITY",      "unix",    "linux",   "i386",
+    "main",    "in",        "out",          "arena",    "memcpy",  "kernel",        "global",  "local",   "constant",
+    "private", "half",      "near",         "far",      "errno",   "assert",        "stdin",   "stdout",  "stderr",
+    "nullptr", "constexpr", "thread_local", "alignas",  "alignof", "static_assert", "code",    "weights",
 };
 
 static bool is_reserved(const char *name)
@@ -78,7 +114,8 @@ static bool is_reserved(const char *name)
     if (p > name && p < end && strchr("fiul", p[-1])) return end - p >= 2 || *p == '8';
     size_t n = strlen(name);
     if (n > 2 && !strcmp(name + n - 2, "_t")) return true;
-    return !strncmp(name, "tenon_", 6) || !strncmp(name, "TENON_", 6) || !strncmp(name, "INT", 3) || !strncmp(name, "UINT", 4);
+    return !strncmp(name, "tenon_", 6) || !strncmp(name, "TENON_", 6) || !strncmp(name, "INT", 3) ||
+           !strncmp(name, "UINT", 4);
 }
 
 static uint32_t name_hash(const char *s)
@@ -296,7 +333,8 @@ static void put_set(struct cfamily *printer, const struct stmt *s)
 static ex as_stored(struct cfamily *printer, const struct buffer *buf, ex value)
 {
     enum dtype held = buf->dt == DT_f16 || buf->dt == DT_bf16 ? DT_u16 : buf->dt;
-    return value->dt == held || dtype_bytes(value->dt) != dtype_bytes(held) ? value : ex_bits(printer->prog, value, held);
+    return value->dt == held || dtype_bytes(value->dt) != dtype_bytes(held) ? value
+                                                                            : ex_bits(printer->prog, value, held);
 }
 
 static void put_store(struct cfamily *printer, const struct stmt *s)
@@ -319,7 +357,8 @@ static void put_store(struct cfamily *printer, const struct stmt *s)
     int h = s->step == 1 ? HELPER_STORE : HELPER_STORE_STRIDED;
     if (s->c) h = s->step == 1 ? HELPER_STORE_FIRST : HELPER_STORE_STRIDED_FIRST;
     static const char *const word[] = {"store", "store_strided", "store_first", "store_strided_first"};
-    text_printf(out, "%s_%s(%s", word[h - HELPER_STORE], cfamily_need(printer, h, value->dt, value->dt, value->lanes), buf);
+    text_printf(out, "%s_%s(%s", word[h - HELPER_STORE], cfamily_need(printer, h, value->dt, value->dt, value->lanes),
+                buf);
     if (!ex_is_int(s->a, 0)) {
         text_add(out, " + ");
         cfamily_expr(printer, s->a, PREC_ADD + (s->a->op != EX_add));

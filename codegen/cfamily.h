@@ -7,7 +7,8 @@
  * Vectors of bool are masks: integer vectors, all bits set in a true lane, as wide per lane as what was compared,
  * so that a comparison feeds a select without a detour. In memory a bool is a byte.
  *
- * Read next: cfamily.c (names, statements), cfamily_expr.c (expressions), c_helpers.c (the helpers in C).
+ * Read next: cfamily.c (names, statements), cfamily_expr.c (expressions),
+ * cfamily_share.c, c_helpers.c (the helpers in C).
  */
 #ifndef TENON_CFAMILY_H
 #define TENON_CFAMILY_H
@@ -17,9 +18,14 @@
 /* Helpers beside the expression kinds, which are numbered by enum expr_op. */
 enum helper {
     HELPER_TYPE = EX_COUNT, /* the vector type itself */
-    HELPER_LOAD_STRIDED, HELPER_LOAD_FIRST,
-    HELPER_STORE, HELPER_STORE_STRIDED, HELPER_STORE_FIRST, HELPER_STORE_STRIDED_FIRST,
-    HELPER_MIN_NUMBER, HELPER_MAX_NUMBER, /* second operand is not NaN */
+    HELPER_LOAD_STRIDED,
+    HELPER_LOAD_FIRST,
+    HELPER_STORE,
+    HELPER_STORE_STRIDED,
+    HELPER_STORE_FIRST,
+    HELPER_STORE_STRIDED_FIRST,
+    HELPER_MIN_NUMBER,
+    HELPER_MAX_NUMBER, /* second operand is not NaN */
     HELPER_COUNT
 };
 enum { LANES_LOG_MOST = 7 };
@@ -27,20 +33,20 @@ enum { LANES_LOG_MOST = 7 };
 struct cfamily;
 struct dialect {
     const char *name;
-    const char *scalar[DT_COUNT];  /* type names; bool as a value */
+    const char *scalar[DT_COUNT]; /* type names; bool as a value */
     const char *bool_in_memory;
-    const char *restrict_word;     /* after a pointer's '*' */
-    const char *global_space;      /* before a pointer's type */
-    const char *local_array;       /* before an array inside a kernel */
+    const char *restrict_word; /* after a pointer's '*' */
+    const char *global_space;  /* before a pointer's type */
+    const char *local_array;   /* before an array inside a kernel */
     const char *infinity, *nan;
 };
 
 struct use { /* of an expression inside one statement, by expression id */
     unsigned statement;
     int count;
-    bool always;  /* reached without a guard */
-    bool unsafe;  /* holds a load that a guard may protect */
-    bool done;    /* considered for a temporary */
+    bool always; /* reached without a guard */
+    bool unsafe; /* holds a load that a guard may protect */
+    bool done;   /* considered for a temporary */
     const char *temporary;
 };
 
@@ -57,7 +63,7 @@ struct cfamily {
     const struct target *target;
     struct arena *arena;
     struct text *out;
-    const char *helper_prefix; /* before helpers' names */
+    const char *helper_prefix;                                       /* before helpers' names */
     bool used[HELPER_COUNT][DT_COUNT][DT_COUNT][LANES_LOG_MOST + 1]; /* [helper][type][other type][log2 lanes] */
     int indent;
     /* names: of the function being printed */
@@ -98,12 +104,25 @@ const char *cfamily_name(struct cfamily *printer, const char *wanted);
 
 void cfamily_line(struct cfamily *printer); /* indentation */
 void cfamily_stmts(struct cfamily *printer, const struct stmt *list);
+/* The name of the temporary that holds e in the statement being printed; NULL where there is none. */
+const char *cfamily_temporary(const struct cfamily *printer, ex e);
 /* Notes e as seen since printer->statement last changed; true where it was. */
 bool cfamily_seen(struct cfamily *printer, ex e);
 /* Temporaries for what is shared within the n expressions of one statement. */
 void cfamily_share(struct cfamily *printer, ex const *e, int n);
 /* e, in parentheses where it binds less than `precedence` (one of PREC_). */
-enum { PREC_TERNARY = 1, PREC_OR, PREC_AND, PREC_BITS, PREC_EQUAL, PREC_LESS, PREC_ADD, PREC_MUL, PREC_UNARY, PREC_POSTFIX };
+enum {
+    PREC_TERNARY = 1,
+    PREC_OR,
+    PREC_AND,
+    PREC_BITS,
+    PREC_EQUAL,
+    PREC_LESS,
+    PREC_ADD,
+    PREC_MUL,
+    PREC_UNARY,
+    PREC_POSTFIX
+};
 void cfamily_expr(struct cfamily *printer, ex e, int precedence);
 void cfamily_mask(struct cfamily *printer, ex e, int bytes, int precedence); /* vector of bool as mask */
 int cfamily_mask_bytes(const struct cfamily *printer, ex e);                 /* its natural width; 0: any */

@@ -1,17 +1,10 @@
-/* Expressions in C-like languages: constants, operators, helper calls, masks, shared subexpressions.
- *
- * A statement's expressions form a graph. What is reached twice and is worth it becomes a temporary in front of
- * the statement; loads that a guard may protect stay where they are. Read cfamily.h first.
+/* Expressions in C-like languages: constants, operators, helper calls, masks. Read cfamily.h first, then
+ * cfamily_share.c.
  */
 #include "cfamily.h"
 
 #include <math.h>
 #include <string.h>
-
-enum dtype cfamily_mask_type(int bytes)
-{
-    return bytes == 8 ? DT_i64 : bytes == 4 ? DT_i32 : bytes == 2 ? DT_i16 : DT_i8;
-}
 
 static const char *helper_word(int h, enum dtype dt)
 {
@@ -49,9 +42,7 @@ void cfamily_dim(struct cfamily *printer, struct text *out, dim d, const char *c
     struct dim_view view;
     dim_open(dims, d, &view);
     switch (view.kind) {
-    case DIM_CONST:
-        text_printf(out, d < 0 && precedence > PREC_ADD ? "(%lld)" : "%lld", (long long)d);
-        return;
+    case DIM_CONST: text_printf(out, d < 0 && precedence > PREC_ADD ? "(%lld)" : "%lld", (long long)d); return;
     case DIM_SYMBOL: text_add(out, symbol[view.symbol]); return;
     case DIM_SUM:
     case DIM_PRODUCT: {
@@ -110,29 +101,6 @@ static void put_constant(struct cfamily *printer, ex e, int precedence)
     else text_printf(out, v < 0 && precedence > PREC_UNARY ? "(%lld)" : "%lld", v);
 }
 
-static int natural_mask(const struct cfamily *printer, ex e, int depth)
-{
-    switch (e->op) {
-    case EX_eq: case EX_lt: case EX_le: case EX_is_nan: case EX_is_inf: case EX_cast:
-        if (e->arg[0]->dt != DT_bool) return (int)dtype_bytes(e->arg[0]->dt);
-        return depth ? natural_mask(printer, e->arg[0], depth - 1) : 1;
-    case EX_load: return 1;
-    case EX_var: return printer->var_mask[e->var->id];
-    case EX_const: case EX_splat: return 0;
-    default: break; /* the logical ones take the width of their first operand that has one */
-    }
-    for (int i = e->op == EX_select; i < 3 && e->arg[i] && depth; i++) {
-        int bytes = natural_mask(printer, e->arg[i], depth - 1);
-        if (bytes) return bytes;
-    }
-    return depth ? 0 : 1;
-}
-
-int cfamily_mask_bytes(const struct cfamily *printer, ex e)
-{
-    return natural_mask(printer, e, 12);
-}
-
 static void put_args(struct cfamily *printer, ex const *arg, int n)
 {
     for (int i = 0; i < n; i++) {
@@ -174,8 +142,8 @@ static bool never_negative(struct cfamily *printer, ex a, ex b)
 {
     dim lo, hi, below, above;
     struct dims *dims = printer->prog->dims;
-    return ex_range(printer->prog, a, &lo, &hi) && dim_lo(dims, lo) >= 0 && ex_range(printer->prog, b, &below, &above) &&
-           dim_lo(dims, below) > 0;
+    return ex_range(printer->prog, a, &lo, &hi) && dim_lo(dims, lo) >= 0 &&
+           ex_range(printer->prog, b, &below, &above) && dim_lo(dims, below) > 0;
 }
 
 static void put_index(struct cfamily *printer, ex e, int precedence)
@@ -203,7 +171,7 @@ static bool is_number_constant(ex e)
 /* add .. xor of values that are not bool */
 static void put_binary(struct cfamily *printer, ex e, int precedence)
 {
-    static const char *const sign[] = {[EX_add] = " + ", [EX_sub] = " - ", [EX_mul] = "*", [EX_div] = "/",
+    static const char *const sign[] = {[EX_add] = " + ", [EX_sub] = " - ", [EX_mul] = "*",  [EX_div] = "/",
                                        [EX_and] = " & ", [EX_or] = " | ",  [EX_xor] = " ^ "};
     bool is_float = dtype_is_float(e->dt), index = e->dt == DT_index && e->lanes == 1;
     bool arithmetic = e->op == EX_add || e->op == EX_sub || e->op == EX_mul || e->op == EX_div;
@@ -211,11 +179,13 @@ static void put_binary(struct cfamily *printer, ex e, int precedence)
         put_index(printer, e, precedence);
     } else if (arithmetic && (is_float || (e->dt == DT_index && e->op != EX_div))) {
         bool sum = e->op == EX_add || e->op == EX_sub;
-        put_infix(printer, e->arg[0], sign[e->op], e->arg[1], sum ? PREC_ADD : PREC_MUL, sum ? PREC_ADD : PREC_MUL, precedence);
+        put_infix(printer, e->arg[0], sign[e->op], e->arg[1], sum ? PREC_ADD : PREC_MUL, sum ? PREC_ADD : PREC_MUL,
+                  precedence);
     } else if (e->op == EX_and || e->op == EX_or || e->op == EX_xor) {
         bool narrow = e->lanes == 1 && dtype_bytes(e->dt) < 4;
         if (narrow) text_printf(printer->out, "(%s)", printer->dialect->scalar[e->dt]);
-        put_infix(printer, e->arg[0], sign[e->op], e->arg[1], PREC_BITS, PREC_UNARY, narrow ? PREC_POSTFIX : precedence);
+        put_infix(printer, e->arg[0], sign[e->op], e->arg[1], PREC_BITS, PREC_UNARY,
+                  narrow ? PREC_POSTFIX : precedence);
     } else if (is_float && (e->op == EX_min || e->op == EX_max) &&
                (is_number_constant(e->arg[0]) || is_number_constant(e->arg[1]))) {
         bool second = is_number_constant(e->arg[1]);
@@ -231,10 +201,12 @@ static void put_binary(struct cfamily *printer, ex e, int precedence)
 static void put_logic(struct cfamily *printer, ex e, int precedence)
 {
     switch (e->op) {
-    case EX_and: case EX_min: case EX_mul:
-        put_infix(printer, e->arg[0], " && ", e->arg[1], PREC_AND, PREC_AND, precedence);
-        return;
-    case EX_or: case EX_max: case EX_add:
+    case EX_and:
+    case EX_min:
+    case EX_mul: put_infix(printer, e->arg[0], " && ", e->arg[1], PREC_AND, PREC_AND, precedence); return;
+    case EX_or:
+    case EX_max:
+    case EX_add:
         if (precedence > PREC_OR) text_add(printer->out, "(");
         cfamily_expr(printer, e->arg[0], e->arg[0]->op == e->op ? PREC_OR : PREC_EQUAL);
         text_add(printer->out, " || ");
@@ -325,8 +297,10 @@ static void put_cast(struct cfamily *printer, ex e, int precedence)
     enum dtype from = a->dt;
     struct text *out = printer->out;
     if (e->lanes > 1 && from == DT_bool) {
-        cfamily_expr(printer, ex_select(printer->prog, a, ex_number(printer->prog, e->dt, 1), ex_number(printer->prog, e->dt, 0)),
-                     precedence);
+        cfamily_expr(
+            printer,
+            ex_select(printer->prog, a, ex_number(printer->prog, e->dt, 1), ex_number(printer->prog, e->dt, 0)),
+            precedence);
         return;
     }
     bool saturates = dtype_is_float(from) && !dtype_is_float(e->dt);
@@ -374,12 +348,6 @@ static void put_select(struct cfamily *printer, ex e, int precedence)
     put_args(printer, e->arg + 1, 2);
 }
 
-static const char *temporary_of(const struct cfamily *printer, ex e)
-{
-    if (e->id >= printer->n_use || printer->use[e->id].statement != printer->statement) return NULL;
-    return printer->use[e->id].temporary;
-}
-
 /* the same mask with `bytes` per lane */
 static void put_widened(struct cfamily *printer, int from, int bytes, int lanes)
 {
@@ -413,8 +381,14 @@ static void put_mask(struct cfamily *printer, ex e, int bytes)
     struct text *out = printer->out;
     enum dtype type = cfamily_mask_type(bytes);
     switch (e->op) {
-    case EX_eq: case EX_lt: case EX_le: put_mask_compare(printer, e, bytes); return;
-    case EX_and: case EX_or: case EX_xor: case EX_min: case EX_max:
+    case EX_eq:
+    case EX_lt:
+    case EX_le: put_mask_compare(printer, e, bytes); return;
+    case EX_and:
+    case EX_or:
+    case EX_xor:
+    case EX_min:
+    case EX_max:
         text_add(out, "(");
         cfamily_mask(printer, e->arg[0], bytes, PREC_UNARY);
         text_add(out, e->op == EX_and || e->op == EX_min ? " & " : e->op == EX_xor ? " ^ " : " | ");
@@ -446,7 +420,8 @@ static void put_mask(struct cfamily *printer, ex e, int bytes)
         cfamily_expr(printer, ex_splat(printer->prog, ex_number(printer->prog, e->arg[0]->dt, 0), e->lanes), PREC_ADD);
         text_add(out, ")");
         return;
-    case EX_is_nan: case EX_is_inf:
+    case EX_is_nan:
+    case EX_is_inf:
         call(printer, e->op, e->arg[0]->dt, e->lanes);
         put_args(printer, e->arg, 1);
         return;
@@ -458,7 +433,7 @@ static void put_mask(struct cfamily *printer, ex e, int bytes)
 
 void cfamily_mask(struct cfamily *printer, ex e, int bytes, int precedence)
 {
-    const char *temporary = temporary_of(printer, e);
+    const char *temporary = cfamily_temporary(printer, e);
     int own = cfamily_mask_bytes(printer, e);
     (void)precedence; /* every form above is a unary or postfix one */
     if (own == 0) own = temporary ? 1 : bytes;
@@ -471,7 +446,7 @@ void cfamily_mask(struct cfamily *printer, ex e, int bytes, int precedence)
 void cfamily_expr(struct cfamily *printer, ex e, int precedence)
 {
     struct text *out = printer->out;
-    const char *temporary = temporary_of(printer, e);
+    const char *temporary = cfamily_temporary(printer, e);
     bool logic = e->dt == DT_bool;
     if (temporary) {
         text_add(out, temporary);
@@ -486,8 +461,20 @@ void cfamily_expr(struct cfamily *printer, ex e, int precedence)
         return;
     case EX_dim: cfamily_dim(printer, out, e->imm, printer->symbol_name, precedence); return;
     case EX_load: put_load(printer, e, precedence); return;
-    case EX_add: case EX_sub: case EX_mul: case EX_div: case EX_mod: case EX_rem: case EX_min: case EX_max: case EX_pow:
-    case EX_and: case EX_or: case EX_xor: case EX_shl: case EX_shr:
+    case EX_add:
+    case EX_sub:
+    case EX_mul:
+    case EX_div:
+    case EX_mod:
+    case EX_rem:
+    case EX_min:
+    case EX_max:
+    case EX_pow:
+    case EX_and:
+    case EX_or:
+    case EX_xor:
+    case EX_shl:
+    case EX_shr:
         if (logic) put_logic(printer, e, precedence);
         else put_binary(printer, e, precedence);
         return;
@@ -511,7 +498,12 @@ void cfamily_expr(struct cfamily *printer, ex e, int precedence)
         call(printer, e->op, e->dt, e->lanes);
         put_args(printer, e->arg, 1);
         return;
-    case EX_abs: case EX_floor: case EX_ceil: case EX_round: case EX_trunc: case EX_sqrt:
+    case EX_abs:
+    case EX_floor:
+    case EX_ceil:
+    case EX_round:
+    case EX_trunc:
+    case EX_sqrt:
         call(printer, e->op, e->dt, e->lanes);
         put_args(printer, e->arg, 1);
         return;
@@ -519,11 +511,14 @@ void cfamily_expr(struct cfamily *printer, ex e, int precedence)
         call(printer, e->op, e->dt, e->lanes);
         put_args(printer, e->arg, 3);
         return;
-    case EX_is_nan: case EX_is_inf:
+    case EX_is_nan:
+    case EX_is_inf:
         call(printer, e->op, e->arg[0]->dt, 1);
         put_args(printer, e->arg, 1);
         return;
-    case EX_eq: case EX_lt: case EX_le: put_compare(printer, e, precedence); return;
+    case EX_eq:
+    case EX_lt:
+    case EX_le: put_compare(printer, e, precedence); return;
     case EX_select: put_select(printer, e, precedence); return;
     case EX_cast: put_cast(printer, e, precedence); return;
     case EX_bits:
@@ -539,104 +534,30 @@ void cfamily_expr(struct cfamily *printer, ex e, int precedence)
         cfamily_expr(printer, e->arg[0], PREC_TERNARY);
         text_printf(out, ", %lld)", (long long)e->imm);
         return;
-    case EX_hadd: case EX_hmul: case EX_hmin: case EX_hmax:
+    case EX_hadd:
+    case EX_hmul:
+    case EX_hmin:
+    case EX_hmax:
         call(printer, e->op, e->dt, e->arg[0]->lanes);
         put_args(printer, e->arg, 1);
         return;
-    case EX_exp: case EX_log: case EX_sin: case EX_cos: case EX_tan: case EX_asin: case EX_acos: case EX_atan:
-    case EX_sinh: case EX_cosh: case EX_tanh: case EX_asinh: case EX_acosh: case EX_atanh: case EX_erf: case EX_sigmoid:
+    case EX_exp:
+    case EX_log:
+    case EX_sin:
+    case EX_cos:
+    case EX_tan:
+    case EX_asin:
+    case EX_acos:
+    case EX_atan:
+    case EX_sinh:
+    case EX_cosh:
+    case EX_tanh:
+    case EX_asinh:
+    case EX_acosh:
+    case EX_atanh:
+    case EX_erf:
+    case EX_sigmoid:
     case EX_COUNT: break;
     }
     bug("cfamily", "%s must have been expanded", e->op < EX_COUNT ? expr_row(e->op)->name : "kind");
-}
-
-/* Shared subexpressions */
-
-static struct use *use_of(struct cfamily *printer, ex e)
-{
-    if (e->id >= printer->n_use) {
-        int n = e->id + e->id / 2 + 1024;
-        struct use *more = NEW_ARRAY(printer->arena, struct use, n);
-        if (printer->n_use) memcpy(more, printer->use, (size_t)printer->n_use * sizeof *more);
-        printer->use = more;
-        printer->n_use = n;
-    }
-    struct use *use = &printer->use[e->id];
-    if (use->statement != printer->statement) *use = (struct use){.statement = printer->statement};
-    return use;
-}
-
-bool cfamily_seen(struct cfamily *printer, ex e)
-{
-    struct use *use = use_of(printer, e);
-    bool seen = use->done;
-    use->done = true;
-    return seen;
-}
-
-static bool is_leaf(ex e)
-{
-    return e->op == EX_const || e->op == EX_var || e->op == EX_dim;
-}
-
-/* Counts how often each node is reached; returns whether e holds an unguarded load. */
-static bool count(struct cfamily *printer, ex e, bool always)
-{
-    if (is_leaf(e)) return false;
-    struct use *use = use_of(printer, e);
-    bool again = use->count++ > 0;
-    if (again && (use->always || !always)) return use->unsafe;
-    use->always = always;
-    bool guarded = e->op == EX_load && e->arg[1], unsafe = e->op == EX_load && !guarded;
-    for (int i = 0; i < 3; i++) {
-        if (!e->arg[i]) continue;
-        bool below = count(printer, e->arg[i], always && !(guarded && i == 0));
-        unsafe |= below && !(guarded && i == 0);
-    }
-    use_of(printer, e)->unsafe = unsafe; /* the table may have moved */
-    return unsafe;
-}
-
-static bool is_worth_sharing(ex e)
-{
-    ex a = e->arg[0];
-    switch (e->op) {
-    case EX_splat: return !is_leaf(a) && a->op != EX_load;
-    case EX_cast: return !is_leaf(a);
-    case EX_not: return false;
-    case EX_add: case EX_sub: case EX_mul: case EX_neg: return e->dt != DT_index;
-    default: return true; /* calls, loads, divisions, comparisons */
-    }
-}
-
-static void share(struct cfamily *printer, ex e)
-{
-    if (is_leaf(e)) return;
-    struct use *use = use_of(printer, e);
-    if (use->done) return;
-    use->done = true;
-    for (int i = 0; i < 3; i++)
-        if (e->arg[i]) share(printer, e->arg[i]);
-    use = use_of(printer, e);
-    if (use->count < 2 || !is_worth_sharing(e) || (use->unsafe && !use->always)) return;
-    int mask = e->dt == DT_bool && e->lanes > 1 ? cfamily_mask_bytes(printer, e) : 0;
-    if (e->dt == DT_bool && e->lanes > 1 && !mask) mask = 1;
-    char name[24];
-    snprintf(name, sizeof name, "t%d", ++printer->n_temporaries);
-    const char *own = cfamily_name(printer, name);
-    cfamily_line(printer);
-    text_printf(printer->out, "const %s %s = ", cfamily_ctype(printer, e->dt, e->lanes, mask), own);
-    if (mask) cfamily_mask(printer, e, mask, 0);
-    else cfamily_expr(printer, e, 0);
-    text_add(printer->out, ";\n");
-    use_of(printer, e)->temporary = own;
-}
-
-void cfamily_share(struct cfamily *printer, ex const *e, int n)
-{
-    printer->statement++;
-    for (int i = 0; i < n; i++)
-        if (e[i]) count(printer, e[i], true);
-    for (int i = 0; i < n; i++)
-        if (e[i]) share(printer, e[i]);
 }

@@ -1,8 +1,8 @@
 /* The interface of a compiled model, as C text for both back ends: the header a user includes, the descriptor, the
  * checked entry for generic hosts and the plain call.
  */
-#include "cfamily.h"
 #include "interface.h"
+#include "cfamily.h"
 
 #include <string.h>
 
@@ -72,7 +72,8 @@ static const char *value_type(const struct interface *model, const struct buffer
 
 /* Header */
 
-static void put_field(const struct interface *model, struct text *out, const struct buffer *buf, const char *field, const char *name)
+static void put_field(const struct interface *model, struct text *out, const struct buffer *buf, const char *field,
+                      const char *name)
 {
     bool input = buf->space == SPACE_INPUT;
     text_printf(out, "    %s%s *%s; /* ", input ? "const " : "", value_type(model, buf), field);
@@ -132,15 +133,18 @@ static void put_header(const struct interface *model, struct text *out)
     text_add(&upper, name);
     for (size_t i = 0; i < upper.n; i++)
         if (upper.at[i] >= 'a' && upper.at[i] <= 'z') upper.at[i] = (char)(upper.at[i] - 'a' + 'A');
-    text_printf(out, "#ifndef MODEL_%s_H\n#define MODEL_%s_H\n\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n", upper.at, upper.at);
+    text_printf(out, "#ifndef MODEL_%s_H\n#define MODEL_%s_H\n\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n",
+                upper.at, upper.at);
     put_structs(model, out);
     int64_t worst = worst_arena(prog);
     text_printf(out, "\n/* Bytes of working memory, aligned to 64%s */\n",
                 model->is_static ? "." : ": for given symbols, in the order above; and for the largest.");
     if (worst != INT64_MAX) text_printf(out, "#define %s_ARENA_BYTES %lld\n", upper.at, (long long)worst);
     text_printf(out, "int64_t %s_arena_bytes(const int64_t *symbols);\n\n", name);
-    text_add(out, "/* Returns 0, or the code of a failed check on the data. Allocates nothing; reentrant with different arenas. */\n");
-    text_printf(out, "int %s_run(const struct %s_inputs *in, const struct %s_outputs *out, void *arena);\n\n", name, name, name);
+    text_add(out, "/* Returns 0, or the code of a failed check on the data. Allocates nothing; reentrant with "
+                  "different arenas. */\n");
+    text_printf(out, "int %s_run(const struct %s_inputs *in, const struct %s_outputs *out, void *arena);\n\n", name,
+                name, name);
     text_printf(out, "extern const struct tenon_model %s_model;\n", name);
     if (model->is_static) {
         text_add(out, "\n/* The same with a static arena: not reentrant. */\n");
@@ -181,11 +185,13 @@ static void put_dims(struct interface *model, struct text *out, const struct typ
     text_add(out, "};\n");
 }
 
-static void put_values(struct interface *model, struct text *out, const char *what, struct buffer *const *buf, const char *const *name, int n)
+static void put_values(struct interface *model, struct text *out, const char *what, struct buffer *const *buf,
+                       const char *const *name, int n)
 {
     static const char *const dtype[DT_COUNT] = {
-        [DT_f64] = "F64", [DT_f32] = "F32", [DT_f16] = "F16", [DT_bf16] = "BF16", [DT_i8] = "I8", [DT_i16] = "I16", [DT_i32] = "I32",
-        [DT_i64] = "I64", [DT_u8] = "U8",   [DT_u16] = "U16", [DT_u32] = "U32",   [DT_u64] = "U64", [DT_bool] = "BOOL", [DT_index] = "I64"};
+        [DT_f64] = "F64", [DT_f32] = "F32", [DT_f16] = "F16",   [DT_bf16] = "BF16", [DT_i8] = "I8",
+        [DT_i16] = "I16", [DT_i32] = "I32", [DT_i64] = "I64",   [DT_u8] = "U8",     [DT_u16] = "U16",
+        [DT_u32] = "U32", [DT_u64] = "U64", [DT_bool] = "BOOL", [DT_index] = "I64"};
     struct arena *arena = model->printer->arena;
     for (int i = 0; i < n; i++) {
         put_formulas(model, out, &buf[i]->type, arena_printf(arena, "%s%d", what, i));
@@ -224,18 +230,26 @@ static void put_checked_run(const struct interface *model, struct text *out)
     const struct prog *prog = model->prog;
     const char *name = model->names.model;
     int n = dims_n_symbols(prog->dims);
-    text_add(out, "\nstatic int tenon_run_checked(const void *const *inputs, const int64_t *symbols, void *const *outputs, void *arena)\n{\n");
-    if (n) text_printf(out, "    for (int i = 0; i < %d; i++)\n        if (symbols[i] < tenon_symbols[i].least || symbols[i] > tenon_symbols[i].most)"
-                            " return TENON_BAD_DIMENSION;\n", n);
+    text_add(out, "\nstatic int tenon_run_checked(const void *const *inputs, const int64_t *symbols, void *const "
+                  "*outputs, void *arena)\n{\n");
+    if (n)
+        text_printf(out,
+                    "    for (int i = 0; i < %d; i++)\n        if (symbols[i] < tenon_symbols[i].least || symbols[i] > "
+                    "tenon_symbols[i].most)"
+                    " return TENON_BAD_DIMENSION;\n",
+                    n);
     else text_add(out, "    (void)symbols;\n");
     if (prog->inputs.n == 0) text_add(out, "    (void)inputs;\n");
     if (prog->outputs.n == 0) text_add(out, "    (void)outputs;\n");
     text_printf(out, "    const struct %s_inputs in = {", name);
-    for (int i = 0; i < prog->inputs.n; i++) text_printf(out, "%s.%s = inputs[%d]", i ? ", " : "", model->names.input[i], i);
-    for (int i = 0; i < n; i++) text_printf(out, "%s.%s = symbols[%d]", prog->inputs.n + i ? ", " : "", model->names.symbol[i], i);
+    for (int i = 0; i < prog->inputs.n; i++)
+        text_printf(out, "%s.%s = inputs[%d]", i ? ", " : "", model->names.input[i], i);
+    for (int i = 0; i < n; i++)
+        text_printf(out, "%s.%s = symbols[%d]", prog->inputs.n + i ? ", " : "", model->names.symbol[i], i);
     if (prog->inputs.n + n == 0) text_add(out, "0");
     text_printf(out, "};\n    const struct %s_outputs out = {", name);
-    for (int i = 0; i < prog->outputs.n; i++) text_printf(out, "%s.%s = outputs[%d]", i ? ", " : "", model->names.output[i], i);
+    for (int i = 0; i < prog->outputs.n; i++)
+        text_printf(out, "%s.%s = outputs[%d]", i ? ", " : "", model->names.output[i], i);
     if (prog->outputs.n == 0) text_add(out, "0");
     text_printf(out, "};\n    return %s_run(&in, &out, arena);\n}\n", name);
 }
@@ -246,12 +260,14 @@ static void put_plain(const struct interface *model, struct text *out)
     const char *name = model->names.model;
     text_printf(out, "\nvoid %s_plain(", name);
     put_plain_params(model, out);
-    text_printf(out, ")\n{\n    static _Alignas(64) unsigned char arena[%lld];\n", (long long)(prog->arena_bytes > 0 ? prog->arena_bytes : 1));
+    text_printf(out, ")\n{\n    static _Alignas(64) unsigned char arena[%lld];\n",
+                (long long)(prog->arena_bytes > 0 ? prog->arena_bytes : 1));
     text_printf(out, "    const struct %s_inputs in = {", name);
     for (int i = 0; i < prog->inputs.n; i++) text_printf(out, "%s.%s = in%d", i ? ", " : "", model->names.input[i], i);
     if (prog->inputs.n == 0) text_add(out, "0");
     text_printf(out, "};\n    const struct %s_outputs out = {", name);
-    for (int i = 0; i < prog->outputs.n; i++) text_printf(out, "%s.%s = out%d", i ? ", " : "", model->names.output[i], i);
+    for (int i = 0; i < prog->outputs.n; i++)
+        text_printf(out, "%s.%s = out%d", i ? ", " : "", model->names.output[i], i);
     if (prog->outputs.n == 0) text_add(out, "0");
     text_printf(out, "};\n    (void)%s_run(&in, &out, arena);\n}\n", name);
 }
@@ -260,9 +276,11 @@ static void put_model(const struct interface *model, const struct c_options *opt
 {
     const struct prog *prog = model->prog;
     int n = dims_n_symbols(prog->dims);
-    text_printf(out, "\nconst struct tenon_model %s_model = {\n    .version = TENON_VERSION,\n    .name = ", model->names.model);
+    text_printf(out, "\nconst struct tenon_model %s_model = {\n    .version = TENON_VERSION,\n    .name = ",
+                model->names.model);
     text_c_string(out, prog->name);
-    text_printf(out, ",\n    .n_inputs = %d,\n    .n_outputs = %d,\n    .n_symbols = %d,\n", prog->inputs.n, prog->outputs.n, n);
+    text_printf(out, ",\n    .n_inputs = %d,\n    .n_outputs = %d,\n    .n_symbols = %d,\n", prog->inputs.n,
+                prog->outputs.n, n);
     if (prog->inputs.n) text_add(out, "    .inputs = tenon_inputs,\n");
     if (prog->outputs.n) text_add(out, "    .outputs = tenon_outputs,\n");
     if (n) text_add(out, "    .symbols = tenon_symbols,\n");
@@ -272,7 +290,10 @@ static void put_model(const struct interface *model, const struct c_options *opt
     text_printf(out, "    .arena_bytes_for = %s_arena_bytes,\n    .run = tenon_run_checked,\n", model->names.model);
     if (options->weights_file && model->weights.n_bytes) text_printf(out, "    .load = %s_load,\n", model->names.model);
     text_add(out, "};\n");
-    text_printf(out, "\n#ifdef TENON_EXPORT_MODEL\nconst struct tenon_model *tenon_model_get(void)\n{\n    return &%s_model;\n}\n#endif\n", model->names.model);
+    text_printf(out,
+                "\n#ifdef TENON_EXPORT_MODEL\nconst struct tenon_model *tenon_model_get(void)\n{\n    return "
+                "&%s_model;\n}\n#endif\n",
+                model->names.model);
 }
 
 /* The functions that formulas of dims call. */
@@ -292,11 +313,15 @@ static void put_helpers(const struct interface *model, struct text *out)
 static void put_load(const struct interface *model, struct text *out)
 {
     const char *name = model->names.model;
-    text_printf(out, "\nconst unsigned char *%s_weights;\nint %s_load(const char *path);\nint %s_load(const char *path)\n{\n"
-                     "    struct stat state;\n    const int file = open(path, O_RDONLY);\n    if (file < 0) return TENON_NO_WEIGHTS;\n"
-                     "    void *at = MAP_FAILED;\n"
-                     "    if (fstat(file, &state) == 0 && state.st_size == %lld) at = mmap(0, %lld, PROT_READ, MAP_PRIVATE, file, 0);\n"
-                     "    close(file);\n    if (at == MAP_FAILED) return TENON_NO_WEIGHTS;\n    %s_weights = at;\n    return 0;\n}\n",
+    text_printf(out,
+                "\nconst unsigned char *%s_weights;\nint %s_load(const char *path);\nint %s_load(const char *path)\n{\n"
+                "    struct stat state;\n    const int file = open(path, O_RDONLY);\n    if (file < 0) return "
+                "TENON_NO_WEIGHTS;\n"
+                "    void *at = MAP_FAILED;\n"
+                "    if (fstat(file, &state) == 0 && state.st_size == %lld) at = mmap(0, %lld, PROT_READ, MAP_PRIVATE, "
+                "file, 0);\n"
+                "    close(file);\n    if (at == MAP_FAILED) return TENON_NO_WEIGHTS;\n    %s_weights = at;\n    "
+                "return 0;\n}\n",
                 name, name, name, (long long)model->weights.n_bytes, (long long)model->weights.n_bytes, name);
 }
 

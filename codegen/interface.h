@@ -4,10 +4,10 @@
 #include "codegen.h"
 
 struct interface_names {
-    const char *model;    /* C identifier: NAME of NAME_run */
-    const char **input;   /* field of struct NAME_inputs, by position */
-    const char **symbol;  /* field of struct NAME_inputs, by number */
-    const char **output;  /* field of struct NAME_outputs, by position */
+    const char *model;   /* C identifier: NAME of NAME_run */
+    const char **input;  /* field of struct NAME_inputs, by position */
+    const char **symbol; /* field of struct NAME_inputs, by number */
+    const char **output; /* field of struct NAME_outputs, by position */
 };
 void interface_names(const struct prog *prog, struct arena *arena, struct interface_names *names);
 /* The C dialect, for whoever prints dims or types. */

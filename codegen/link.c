@@ -13,7 +13,15 @@
 
 enum { WEIGHTS_IN_TEXT_MOST = 4096 };
 
-enum artefact { ARTEFACT_C, ARTEFACT_OBJECT, ARTEFACT_ARCHIVE, ARTEFACT_SHARED, ARTEFACT_ASSEMBLY, ARTEFACT_LLVM, ARTEFACT_PROGRAM };
+enum artefact {
+    ARTEFACT_C,
+    ARTEFACT_OBJECT,
+    ARTEFACT_ARCHIVE,
+    ARTEFACT_SHARED,
+    ARTEFACT_ASSEMBLY,
+    ARTEFACT_LLVM,
+    ARTEFACT_PROGRAM
+};
 
 struct linker {
     const struct prog *prog;
@@ -80,7 +88,8 @@ static void put_weights_array(struct linker *linker, struct text *code)
         while (bytes.n % 64) text_add_n(&bytes, "", 1);
     }
     text_printf(code, "\n_Alignas(64) const unsigned char %s_weights[%zu] = {", linker->names.model, bytes.n);
-    for (size_t i = 0; i < bytes.n; i++) text_printf(code, "%s%u,", i % 24 ? " " : "\n    ", (unsigned char)bytes.at[i]);
+    for (size_t i = 0; i < bytes.n; i++)
+        text_printf(code, "%s%u,", i % 24 ? " " : "\n    ", (unsigned char)bytes.at[i]);
     text_add(code, "\n};\n");
 }
 
@@ -90,7 +99,9 @@ static void make_texts(struct linker *linker, const char *header_name, struct te
     const struct embedded_file *types = embedded("runtime/tenon.h");
     text_add_n(header, types->text, types->n_bytes);
     text_add(header, "\n");
-    text_printf(code, "/* %s, compiled by tenon. Flags that matter: -fno-strict-aliasing -fno-tree-vectorize; -ffp-contract=off with gcc's own dialects. */\n",
+    text_printf(code,
+                "/* %s, compiled by tenon. Flags that matter: -fno-strict-aliasing -fno-tree-vectorize; "
+                "-ffp-contract=off with gcc's own dialects. */\n",
                 linker->names.model);
     text_printf(code, "#include \"%s\"\n", header_name);
     struct text interface = {.arena = linker->arena};
@@ -112,9 +123,12 @@ static void make_texts(struct linker *linker, const char *header_name, struct te
 static void make_assembly(struct linker *linker, const char *weights_name, struct text *code)
 {
     const char *model = linker->names.model;
-    text_printf(code, "    .section .rodata.%s_weights, \"a\"\n    .balign 64\n    .globl %s_weights\n    .hidden %s_weights\n", model, model, model);
+    text_printf(
+        code, "    .section .rodata.%s_weights, \"a\"\n    .balign 64\n    .globl %s_weights\n    .hidden %s_weights\n",
+        model, model, model);
     text_printf(code, "    .type %s_weights, %%object\n%s_weights:\n    .incbin \"%s\"\n", model, model, weights_name);
-    text_printf(code, "    .size %s_weights, . - %s_weights\n    .section .note.GNU-stack, \"\", %%progbits\n", model, model);
+    text_printf(code, "    .size %s_weights, . - %s_weights\n    .section .note.GNU-stack, \"\", %%progbits\n", model,
+                model);
 }
 
 /* Commands */
@@ -156,8 +170,10 @@ static struct command compiler(struct linker *linker, const char *mode)
     words(linker, &command, mode);
     /* The text is scheduled, unrolled and vectorized already: on resnet50 gcc -O2 takes twice the time of these and
      * the code is no faster. clang has no such choice to make. */
-    words(linker, &command, strstr(last_part(command.words.at[0]), "clang") ? "-O2" : "-O1 -fschedule-insns2 -finline-small-functions");
-    words(linker, &command, "-std=gnu11 -w -fno-math-errno -fno-trapping-math -ffp-contract=off -fno-strict-aliasing -fPIC");
+    words(linker, &command,
+          strstr(last_part(command.words.at[0]), "clang") ? "-O2" : "-O1 -fschedule-insns2 -finline-small-functions");
+    words(linker, &command,
+          "-std=gnu11 -w -fno-math-errno -fno-trapping-math -ffp-contract=off -fno-strict-aliasing -fPIC");
     words(linker, &command, linker->options->target->c_flags);
     /* Vectors are explicit. gcc 12's loop vectorizer, let loose on loops over 64-byte vectors, loses stores. */
     if (linker->options->target->vector_bytes > 0) words(linker, &command, "-fno-tree-vectorize");
@@ -169,10 +185,16 @@ static bool make_parts(struct linker *linker, struct command *parts)
 {
     struct text header = {.arena = linker->arena}, code = {.arena = linker->arena}, assembly = {.arena = linker->arena};
     make_texts(linker, "model.h", &header, &code);
-    if (!put_file(linker, inside(linker, "model.h"), &header) || !put_file(linker, inside(linker, "model.c"), &code)) return false;
+    if (!put_file(linker, inside(linker, "model.h"), &header) || !put_file(linker, inside(linker, "model.c"), &code))
+        return false;
     word(linker, parts, "model.c");
     if (linker->options->backend == BACKEND_LLVM) {
-        if (!llvm_emit(linker->prog, &(struct llvm_options){.target = linker->options->target, .output = LLVM_OBJECT, .weights_file = linker->c.weights_file}, inside(linker, "kernels.o"), linker->diag)) return false;
+        if (!llvm_emit(linker->prog,
+                       &(struct llvm_options){.target = linker->options->target,
+                                              .output = LLVM_OBJECT,
+                                              .weights_file = linker->c.weights_file},
+                       inside(linker, "kernels.o"), linker->diag))
+            return false;
         word(linker, parts, "kernels.o");
     }
     if (!linker->weights_apart || linker->c.weights_file) return true;
@@ -193,7 +215,8 @@ static bool deliver(struct linker *linker, const char *name)
 static const char *beside(struct linker *linker, const char *suffix)
 {
     const char *slash = strrchr(linker->out_path, '/'), *dot = strrchr(linker->out_path, '.');
-    int n = dot && dot > (slash ? slash + 1 : linker->out_path) ? (int)(dot - linker->out_path) : (int)strlen(linker->out_path);
+    int n = dot && dot > (slash ? slash + 1 : linker->out_path) ? (int)(dot - linker->out_path)
+                                                                : (int)strlen(linker->out_path);
     return arena_printf(linker->arena, "%.*s%s", n, linker->out_path, suffix);
 }
 
@@ -210,14 +233,17 @@ static bool put_weights_file(struct linker *linker)
 static bool link_text(struct linker *linker)
 {
     struct text header = {.arena = linker->arena}, code = {.arena = linker->arena}, assembly = {.arena = linker->arena};
-    const char *header_path = beside(linker, ".h"), *weights_path = beside(linker, ".weights"), *assembly_path = beside(linker, "_weights.S");
+    const char *header_path = beside(linker, ".h"), *weights_path = beside(linker, ".weights"),
+               *assembly_path = beside(linker, "_weights.S");
     make_texts(linker, last_part(header_path), &header, &code);
     if (!put_file(linker, linker->out_path, &code) || !put_file(linker, header_path, &header)) return false;
     note_written(linker, linker->out_path);
     note_written(linker, header_path);
     if (!linker->weights_apart || linker->c.weights_file) return true;
     make_assembly(linker, last_part(weights_path), &assembly);
-    if (!put_file(linker, assembly_path, &assembly) || !weights_write(linker->prog, &linker->weights, weights_path, linker->diag)) return false;
+    if (!put_file(linker, assembly_path, &assembly) ||
+        !weights_write(linker->prog, &linker->weights, weights_path, linker->diag))
+        return false;
     note_written(linker, assembly_path);
     note_written(linker, weights_path);
     return true;
@@ -226,7 +252,9 @@ static bool link_text(struct linker *linker)
 static bool link_assembly(struct linker *linker, bool llvm_text)
 {
     if (linker->options->backend == BACKEND_LLVM || llvm_text) {
-        struct llvm_options llvm = {.target = linker->options->target, .output = llvm_text ? LLVM_IR : LLVM_ASSEMBLY, .weights_file = linker->c.weights_file};
+        struct llvm_options llvm = {.target = linker->options->target,
+                                    .output = llvm_text ? LLVM_IR : LLVM_ASSEMBLY,
+                                    .weights_file = linker->c.weights_file};
         if (!llvm_emit(linker->prog, &llvm, inside(linker, "out"), linker->diag)) return false;
         return deliver(linker, "out");
     }
@@ -312,8 +340,8 @@ static bool kind_of(const char *path, enum artefact *kind, struct diag *diag)
     static const struct {
         const char *suffix;
         enum artefact kind;
-    } known[] = {{".c", ARTEFACT_C},         {".o", ARTEFACT_OBJECT},   {".a", ARTEFACT_ARCHIVE},
-                 {".so", ARTEFACT_SHARED},   {".s", ARTEFACT_ASSEMBLY}, {".ll", ARTEFACT_LLVM}};
+    } known[] = {{".c", ARTEFACT_C},       {".o", ARTEFACT_OBJECT},   {".a", ARTEFACT_ARCHIVE},
+                 {".so", ARTEFACT_SHARED}, {".s", ARTEFACT_ASSEMBLY}, {".ll", ARTEFACT_LLVM}};
     static const char *const unknown[] = {".cl", ".tpu", ".h", ".dll", ".dylib", ".wasm", ".tn", ".onnx"};
     const char *name = last_part(path), *dot = strrchr(name, '.');
     *kind = ARTEFACT_PROGRAM;
@@ -322,24 +350,29 @@ static bool kind_of(const char *path, enum artefact *kind, struct diag *diag)
         if (!strcmp(dot, known[i].suffix)) *kind = known[i].kind;
     for (size_t i = 0; dot && i < sizeof unknown / sizeof *unknown; i++)
         if (!strcmp(dot, unknown[i]))
-            return diag_error(diag, (struct place){.path = path}, "cannot write \"%s\" files: .c .o .a .so .s .ll, or no suffix for an executable", dot);
+            return diag_error(diag, (struct place){.path = path},
+                              "cannot write \"%s\" files: .c .o .a .so .s .ll, or no suffix for an executable", dot);
     return true;
 }
 
-bool link_artefact(const struct prog *prog, const struct link_options *options, const char *out_path, struct text *written, struct diag *diag)
+bool link_artefact(const struct prog *prog, const struct link_options *options, const char *out_path,
+                   struct text *written, struct diag *diag)
 {
     enum artefact kind;
     struct place place = {.path = out_path};
     if (!kind_of(out_path, &kind, diag)) return false;
     bool llvm = options->backend == BACKEND_LLVM || kind == ARTEFACT_LLVM;
     if (llvm && !llvm_is_built_in()) return diag_error(diag, place, "this tenon was built without LLVM");
-    if (llvm && kind == ARTEFACT_C) return diag_error(diag, place, "C text comes from the C back end: leave out --target=llvm");
-    struct linker linker = {.prog = prog, .options = options, .diag = diag, .out_path = out_path, .written = written, .arena = arena_new()};
+    if (llvm && kind == ARTEFACT_C)
+        return diag_error(diag, place, "C text comes from the C back end: leave out --target=llvm");
+    struct linker linker = {
+        .prog = prog, .options = options, .diag = diag, .out_path = out_path, .written = written, .arena = arena_new()};
     linker.c = (struct c_options){.target = options->target, .weights_file = options->weights_file};
     linker.folder = folder_make(linker.arena, diag);
     interface_names(prog, linker.arena, &linker.names);
     weights_place(prog, linker.arena, &linker.weights);
-    linker.weights_apart = linker.weights.n_bytes > WEIGHTS_IN_TEXT_MOST || (options->weights_file && linker.weights.n_bytes);
+    linker.weights_apart =
+        linker.weights.n_bytes > WEIGHTS_IN_TEXT_MOST || (options->weights_file && linker.weights.n_bytes);
     bool good = linker.folder && link_kind(&linker, kind) && put_weights_file(&linker);
     if (linker.folder && options->keep_temporary) note_written(&linker, linker.folder);
     else if (linker.folder) folder_remove(linker.folder);

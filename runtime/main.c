@@ -90,8 +90,8 @@ static int bind_symbols(struct job *job, int i)
         if (symbol < 0) continue;
         if (job->known[symbol] && job->symbols[symbol] != array->dims[k]) {
             char words[ERROR_BYTES];
-            snprintf(words, sizeof words, "dimension %s is %" PRId64 " here and %" PRId64 " elsewhere", job->model->symbols[symbol].name,
-                     array->dims[k], job->symbols[symbol]);
+            snprintf(words, sizeof words, "dimension %s is %" PRId64 " here and %" PRId64 " elsewhere",
+                     job->model->symbols[symbol].name, array->dims[k], job->symbols[symbol]);
             return fail(job->options, value->name, words);
         }
         job->symbols[symbol] = array->dims[k];
@@ -110,7 +110,8 @@ static int check_symbols(const struct job *job)
             return fail(job->options, symbol->name, words);
         }
         if (job->symbols[i] >= symbol->least && job->symbols[i] <= symbol->most) continue;
-        snprintf(words, sizeof words, "is %" PRId64 ", the model takes %" PRId64 " to %" PRId64, job->symbols[i], symbol->least, symbol->most);
+        snprintf(words, sizeof words, "is %" PRId64 ", the model takes %" PRId64 " to %" PRId64, job->symbols[i],
+                 symbol->least, symbol->most);
         return fail(job->options, symbol->name, words);
     }
     return 1;
@@ -162,7 +163,14 @@ static void random_value(enum tenon_dtype dtype, uint64_t *state, void *to)
         memcpy(to, &half, sizeof half);
         return;
     case TENON_BOOL: small = bits & 1; break;
-    case TENON_I8: case TENON_I16: case TENON_I32: case TENON_I64: case TENON_U8: case TENON_U16: case TENON_U32: case TENON_U64: break;
+    case TENON_I8:
+    case TENON_I16:
+    case TENON_I32:
+    case TENON_I64:
+    case TENON_U8:
+    case TENON_U16:
+    case TENON_U32:
+    case TENON_U64: break;
     }
     memcpy(to, &small, (size_t)array_dtype_bytes(dtype));
 }
@@ -174,7 +182,8 @@ static int make_random(struct job *job, int i, uint64_t *state)
     array->dtype = value->dtype;
     array->rank = value->rank;
     for (int k = 0; k < value->rank; k++) array->dims[k] = dim_value(job, &value->dims[k]);
-    if (!array_size(array->dtype, array->rank, array->dims, &array->n_bytes)) return fail(job->options, value->name, "is too large");
+    if (!array_size(array->dtype, array->rank, array->dims, &array->n_bytes))
+        return fail(job->options, value->name, "is too large");
     array->data = malloc((size_t)array->n_bytes + 1);
     if (!array->data) return fail(job->options, value->name, "no memory");
     int64_t size = array_dtype_bytes(array->dtype);
@@ -191,7 +200,8 @@ static const char *file_for(const struct options *options, const struct tenon_va
     if (!setting) setting = setting_for(options->inputs, options->n_inputs, number);
     if (setting) return setting->value;
     for (int k = 0; k < options->n_inputs; k++)
-        if (options->inputs[k].n_name == 0 && array_in_npz(options->inputs[k].value, value->name)) return options->inputs[k].value;
+        if (options->inputs[k].n_name == 0 && array_in_npz(options->inputs[k].value, value->name))
+            return options->inputs[k].value;
     return NULL;
 }
 
@@ -213,7 +223,8 @@ static int read_inputs(struct job *job)
         } else good = bind_symbols(job, i) && good;
     }
     for (int i = 0; i < model->n_symbols && job->options->random; i++)
-        if (!job->known[i]) job->symbols[i] = model->symbols[i].least > 1 ? model->symbols[i].least : 1, job->known[i] = 1;
+        if (!job->known[i])
+            job->symbols[i] = model->symbols[i].least > 1 ? model->symbols[i].least : 1, job->known[i] = 1;
     if (!good || !check_symbols(job)) return 0;
     for (int i = 0; i < model->n_inputs; i++)
         if (!job->in[i].data && !make_random(job, i, &state)) return 0;
@@ -237,7 +248,9 @@ static double value_at(const struct array *array, int64_t i)
     case TENON_F16: {
         memcpy(&half, p, sizeof half);
         int exponent = half >> 10 & 31, fraction = half & 1023;
-        d = exponent == 31 ? (fraction ? (double)NAN : (double)INFINITY) : exponent ? ldexp(1024 + fraction, exponent - 25) : ldexp(fraction, -24);
+        d = exponent == 31 ? (fraction ? (double)NAN : (double)INFINITY)
+            : exponent     ? ldexp(1024 + fraction, exponent - 25)
+                           : ldexp(fraction, -24);
         return half >> 15 ? -d : d;
     }
     case TENON_BF16:
@@ -249,7 +262,11 @@ static double value_at(const struct array *array, int64_t i)
     case TENON_I16: return (double)(int16_t)u;
     case TENON_I32: return (double)(int32_t)u;
     case TENON_I64: return (double)(int64_t)u;
-    case TENON_U8: case TENON_U16: case TENON_U32: case TENON_U64: case TENON_BOOL: return (double)u;
+    case TENON_U8:
+    case TENON_U16:
+    case TENON_U32:
+    case TENON_U64:
+    case TENON_BOOL: return (double)u;
     }
     return 0;
 }
@@ -292,7 +309,8 @@ static int make_outputs(struct job *job)
         array->dtype = value->dtype;
         array->rank = value->rank;
         for (int k = 0; k < value->rank; k++) array->dims[k] = dim_value(job, &value->dims[k]);
-        if (!array_size(array->dtype, array->rank, array->dims, &array->n_bytes)) return fail(job->options, value->name, "is too large");
+        if (!array_size(array->dtype, array->rank, array->dims, &array->n_bytes))
+            return fail(job->options, value->name, "is too large");
         array->data = calloc((size_t)array->n_bytes + 1, 1);
         if (!array->data) return fail(job->options, value->name, "no memory");
     }
@@ -335,7 +353,8 @@ static int run_model(const struct job *job)
     if (runs > 1 && status == 0) {
         double first = times[0];
         qsort(times, (size_t)runs, sizeof *times, compare_times);
-        fprintf(stderr, "%ld runs: first %.3f ms, median %.3f ms, least %.3f ms\n", runs, 1e3 * first, 1e3 * times[runs / 2], 1e3 * times[0]);
+        fprintf(stderr, "%ld runs: first %.3f ms, median %.3f ms, least %.3f ms\n", runs, 1e3 * first,
+                1e3 * times[runs / 2], 1e3 * times[0]);
     }
     free(arena);
     free(in);
@@ -343,7 +362,8 @@ static int run_model(const struct job *job)
     free(times);
     if (status == 0) return 1;
     char words[ERROR_BYTES];
-    snprintf(words, sizeof words, "the model stopped with status %d: a check on the data failed (an index out of range?)", status);
+    snprintf(words, sizeof words,
+             "the model stopped with status %d: a check on the data failed (an index out of range?)", status);
     return fail(job->options, "", words);
 }
 
@@ -351,7 +371,8 @@ static int run_model(const struct job *job)
 
 static void help(const struct options *options, const struct tenon_model *model)
 {
-    printf("%s: the model \"%s\", compiled by tenon\n\nusage: %s --input NAME=FILE ... [options]\n\ninputs\n", options->program, model->name, options->program);
+    printf("%s: the model \"%s\", compiled by tenon\n\nusage: %s --input NAME=FILE ... [options]\n\ninputs\n",
+           options->program, model->name, options->program);
     for (int i = 0; i < model->n_inputs; i++) {
         printf("  %-20s ", model->inputs[i].name);
         put_dims(stdout, model, &model->inputs[i]);
@@ -365,7 +386,8 @@ static void help(const struct options *options, const struct tenon_model *model)
     }
     if (model->n_symbols) printf("dimensions\n");
     for (int i = 0; i < model->n_symbols; i++)
-        printf("  %-20s %" PRId64 " to %" PRId64 "\n", model->symbols[i].name, model->symbols[i].least, model->symbols[i].most);
+        printf("  %-20s %" PRId64 " to %" PRId64 "\n", model->symbols[i].name, model->symbols[i].least,
+               model->symbols[i].most);
     printf("\noptions\n"
            "  --input NAME=FILE   a tensor in .npy or .pb, or the member NAME of an .npz\n"
            "  --input FILE.npz    all inputs that it has\n"
@@ -419,7 +441,8 @@ static int bind_dims(struct job *job)
         const struct setting *setting = &job->options->dims[i];
         long long number;
         int found = 0;
-        if (!setting->n_name || !to_number(setting->value, &number)) return wrong_usage(job->options, setting->name, "is not NAME=NUMBER");
+        if (!setting->n_name || !to_number(setting->value, &number))
+            return wrong_usage(job->options, setting->name, "is not NAME=NUMBER");
         for (int k = 0; k < job->model->n_symbols; k++) {
             const char *name = job->model->symbols[k].name;
             if (strlen(name) != setting->n_name || memcmp(name, setting->name, setting->n_name) != 0) continue;
@@ -440,7 +463,8 @@ static int check_names(const struct job *job)
         char name[256];
         int found = setting->n_name == 0;
         for (int k = 0; k < job->model->n_inputs && !found; k++)
-            found = strlen(job->model->inputs[k].name) == setting->n_name && !memcmp(job->model->inputs[k].name, setting->name, setting->n_name);
+            found = strlen(job->model->inputs[k].name) == setting->n_name &&
+                    !memcmp(job->model->inputs[k].name, setting->name, setting->n_name);
         snprintf(name, sizeof name, "%.*s", setting->n_name > 200 ? 200 : (int)setting->n_name, setting->name);
         found = found || (to_number(name, &number) && number >= 0 && number < job->model->n_inputs);
         if (!found) good = fail(job->options, name, "the model has no such input");
@@ -460,7 +484,8 @@ int main(int argc, char **argv)
     job.out = calloc((size_t)model->n_outputs + 1, sizeof *job.out);
     job.symbols = calloc((size_t)model->n_symbols + 1, sizeof *job.symbols);
     job.known = calloc((size_t)model->n_symbols + 1, sizeof *job.known);
-    if (!options.inputs || !options.dims || !job.in || !job.out || !job.symbols || !job.known) return !fail(&options, "", "no memory");
+    if (!options.inputs || !options.dims || !job.in || !job.out || !job.symbols || !job.known)
+        return !fail(&options, "", "no memory");
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) return help(&options, model), 0;
         char *value = strchr(argv[i], '=');
@@ -475,7 +500,8 @@ int main(int argc, char **argv)
     if (options.print < 0) options.print = options.output_dir ? 0 : 10;
     int good = check_names(&job) && bind_dims(&job);
     if (good && model->load && model->load(options.weights ? options.weights : "") != 0)
-        good = fail(&options, options.weights ? options.weights : "weights", "cannot map them, or not this model's: give --weights FILE");
+        good = fail(&options, options.weights ? options.weights : "weights",
+                    "cannot map them, or not this model's: give --weights FILE");
     good = good && read_inputs(&job) && make_outputs(&job) && run_model(&job);
     if (good && options.print > 0) print_outputs(&job);
     good = good && (!options.output_dir || write_outputs(&job));

@@ -13,8 +13,9 @@
 static const struct {
     const char *name, *code; /* code: of .npy; bf16 has none of its own, ml_dtypes writes V2 */
     int64_t n_bytes;
-} dtypes[] = {{"f64", "f8", 8}, {"f32", "f4", 4}, {"f16", "f2", 2}, {"bf16", "V2", 2}, {"i8", "i1", 1}, {"i16", "i2", 2}, {"i32", "i4", 4},
-              {"i64", "i8", 8}, {"u8", "u1", 1},  {"u16", "u2", 2}, {"u32", "u4", 4},  {"u64", "u8", 8}, {"bool", "b1", 1}};
+} dtypes[] = {{"f64", "f8", 8}, {"f32", "f4", 4}, {"f16", "f2", 2}, {"bf16", "V2", 2}, {"i8", "i1", 1},
+              {"i16", "i2", 2}, {"i32", "i4", 4}, {"i64", "i8", 8}, {"u8", "u1", 1},   {"u16", "u2", 2},
+              {"u32", "u4", 4}, {"u64", "u8", 8}, {"bool", "b1", 1}};
 enum { N_DTYPES = sizeof dtypes / sizeof *dtypes };
 
 const char *array_dtype_name(enum tenon_dtype dtype)
@@ -62,7 +63,8 @@ static const char *value_of(const char *header, const char *key)
 
 static int parse_descr(const char *at, enum tenon_dtype *dtype, char *error)
 {
-    if (!at || (*at != '\'' && *at != '"') || strlen(at) < 5) return fail(error, "its header names no plain element type");
+    if (!at || (*at != '\'' && *at != '"') || strlen(at) < 5)
+        return fail(error, "its header names no plain element type");
     char order = at[1];
     for (int i = 0; i < N_DTYPES; i++) {
         if (at[2] != dtypes[i].code[0] || at[3] != dtypes[i].code[1] || at[4] != at[0]) continue;
@@ -115,16 +117,19 @@ int npy_parse(const unsigned char *bytes, size_t n_bytes, struct array *array, c
     size_t start = bytes[6] == 1 ? 10 : 12;
     size_t length = (size_t)bytes[8] | (size_t)bytes[9] << 8;
     if (bytes[6] != 1) length |= (size_t)bytes[10] << 16 | (size_t)bytes[11] << 24;
-    if (bytes[6] < 1 || bytes[6] > 3 || length > n_bytes - start || length > 65536) return fail(error, "a damaged .npy header");
+    if (bytes[6] < 1 || bytes[6] > 3 || length > n_bytes - start || length > 65536)
+        return fail(error, "a damaged .npy header");
     char *header = calloc(length + 1, 1);
     if (!header) return fail(error, "no memory");
     memcpy(header, bytes + start, length);
     const char *order = value_of(header, "fortran_order'");
     int fortran = order && !strncmp(order, "True", 4);
-    int good = parse_descr(value_of(header, "descr'"), &array->dtype, error) && parse_shape(value_of(header, "shape'"), array, error);
+    int good = parse_descr(value_of(header, "descr'"), &array->dtype, error) &&
+               parse_shape(value_of(header, "shape'"), array, error);
     free(header);
     if (!good) return 0;
-    if (!array_size(array->dtype, array->rank, array->dims, &array->n_bytes)) return fail(error, "its shape is too large");
+    if (!array_size(array->dtype, array->rank, array->dims, &array->n_bytes))
+        return fail(error, "its shape is too large");
     if ((uint64_t)array->n_bytes > n_bytes - start - length) return fail(error, "the data ends early");
     array->data = malloc((size_t)array->n_bytes + 1);
     if (!array->data) return fail(error, "no memory");
@@ -209,11 +214,13 @@ int array_write_npy(const char *path, const struct array *array, char *error)
 {
     char header[512], shape[ARRAY_RANK_MOST * 24 + 8] = "(";
     for (int i = 0, n = 1; i < array->rank; i++)
-        n += snprintf(shape + n, sizeof shape - (size_t)n, "%s%lld%s", i ? ", " : "", (long long)array->dims[i], array->rank == 1 ? "," : "");
+        n += snprintf(shape + n, sizeof shape - (size_t)n, "%s%lld%s", i ? ", " : "", (long long)array->dims[i],
+                      array->rank == 1 ? "," : "");
     int n = snprintf(header, sizeof header, "{'descr': '%s%s', 'fortran_order': False, 'shape': %s), }",
                      array_dtype_bytes(array->dtype) > 1 ? "<" : "|", dtypes[array->dtype].code, shape);
     size_t total = (10 + (size_t)n + 1 + 63) / 64 * 64, length = total - 10;
-    unsigned char start[10] = {0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0, (unsigned char)(length & 255), (unsigned char)(length >> 8)};
+    unsigned char start[10] = {
+        0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0, (unsigned char)(length & 255), (unsigned char)(length >> 8)};
     FILE *file = fopen(path, "wb");
     int good = file && fwrite(start, 1, sizeof start, file) == sizeof start &&
                fprintf(file, "%s%*s\n", header, (int)(length - (size_t)n - 1), "") == (int)length &&

@@ -33,7 +33,8 @@ int array_write_npy(const char *path, const struct array *array, char *error);
 int npy_parse(const unsigned char *bytes, size_t n_bytes, struct array *array, char *error);
 int pb_parse(const unsigned char *bytes, size_t n_bytes, struct array *array, char *error);
 /* The zip member into malloc'd *bytes. */
-int zip_member(const unsigned char *zip, size_t n_zip, const char *member, unsigned char **bytes, size_t *n_bytes, char *error);
+int zip_member(const unsigned char *zip, size_t n_zip, const char *member, unsigned char **bytes, size_t *n_bytes,
+               char *error);
 /* Raw deflate data into exactly n_out bytes. */
 int inflate_bytes(const unsigned char *in, size_t n_in, unsigned char *out, size_t n_out);
 

@@ -9,7 +9,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIELD_DIMS = 1, FIELD_TYPE = 2, FIELD_FLOATS = 4, FIELD_INT32S = 5, FIELD_INT64S = 7, FIELD_RAW = 9, FIELD_DOUBLES = 10, FIELD_UINT64S = 11, FIELD_LOCATION = 14 };
+enum {
+    FIELD_DIMS = 1,
+    FIELD_TYPE = 2,
+    FIELD_FLOATS = 4,
+    FIELD_INT32S = 5,
+    FIELD_INT64S = 7,
+    FIELD_RAW = 9,
+    FIELD_DOUBLES = 10,
+    FIELD_UINT64S = 11,
+    FIELD_LOCATION = 14
+};
 
 struct cursor {
     const unsigned char *at, *end;
@@ -17,8 +27,8 @@ struct cursor {
 
 struct field {
     int number, wire;
-    uint64_t value;            /* varint and fixed ones */
-    struct cursor bytes;       /* wire 2 */
+    uint64_t value;      /* varint and fixed ones */
+    struct cursor bytes; /* wire 2 */
 };
 
 static int fail(char *error, const char *words)
@@ -68,8 +78,9 @@ static int take_field(struct cursor *in, struct field *field)
 
 static int dtype_of(uint64_t type, enum tenon_dtype *dtype)
 {
-    static const signed char from[] = {-1, TENON_F32, TENON_U8, TENON_I8, TENON_U16, TENON_I16, TENON_I32, TENON_I64, -1, TENON_BOOL,
-                                       TENON_F16, TENON_F64, TENON_U32, TENON_U64, -1, -1, TENON_BF16};
+    static const signed char from[] = {-1,        TENON_F32, TENON_U8, TENON_I8,   TENON_U16, TENON_I16,
+                                       TENON_I32, TENON_I64, -1,       TENON_BOOL, TENON_F16, TENON_F64,
+                                       TENON_U32, TENON_U64, -1,       -1,         TENON_BF16};
     if (type >= sizeof from || from[type] < 0) return 0;
     *dtype = (enum tenon_dtype)from[type];
     return 1;
@@ -117,7 +128,9 @@ static int wire_of(int number)
     switch (number) {
     case FIELD_FLOATS: return 5;
     case FIELD_DOUBLES: return 1;
-    case FIELD_INT32S: case FIELD_INT64S: case FIELD_UINT64S: return 0;
+    case FIELD_INT32S:
+    case FIELD_INT64S:
+    case FIELD_UINT64S: return 0;
     default: return -1; /* not a list of values */
     }
 }
@@ -133,14 +146,17 @@ int pb_parse(const unsigned char *bytes, size_t n_bytes, struct array *array, ch
         if (!good) return fail(error, "not an ONNX tensor, or a damaged one");
         if (field.number == FIELD_TYPE && field.wire == 0) type = field.value;
         if (field.number == FIELD_RAW && field.wire == 2) raw = field.bytes;
-        if (field.number == FIELD_LOCATION && field.wire == 0 && field.value == 1) return fail(error, "its data lies in another file");
+        if (field.number == FIELD_LOCATION && field.wire == 0 && field.value == 1)
+            return fail(error, "its data lies in another file");
     }
     if (!dtype_of(type, &array->dtype)) {
         snprintf(error, ERROR_BYTES, "ONNX element type %d is not one of ours", (int)(type & 255));
         return 0;
     }
-    if (!array_size(array->dtype, array->rank, array->dims, &array->n_bytes)) return fail(error, "its shape is too large");
-    if ((uint64_t)array->n_bytes > (uint64_t)n_bytes * 8) return fail(error, "the data ends early"); /* a value takes a byte at least */
+    if (!array_size(array->dtype, array->rank, array->dims, &array->n_bytes))
+        return fail(error, "its shape is too large");
+    if ((uint64_t)array->n_bytes > (uint64_t)n_bytes * 8)
+        return fail(error, "the data ends early"); /* a value takes a byte at least */
     array->data = malloc((size_t)array->n_bytes + 1);
     if (!array->data) return fail(error, "no memory");
     struct filler fill = {array, 0};

@@ -13,8 +13,19 @@ extern "C" {
 enum { TENON_VERSION = 1 };
 
 enum tenon_dtype {
-    TENON_F64, TENON_F32, TENON_F16, TENON_BF16, TENON_I8, TENON_I16, TENON_I32, TENON_I64,
-    TENON_U8, TENON_U16, TENON_U32, TENON_U64, TENON_BOOL
+    TENON_F64,
+    TENON_F32,
+    TENON_F16,
+    TENON_BF16,
+    TENON_I8,
+    TENON_I16,
+    TENON_I32,
+    TENON_I64,
+    TENON_U8,
+    TENON_U16,
+    TENON_U32,
+    TENON_U64,
+    TENON_BOOL
 };
 
 /* Status of a run: 0 fine, positive: a check of the model failed on the data, negative: */

@@ -102,10 +102,13 @@ static void fixed_codes(struct huffman *literal, struct huffman *distance)
     huffman_make(distance, length, 30);
 }
 
-static int copy_codes(struct bits *in, const struct huffman *literal, const struct huffman *distance, unsigned char *out, size_t n_out, size_t *at)
+static int copy_codes(struct bits *in, const struct huffman *literal, const struct huffman *distance,
+                      unsigned char *out, size_t n_out, size_t *at)
 {
-    static const unsigned short base[29] = {3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 15, 17, 19, 23, 27, 31, 35, 43, 51, 59, 67, 83, 99, 115, 131, 163, 195, 227, 258};
-    static const unsigned char extra[29] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0};
+    static const unsigned short base[29] = {3,  4,  5,  6,  7,  8,  9,  10, 11,  13,  15,  17,  19,  23, 27,
+                                            31, 35, 43, 51, 59, 67, 83, 99, 115, 131, 163, 195, 227, 258};
+    static const unsigned char extra[29] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2,
+                                            2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0};
     for (;;) {
         int symbol = huffman_take(in, literal);
         if (in->bad || symbol < 0) return 0;
@@ -169,11 +172,15 @@ static int fail(char *error, const char *words)
     return 0;
 }
 
-static int unpack(const unsigned char *zip, size_t n_zip, const unsigned char *entry, unsigned char **bytes, size_t *n_bytes, char *error)
+static int unpack(const unsigned char *zip, size_t n_zip, const unsigned char *entry, unsigned char **bytes,
+                  size_t *n_bytes, char *error)
 {
-    size_t method = little(entry + 10, 2), packed = little(entry + 20, 4), size = little(entry + 24, 4), local = little(entry + 42, 4);
-    if (packed == 0xffffffffu || size == 0xffffffffu || local == 0xffffffffu) return fail(error, "zip64 is not read: use .npy for so large an array");
-    if (local > n_zip || n_zip - local < 30 || memcmp(zip + local, "PK\3\4", 4) != 0) return fail(error, "a damaged zip file");
+    size_t method = little(entry + 10, 2), packed = little(entry + 20, 4), size = little(entry + 24, 4),
+           local = little(entry + 42, 4);
+    if (packed == 0xffffffffu || size == 0xffffffffu || local == 0xffffffffu)
+        return fail(error, "zip64 is not read: use .npy for so large an array");
+    if (local > n_zip || n_zip - local < 30 || memcmp(zip + local, "PK\3\4", 4) != 0)
+        return fail(error, "a damaged zip file");
     size_t skip = 30 + little(zip + local + 26, 2) + little(zip + local + 28, 2);
     if (skip > n_zip - local || packed > n_zip - local - skip) return fail(error, "a damaged zip file");
     if (size / 1100 > packed + 1) return fail(error, "a damaged zip file"); /* deflate packs 1032:1 at most */
@@ -182,13 +189,16 @@ static int unpack(const unsigned char *zip, size_t n_zip, const unsigned char *e
     *n_bytes = size;
     if (!*bytes) return fail(error, "no memory");
     if (method == 0 && packed == size) memcpy(*bytes, data, size);
-    else if (method != 8 || !inflate_bytes(data, packed, *bytes, size)) return fail(error, "a damaged or unknown compression");
+    else if (method != 8 || !inflate_bytes(data, packed, *bytes, size))
+        return fail(error, "a damaged or unknown compression");
     return 1;
 }
 
-int zip_member(const unsigned char *zip, size_t n_zip, const char *member, unsigned char **bytes, size_t *n_bytes, char *error)
+int zip_member(const unsigned char *zip, size_t n_zip, const char *member, unsigned char **bytes, size_t *n_bytes,
+               char *error)
 {
-    size_t at = n_zip < 22 ? 0 : n_zip - 22, oldest = n_zip < 22 + 65536 ? 0 : n_zip - 22 - 65536, length = strlen(member);
+    size_t at = n_zip < 22 ? 0 : n_zip - 22, oldest = n_zip < 22 + 65536 ? 0 : n_zip - 22 - 65536,
+           length = strlen(member);
     if (n_zip < 22) return fail(error, "not a zip file");
     while (memcmp(zip + at, "PK\5\6", 4) != 0) {
         if (at == oldest) return fail(error, "not a zip file");
@@ -196,10 +206,13 @@ int zip_member(const unsigned char *zip, size_t n_zip, const char *member, unsig
     }
     size_t count = little(zip + at + 10, 2), entry = little(zip + at + 16, 4);
     for (size_t i = 0; i < count; i++) {
-        if (entry > n_zip || n_zip - entry < 46 || memcmp(zip + entry, "PK\1\2", 4) != 0) return fail(error, "a damaged zip file");
-        size_t name = little(zip + entry + 28, 2), rest = name + little(zip + entry + 30, 2) + little(zip + entry + 32, 2);
+        if (entry > n_zip || n_zip - entry < 46 || memcmp(zip + entry, "PK\1\2", 4) != 0)
+            return fail(error, "a damaged zip file");
+        size_t name = little(zip + entry + 28, 2),
+               rest = name + little(zip + entry + 30, 2) + little(zip + entry + 32, 2);
         if (rest > n_zip - entry - 46) return fail(error, "a damaged zip file");
-        if (name == length && !memcmp(zip + entry + 46, member, length)) return unpack(zip, n_zip, zip + entry, bytes, n_bytes, error);
+        if (name == length && !memcmp(zip + entry + 46, member, length))
+            return unpack(zip, n_zip, zip + entry, bytes, n_bytes, error);
         entry += 46 + rest;
     }
     snprintf(error, ERROR_BYTES, "has no member \"%.200s\"", member);

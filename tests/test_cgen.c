@@ -14,14 +14,15 @@
 #include <unistd.h>
 
 enum { N = 64, LANES = 16 };
-static const enum dtype types[] = {DT_f64, DT_f32, DT_i8, DT_i16, DT_i32, DT_i64, DT_u8, DT_u16, DT_u32, DT_u64, DT_bool};
+static const enum dtype types[] = {DT_f64, DT_f32, DT_i8,  DT_i16, DT_i32, DT_i64,
+                                   DT_u8,  DT_u16, DT_u32, DT_u64, DT_bool};
 enum { N_TYPES = sizeof types / sizeof *types };
 
 struct suite {
     struct arena *arena;
     struct prog *prog;
     struct buffer *in[DT_COUNT][3], *out[DT_COUNT];
-    dim used[DT_COUNT]; /* elements of out taken */
+    dim used[DT_COUNT];                 /* elements of out taken */
     LIST(const char *) label[DT_COUNT]; /* of each N elements of out */
     bool vectors;
 };
@@ -84,13 +85,35 @@ static bool takes(enum expr_op op, enum dtype dt)
 {
     bool is_float = dtype_is_float(dt), is_int = dtype_is_int(dt);
     switch (op) {
-    case EX_add: case EX_sub: case EX_mul: case EX_div: case EX_mod: case EX_rem: case EX_pow: case EX_min: case EX_max: case EX_neg:
-        return is_float || is_int;
+    case EX_add:
+    case EX_sub:
+    case EX_mul:
+    case EX_div:
+    case EX_mod:
+    case EX_rem:
+    case EX_pow:
+    case EX_min:
+    case EX_max:
+    case EX_neg: return is_float || is_int;
     case EX_abs: return is_float || dtype_class(dt) == DT_SIGNED;
-    case EX_and: case EX_or: case EX_xor: case EX_not: return !is_float;
-    case EX_shl: case EX_shr: return is_int;
-    case EX_floor: case EX_ceil: case EX_round: case EX_trunc: case EX_sqrt: case EX_fma: case EX_is_nan: case EX_is_inf: return is_float;
-    case EX_eq: case EX_lt: case EX_le: case EX_select: return true;
+    case EX_and:
+    case EX_or:
+    case EX_xor:
+    case EX_not: return !is_float;
+    case EX_shl:
+    case EX_shr: return is_int;
+    case EX_floor:
+    case EX_ceil:
+    case EX_round:
+    case EX_trunc:
+    case EX_sqrt:
+    case EX_fma:
+    case EX_is_nan:
+    case EX_is_inf: return is_float;
+    case EX_eq:
+    case EX_lt:
+    case EX_le:
+    case EX_select: return true;
     default: return false; /* the others have tests of their own */
     }
 }
@@ -98,7 +121,8 @@ static bool takes(enum expr_op op, enum dtype dt)
 static void add_kind(struct suite *s, enum expr_op op, enum dtype dt, int lanes)
 {
     bool logic = op == EX_eq || op == EX_lt || op == EX_le || op == EX_is_nan || op == EX_is_inf;
-    struct piece p = piece_start(s, arena_printf(s->arena, "%s_%s_%d", expr_row(op)->name, dtype_name(dt), lanes), dt, logic ? DT_bool : dt, lanes);
+    struct piece p = piece_start(s, arena_printf(s->arena, "%s_%s_%d", expr_row(op)->name, dtype_name(dt), lanes), dt,
+                                 logic ? DT_bool : dt, lanes);
     ex a = piece_load(s, &p, p.a), b = piece_load(s, &p, p.b), v;
     if (op == EX_select) v = ex_select(s->prog, piece_load(s, &p, p.c), a, b);
     else if (op == EX_fma) v = ex_fma(s->prog, a, b, a);
@@ -111,10 +135,14 @@ static void add_casts(struct suite *s, int lanes)
     for (int i = 0; i < N_TYPES; i++)
         for (int k = 0; k < N_TYPES; k++) {
             if (i == k) continue;
-            struct piece p = piece_start(s, arena_printf(s->arena, "cast_%s_%s_%d", dtype_name(types[i]), dtype_name(types[k]), lanes), types[i], types[k], lanes);
+            struct piece p = piece_start(
+                s, arena_printf(s->arena, "cast_%s_%s_%d", dtype_name(types[i]), dtype_name(types[k]), lanes), types[i],
+                types[k], lanes);
             piece_end(s, &p, ex_cast(s->prog, piece_load(s, &p, p.a), types[k]));
             if (dtype_bytes(types[i]) != dtype_bytes(types[k]) || types[i] == DT_bool || types[k] == DT_bool) continue;
-            p = piece_start(s, arena_printf(s->arena, "bits_%s_%s_%d", dtype_name(types[i]), dtype_name(types[k]), lanes), types[i], types[k], lanes);
+            p = piece_start(s,
+                            arena_printf(s->arena, "bits_%s_%s_%d", dtype_name(types[i]), dtype_name(types[k]), lanes),
+                            types[i], types[k], lanes);
             piece_end(s, &p, ex_bits(s->prog, piece_load(s, &p, p.a), types[k]));
         }
 }
@@ -141,7 +169,8 @@ static void add_lanes(struct suite *s, enum dtype dt)
 
     p = piece_start(s, arena_printf(s->arena, "guarded_%s", name), dt, dt, 1);
     ex back = ex_binary(prog, EX_sub, ex_var(prog, p.i), at(s, 5));
-    v = ex_load_guarded(prog, p.a, dt, back, ex_binary(prog, EX_le, at(s, 0), back), ex_load(prog, p.b, dt, ex_var(prog, p.i), 1, 1));
+    v = ex_load_guarded(prog, p.a, dt, back, ex_binary(prog, EX_le, at(s, 0), back),
+                        ex_load(prog, p.b, dt, ex_var(prog, p.i), 1, 1));
     piece_end(s, &p, v);
     if (dt == DT_bool) return;
 
@@ -149,8 +178,9 @@ static void add_lanes(struct suite *s, enum dtype dt)
     for (int k = 0; k < 4; k++) {
         p = piece_start(s, arena_printf(s->arena, "%s_%s", expr_row(sums[k])->name, name), dt, dt, LANES);
         p.i->hi = N - LANES;
-        p.kernel->body = stmt_for(prog, p.i, at(s, 0), at(s, N - LANES + 1), 1,
-                                  stmt_store(prog, p.y, ex_var(prog, p.i), ex_unary(prog, sums[k], piece_load(s, &p, p.a)), 1, NULL));
+        p.kernel->body = stmt_for(
+            prog, p.i, at(s, 0), at(s, N - LANES + 1), 1,
+            stmt_store(prog, p.y, ex_var(prog, p.i), ex_unary(prog, sums[k], piece_load(s, &p, p.a)), 1, NULL));
         piece_call(s, &p);
     }
     if (dtype_is_float(dt)) return;
@@ -168,8 +198,10 @@ static void add_masks(struct suite *s)
     struct stmt *body = stmt_let(prog, m, ex_binary(prog, EX_or, ex_binary(prog, EX_lt, a, b), c), true);
     ex single = ex_binary(prog, EX_le, ex_cast(prog, a, DT_f32), ex_cast(prog, b, DT_f32));
     stmt_append(&body, stmt_set(prog, m, ex_binary(prog, EX_xor, ex_var(prog, m), single)));
-    ex both = ex_binary(prog, EX_and, ex_unary(prog, EX_not, ex_var(prog, m)), ex_binary(prog, EX_eq, c, ex_unary(prog, EX_is_nan, a)));
-    ex v = ex_select(prog, both, ex_binary(prog, EX_add, a, b), ex_select(prog, ex_binary(prog, EX_lt, both, c), b, ex_cast(prog, both, DT_f64)));
+    ex both = ex_binary(prog, EX_and, ex_unary(prog, EX_not, ex_var(prog, m)),
+                        ex_binary(prog, EX_eq, c, ex_unary(prog, EX_is_nan, a)));
+    ex v = ex_select(prog, both, ex_binary(prog, EX_add, a, b),
+                     ex_select(prog, ex_binary(prog, EX_lt, both, c), b, ex_cast(prog, both, DT_f64)));
     stmt_append(&body, stmt_store(prog, p.y, ex_var(prog, p.i), v, 1, NULL));
     p.kernel->body = stmt_for(prog, p.i, at(s, 0), at(s, N), LANES, body);
     piece_call(s, &p);
@@ -182,11 +214,14 @@ static void add_statements(struct suite *s)
     struct piece p = piece_start(s, "int", DT_f32, DT_f32, 1);
     p.a->name = "float", p.b->name = "for", p.y->name = "a/*b*/", p.i->name = "NULL";
     struct buffer *local = prog_buffer(prog, "NULL", DT_f32, SPACE_LOCAL, 4);
-    struct var *sum = prog_var(prog, "sum", DT_f32, 1), *turns = prog_var(prog, "sum", DT_i32, 1), *k = prog_index(prog, "k", 0, 3);
+    struct var *sum = prog_var(prog, "sum", DT_f32, 1), *turns = prog_var(prog, "sum", DT_i32, 1),
+               *k = prog_index(prog, "k", 0, 3);
     struct var *unused = prog_var(prog, "unused", DT_f32, 1);
     struct stmt *fill = stmt_for(prog, k, at(s, 0), at(s, 4), 1, NULL);
     fill->loop = LOOP_UNROLL;
-    ex place = ex_binary(prog, EX_mod, ex_binary(prog, EX_sub, ex_var(prog, p.i), ex_binary(prog, EX_mul, ex_var(prog, k), at(s, 7))), at(s, N));
+    ex place = ex_binary(prog, EX_mod,
+                         ex_binary(prog, EX_sub, ex_var(prog, p.i), ex_binary(prog, EX_mul, ex_var(prog, k), at(s, 7))),
+                         at(s, N));
     fill->body = stmt_store(prog, local, ex_var(prog, k), ex_load(prog, p.a, DT_f32, place, 1, 1), 1, NULL);
     struct stmt *body = fill;
     stmt_append(&body, stmt_let(prog, unused, ex_float(prog, DT_f32, 1), true));
@@ -197,7 +232,9 @@ static void add_statements(struct suite *s)
     struct var *next = prog_var(prog, "next", DT_i32, 1);
     again->body = stmt_let(prog, next, ex_binary(prog, EX_add, ex_var(prog, turns), ex_int(prog, DT_i32, 1)), false);
     stmt_append(&again->body, stmt_set(prog, turns, ex_var(prog, next)));
-    stmt_append(&again->body, stmt_set(prog, sum, ex_binary(prog, EX_add, ex_var(prog, sum), ex_load(prog, local, DT_f32, at(s, 2), 1, 1))));
+    stmt_append(
+        &again->body,
+        stmt_set(prog, sum, ex_binary(prog, EX_add, ex_var(prog, sum), ex_load(prog, local, DT_f32, at(s, 2), 1, 1))));
     again->a = ex_binary(prog, EX_lt, ex_var(prog, turns), ex_int(prog, DT_i32, 3));
     stmt_append(&body, again);
     struct stmt *choice = stmt_new(prog, STMT_IF);
@@ -215,10 +252,54 @@ static void add_statements(struct suite *s)
 
 static void fill(enum dtype dt, int which, void *data)
 {
-    static const double edges[] = {0, -0.0, 1, -1, 0.5, -0.5, 1.5, 2.5, -2.5, 3, 7, 8, 15, 31, 32, 33, 63, 64, 100, 127, 128, -128, -129, 255,
-                                   256, 32767, 32768, -32768, -32769, 65535, 65536, 2147483647.0, 2147483648.0, -2147483648.0, -2147483649.0,
-                                   4294967295.0, 4294967296.0, 9223372036854775808.0, -9223372036854775808.0, 18446744073709551616.0,
-                                   1e30, -1e30, 1e-30, 1e-40, 3.75, -3.75, 1e9, -7};
+    static const double edges[] = {0,
+                                   -0.0,
+                                   1,
+                                   -1,
+                                   0.5,
+                                   -0.5,
+                                   1.5,
+                                   2.5,
+                                   -2.5,
+                                   3,
+                                   7,
+                                   8,
+                                   15,
+                                   31,
+                                   32,
+                                   33,
+                                   63,
+                                   64,
+                                   100,
+                                   127,
+                                   128,
+                                   -128,
+                                   -129,
+                                   255,
+                                   256,
+                                   32767,
+                                   32768,
+                                   -32768,
+                                   -32769,
+                                   65535,
+                                   65536,
+                                   2147483647.0,
+                                   2147483648.0,
+                                   -2147483648.0,
+                                   -2147483649.0,
+                                   4294967295.0,
+                                   4294967296.0,
+                                   9223372036854775808.0,
+                                   -9223372036854775808.0,
+                                   18446744073709551616.0,
+                                   1e30,
+                                   -1e30,
+                                   1e-30,
+                                   1e-40,
+                                   3.75,
+                                   -3.75,
+                                   1e9,
+                                   -7};
     enum { EDGES = sizeof edges / sizeof *edges };
     for (int i = 0; i < N; i++) {
         double v = i < EDGES ? edges[which ? (i * 29 + 11 * which) % EDGES : i] : (i - 50) * 1.25;
@@ -307,20 +388,24 @@ static int compare(const struct suite *s, enum dtype dt, const void *have, const
 
 typedef int run_function(const void *in, const void *out, void *arena);
 
-static int run_suite(struct suite *s, const struct target *target, const char *folder, const char *cc, struct diag *diag)
+static int run_suite(struct suite *s, const struct target *target, const char *folder, const char *cc,
+                     struct diag *diag)
 {
     struct prog *prog = s->prog;
     const char *path = arena_printf(s->arena, "%s/suite_%s.so", folder, target->name);
     struct link_options options = {.backend = BACKEND_C, .target = target, .cc = cc};
-    struct tensor *in = NEW_ARRAY(s->arena, struct tensor, prog->inputs.n), *want = NEW_ARRAY(s->arena, struct tensor, prog->outputs.n);
-    void **in_words = NEW_ARRAY(s->arena, void *, prog->inputs.n), **out_words = NEW_ARRAY(s->arena, void *, prog->outputs.n);
+    struct tensor *in = NEW_ARRAY(s->arena, struct tensor, prog->inputs.n),
+                  *want = NEW_ARRAY(s->arena, struct tensor, prog->outputs.n);
+    void **in_words = NEW_ARRAY(s->arena, void *, prog->inputs.n),
+         **out_words = NEW_ARRAY(s->arena, void *, prog->outputs.n);
     for (int i = 0; i < prog->inputs.n; i++) {
         enum dtype dt = prog->inputs.at[i]->dt;
         in_words[i] = arena_alloc(s->arena, N * 8);
         fill(dt, i % 3, in_words[i]);
         in[i] = (struct tensor){.type = prog->inputs.at[i]->type, .data = in_words[i], .n_bytes = N * dtype_bytes(dt)};
     }
-    for (int i = 0; i < prog->outputs.n; i++) out_words[i] = arena_alloc(s->arena, (size_t)(prog->outputs.at[i]->elements * 8 + 64));
+    for (int i = 0; i < prog->outputs.n; i++)
+        out_words[i] = arena_alloc(s->arena, (size_t)(prog->outputs.at[i]->elements * 8 + 64));
     if (!prog_verify(prog, diag) || !prog_eval(prog, in, NULL, s->arena, want, diag)) return 1;
     if (!link_artefact(prog, &options, path, NULL, diag)) return 1;
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL), *symbol = library ? dlsym(library, "suite_run") : NULL;
@@ -341,13 +426,16 @@ static int run_suite(struct suite *s, const struct target *target, const char *f
 }
 
 /* The C text under the strictest warnings it promises. */
-static int check_warnings(struct suite *s, const struct target *target, const char *folder, const char *cc, struct diag *diag)
+static int check_warnings(struct suite *s, const struct target *target, const char *folder, const char *cc,
+                          struct diag *diag)
 {
     const char *path = arena_printf(s->arena, "%s/suite_%s.c", folder, target->name);
     struct link_options options = {.backend = BACKEND_C, .target = target, .cc = cc};
     if (!link_artefact(s->prog, &options, path, NULL, diag)) return 1;
     const char *strict = s->vectors ? "" : " -pedantic -Wshadow";
-    const char *command = arena_printf(s->arena, "%s -std=c11 -O1 -Wno-psabi -Wall -Wextra -Wconversion%s -Werror %s -c %s -o %s.o", cc, strict, target->c_flags, path, path);
+    const char *command =
+        arena_printf(s->arena, "%s -std=c11 -O1 -Wno-psabi -Wall -Wextra -Wconversion%s -Werror %s -c %s -o %s.o", cc,
+                     strict, target->c_flags, path, path);
     int status = system(command);
     if (status) printf("%s: warnings\n", target->name);
     return status != 0;
