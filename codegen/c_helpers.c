@@ -187,6 +187,10 @@ static void print_functions(struct cfamily *printer, struct text *out, bool hori
 void c_helpers_print(struct cfamily *printer, struct text *out)
 {
     while (close_once(printer)) continue;
+    /* gcc 12's loop vectorizer loses stores in loops over 64-byte vectors; and the arena's bytes change type */
+    if (any_vector(printer))
+        text_add(out, "#if defined(__GNUC__) && !defined(__clang__)\n"
+                      "#pragma GCC optimize(\"no-tree-vectorize\", \"no-strict-aliasing\")\n#endif\n");
     text_add(out, "#include <math.h>\n#include <stdbool.h>\n#include <stdint.h>\n#include <string.h>\n");
     if (any_intrinsic(printer)) text_add(out, "#if defined(__SSE2__)\n#include <immintrin.h>\n#endif\n");
     text_add(out, "\n#if defined(__clang__)\n#pragma STDC FP_CONTRACT OFF\n#endif\n");
