@@ -90,6 +90,20 @@ static bool may_pack(const struct scheduler *s, const struct access *access)
     return n == 1;
 }
 
+/* Whether lanes along some axis already read it in panels: contiguous, and the next step close by. */
+static bool is_packed(const struct loopnest *nest, const struct access *access, int lanes)
+{
+    bool contiguous = false;
+    int64_t step = INT64_MAX;
+    for (int a = 0; a < nest->n_axes; a++) {
+        int64_t stride = loopnest_stride(access, a), extent = nest->axis[a].extent;
+        bool fills = dim_is_const(extent) && 5 * extent >= 4 * ((extent + lanes - 1) / lanes * lanes);
+        if (a < nest->n_chain && stride == 1 && fills) contiguous = true;
+        if (a >= nest->n_chain && stride > 0 && stride < step) step = stride;
+    }
+    return contiguous && step <= 4 * lanes;
+}
+
 struct choice {
     struct loopnest nest;
     struct tile_plan plan;
@@ -126,7 +140,8 @@ static struct stmt *schedule_loop(struct scheduler *s, struct stmt *loop)
         best->nest = nest;
         best->found = choose_plan(&nest, s->target, NULL, &best->plan, &best->cost);
         for (int i = 0; i < nest.accesses.n && best->found && choose_lanes(&nest, s->target) > 1; i++)
-            if (may_pack(s, &nest.accesses.at[i])) try_packing(s, loop, &nest, &nest.accesses.at[i], best);
+            if (may_pack(s, &nest.accesses.at[i]) && !is_packed(&nest, &nest.accesses.at[i], choose_lanes(&nest, s->target)))
+                try_packing(s, loop, &nest, &nest.accesses.at[i], best);
     }
     if (best->found) {
         note(s, choose_text(&best->nest, &best->plan));
