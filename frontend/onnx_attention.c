@@ -261,10 +261,10 @@ static struct value *build_tensor_scatter(struct onnx_call *c)
 }
 
 const struct onnx_row onnx_attention_rows[] = {
-    {"Attention", 23, 0, build_attention},
-    {"CausalConvWithState", 27, 0, build_causal_conv},
-    {"RotaryEmbedding", 23, 0, build_rotary_embedding},
-    {"SwiGLU", 28, 0, build_swiglu},
-    {"TensorScatter", 24, 0, build_tensor_scatter},
-    {NULL, 0, 0, NULL},
+    {"Attention", 23, 0, 3, build_attention},
+    {"CausalConvWithState", 27, 0, 2, build_causal_conv},
+    {"RotaryEmbedding", 23, 0, 3, build_rotary_embedding},
+    {"SwiGLU", 28, 0, 2, build_swiglu},
+    {"TensorScatter", 24, 0, 2, build_tensor_scatter},
+    {NULL, 0, 0, 0, NULL},
 };

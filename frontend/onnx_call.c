@@ -96,7 +96,8 @@ bool onnx_has(struct onnx_call *call, const char *name)
     return find_attribute(call, name) != NULL;
 }
 
-/* The attribute where it is of this type (old files do not say theirs); NULL, after a message where it is of another. */
+/* The attribute where it is of this type (old files do not say theirs); NULL, after a message where it is of another.
+ */
 static const Onnx__AttributeProto *attribute_of(struct onnx_call *call, const char *name,
                                                 Onnx__AttributeProto__AttributeType type)
 {
@@ -109,7 +110,8 @@ static const Onnx__AttributeProto *attribute_of(struct onnx_call *call, const ch
 int64_t onnx_int(struct onnx_call *call, const char *name, int64_t otherwise)
 {
     const Onnx__AttributeProto *a = attribute_of(call, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT);
-    return a && a->has_i ? a->i : otherwise;
+    if (!a || !a->has_i) return otherwise;
+    return a->i > DIM_HUGE ? DIM_HUGE : a->i < -DIM_HUGE ? -DIM_HUGE : a->i;
 }
 
 double onnx_float(struct onnx_call *call, const char *name, double otherwise)
@@ -130,6 +132,13 @@ static const int64_t *clamp_list(struct onnx_call *call, int64_t n, const int64_
     int64_t *copy = arena_copy(call->graph->arena, list, (size_t)n * sizeof *list);
     for (int64_t i = 0; i < n; i++) copy[i] = copy[i] > DIM_HUGE ? DIM_HUGE : copy[i] < -DIM_HUGE ? -DIM_HUGE : copy[i];
     return copy;
+}
+
+int onnx_raw_ints(struct onnx_call *call, const char *name, const int64_t **list)
+{
+    const Onnx__AttributeProto *a = find_attribute(call, name);
+    *list = a && a->has_i ? &a->i : a ? a->ints : NULL;
+    return !a || a->n_ints > INT32_MAX ? -1 : a->has_i ? 1 : (int)a->n_ints;
 }
 
 int onnx_ints(struct onnx_call *call, const char *name, const int64_t **list)

@@ -30,11 +30,10 @@ static struct value *build_constant(struct onnx_call *c)
     const float *floats;
     if (proto) return tensor_value(c, proto);
     if (onnx_has(c, "value_float")) return graph_scalar(c->graph, DT_f32, onnx_float(c, "value_float", 0));
-    int64_t one = onnx_int(c, "value_int", 0);
-    if (onnx_has(c, "value_int")) return data_list(c, DT_i64, &one, 1, 0);
+    if (onnx_raw_ints(c, "value_int", &ints) == 1) return data_list(c, DT_i64, ints, 1, 0);
     int n = onnx_floats(c, "value_floats", &floats);
     if (n >= 0) return data_list(c, DT_f32, floats, n, 1);
-    n = onnx_ints(c, "value_ints", &ints);
+    n = onnx_raw_ints(c, "value_ints", &ints);
     if (n >= 0) return data_list(c, DT_i64, ints, n, 1);
     if (onnx_has(c, "value_string") || onnx_has(c, "value_strings")) return onnx_refuse(c, "strings");
     return onnx_refuse(c, onnx_has(c, "sparse_value") ? "sparse tensors" : "no value");
@@ -128,7 +127,7 @@ static struct value *build_trilu(struct onnx_call *c)
 }
 
 const struct onnx_row onnx_constant_rows[] = {
-    {"Constant", 1, 0, build_constant}, {"ConstantOfShape", 9, 0, build_constant_of_shape},
-    {"EyeLike", 9, 0, build_eye_like},  {"Range", 11, 0, build_range_of},
-    {"Trilu", 14, 0, build_trilu},      {NULL, 0, 0, NULL},
+    {"Constant", 1, 0, 0, build_constant}, {"ConstantOfShape", 9, 0, 1, build_constant_of_shape},
+    {"EyeLike", 9, 0, 1, build_eye_like},  {"Range", 11, 0, 3, build_range_of},
+    {"Trilu", 14, 0, 1, build_trilu},      {NULL, 0, 0, 0, NULL},
 };

@@ -190,8 +190,8 @@ static struct value *build_scan(struct onnx_call *c)
 }
 
 const struct onnx_row onnx_control_rows[] = {
-    {"If", 1, 0, build_if},
-    {"Loop", 1, 0, build_loop},
-    {"Scan", 9, 0, build_scan},
-    {NULL, 0, 0, NULL},
+    {"If", 1, 0, 1, build_if},
+    {"Loop", 1, 0, 0, build_loop},
+    {"Scan", 9, 0, 1, build_scan},
+    {NULL, 0, 0, 0, NULL},
 };

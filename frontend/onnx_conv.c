@@ -270,13 +270,13 @@ static struct value *build_qlinear_conv(struct onnx_call *c)
 }
 
 const struct onnx_row onnx_conv_rows[] = {
-    {"Conv", 1, 0, build_conv},
-    {"ConvInteger", 10, 0, build_conv_integer},
-    {"ConvTranspose", 1, 0, build_conv_transpose},
-    {"Gemm", 7, 0, build_gemm},
-    {"MatMul", 1, 0, build_matmul},
-    {"MatMulInteger", 10, 0, build_matmul_integer},
-    {"QLinearConv", 10, 0, build_qlinear_conv},
-    {"QLinearMatMul", 10, 0, build_qlinear_matmul},
-    {NULL, 0, 0, NULL},
+    {"Conv", 1, 0, 2, build_conv},
+    {"ConvInteger", 10, 0, 2, build_conv_integer},
+    {"ConvTranspose", 1, 0, 2, build_conv_transpose},
+    {"Gemm", 7, 0, 2, build_gemm},
+    {"MatMul", 1, 0, 2, build_matmul},
+    {"MatMulInteger", 10, 0, 2, build_matmul_integer},
+    {"QLinearConv", 10, 0, 8, build_qlinear_conv},
+    {"QLinearMatMul", 10, 0, 8, build_qlinear_matmul},
+    {NULL, 0, 0, 0, NULL},
 };

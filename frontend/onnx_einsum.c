@@ -162,6 +162,6 @@ static struct value *build_einsum(struct onnx_call *c)
 }
 
 const struct onnx_row onnx_einsum_rows[] = {
-    {"Einsum", 12, 0, build_einsum},
-    {NULL, 0, 0, NULL},
+    {"Einsum", 12, 0, 1, build_einsum},
+    {NULL, 0, 0, 0, NULL},
 };

@@ -28,6 +28,13 @@ static const struct onnx_row *find_row(const char *name, int version, const stru
     return NULL;
 }
 
+static struct value *build_row(struct onnx_call *call, const struct onnx_row *row)
+{
+    for (int i = 0; i < row->least; i++)
+        if (!call->in[i]) return onnx_error(call, "input %d is absent", i);
+    return row->build(call);
+}
+
 static struct value *build_map(struct onnx_call *call, enum op op)
 {
     onnx_assume_fit(call, -1);
@@ -80,7 +87,7 @@ static bool build_node(struct onnx_call *call, bool is_poisoned)
     const struct onnx_row *row = find_row(full, call->version, &other);
     enum op op;
     if (row) {
-        if (!is_poisoned) call->out[0] = row->build(call);
+        if (!is_poisoned) call->out[0] = build_row(call, row);
     } else if (!*domain && !other && op_from_onnx(name, &op) && op_row(op)->kind == OP_MAP) {
         if (!is_poisoned) call->out[0] = build_map(call, op);
     } else if (other) {
@@ -156,7 +163,7 @@ static bool import_node(struct importer *importer, size_t index, const Onnx__Nod
         call.out = NEW_ARRAY(graph->arena, struct value *, node->n_output + 16);
         if (!resolve_inputs(&call, &is_poisoned)) is_poisoned = true, ok = false;
         int errors = diag_errors(graph->diag);
-        bool is_built = build_node(&call, is_poisoned);
+        bool is_built = build_node(&call, is_poisoned) && errors == diag_errors(graph->diag);
         if (!is_built && !is_poisoned && !importer->is_restarting && errors == diag_errors(graph->diag))
             onnx_refuse(&call, "it could not be expressed");
         ok = bind_outputs(&call, ok && is_built) && ok && is_built;

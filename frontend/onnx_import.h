@@ -43,7 +43,8 @@ struct onnx_call {
 };
 struct onnx_row {
     const char *name;
-    int since, until;                               /* opsets; until 0: to the newest */
+    int since, until; /* opsets; until 0: to the newest */
+    int least;        /* inputs that must be there: build finds these in call->in and not NULL */
     struct value *(*build)(struct onnx_call *call); /* the first result; more go to call->out */
 };
 /* Tables of the families, each ended by a row without a name. */
@@ -67,6 +68,8 @@ int64_t onnx_int(struct onnx_call *call, const char *name, int64_t otherwise);
 double onnx_float(struct onnx_call *call, const char *name, double otherwise);
 const char *onnx_string(struct onnx_call *call, const char *name, const char *otherwise);
 int onnx_ints(struct onnx_call *call, const char *name, const int64_t **list);
+/* As they stand in the file (also of one integer); the two above clamp to +-DIM_HUGE, so that none looks like a dim. */
+int onnx_raw_ints(struct onnx_call *call, const char *name, const int64_t **list);
 int onnx_floats(struct onnx_call *call, const char *name, const float **list);
 int onnx_strings(struct onnx_call *call, const char *name, const char *const **list);
 const Onnx__TensorProto *onnx_tensor_attribute(struct onnx_call *call, const char *name);

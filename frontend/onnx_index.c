@@ -182,14 +182,14 @@ static struct value *build_compress(struct onnx_call *c)
 }
 
 const struct onnx_row onnx_index_rows[] = {
-    {"Compress", 9, 0, build_compress},
-    {"Gather", 1, 0, build_gather},
-    {"GatherElements", 11, 0, build_gather_elements},
-    {"GatherND", 11, 0, build_gather_nd},
-    {"OneHot", 9, 0, build_one_hot},
-    {"ReverseSequence", 10, 0, build_reverse_sequence},
-    {"Scatter", 9, 10, build_scatter_elements},
-    {"ScatterElements", 11, 0, build_scatter_elements},
-    {"ScatterND", 11, 0, build_scatter_nd},
-    {NULL, 0, 0, NULL},
+    {"Compress", 9, 0, 2, build_compress},
+    {"Gather", 1, 0, 2, build_gather},
+    {"GatherElements", 11, 0, 2, build_gather_elements},
+    {"GatherND", 11, 0, 2, build_gather_nd},
+    {"OneHot", 9, 0, 3, build_one_hot},
+    {"ReverseSequence", 10, 0, 2, build_reverse_sequence},
+    {"Scatter", 9, 10, 3, build_scatter_elements},
+    {"ScatterElements", 11, 0, 3, build_scatter_elements},
+    {"ScatterND", 11, 0, 3, build_scatter_nd},
+    {NULL, 0, 0, 0, NULL},
 };

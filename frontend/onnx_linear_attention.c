@@ -98,6 +98,6 @@ static struct value *build_linear_attention(struct onnx_call *c)
 }
 
 const struct onnx_row onnx_linear_attention_rows[] = {
-    {"LinearAttention", 27, 0, build_linear_attention},
-    {NULL, 0, 0, NULL},
+    {"LinearAttention", 27, 0, 3, build_linear_attention},
+    {NULL, 0, 0, 0, NULL},
 };

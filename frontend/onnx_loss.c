@@ -60,7 +60,7 @@ static struct value *build_cross_entropy_loss(struct onnx_call *c)
 }
 
 const struct onnx_row onnx_loss_rows[] = {
-    {"NegativeLogLikelihoodLoss", 12, 0, build_likelihood_loss},
-    {"SoftmaxCrossEntropyLoss", 12, 0, build_cross_entropy_loss},
-    {NULL, 0, 0, NULL},
+    {"NegativeLogLikelihoodLoss", 12, 0, 2, build_likelihood_loss},
+    {"SoftmaxCrossEntropyLoss", 12, 0, 2, build_cross_entropy_loss},
+    {NULL, 0, 0, 0, NULL},
 };

@@ -24,6 +24,7 @@ static struct value *build_batch_norm(struct onnx_call *c)
         c->out[1] = build_add(g, build_with(g, OP_mul, mean, momentum), build_with(g, OP_mul, m, 1 - momentum));
         c->out[2] = build_add(g, build_with(g, OP_mul, variance, momentum), build_with(g, OP_mul, v, 1 - momentum));
         mean = m, variance = v;
+        if (!m || !v) return NULL;
     } else if (c->n_out > 1) {
         return onnx_refuse(c, "running statistics without training_mode");
     }
@@ -106,9 +107,9 @@ static struct value *scale_shift(struct onnx_call *c, struct value *y, struct va
     struct graph *g = c->graph;
     if (!y || !scale || !bias) return NULL;
     int rank = y->type.rank;
-    y = build_mul(g, y, graph_cast(g, build_per_channel(g, scale, rank), y->type.dt));
-    return graph_cast(g, build_add(g, y, graph_cast(g, build_per_channel(g, bias, rank), y->type.dt)),
-                      c->in[0]->type.dt);
+    enum dtype dt = y->type.dt;
+    y = build_mul(g, y, graph_cast(g, build_per_channel(g, scale, rank), dt));
+    return graph_cast(g, build_add(g, y, graph_cast(g, build_per_channel(g, bias, rank), dt)), c->in[0]->type.dt);
 }
 
 static struct value *build_instance_norm(struct onnx_call *c)
@@ -187,13 +188,13 @@ static struct value *build_lrn(struct onnx_call *c)
 }
 
 const struct onnx_row onnx_norm_rows[] = {
-    {"BatchNormalization", 7, 0, build_batch_norm},
-    {"GroupNormalization", 18, 0, build_group_norm},
-    {"InstanceNormalization", 6, 0, build_instance_norm},
-    {"LRN", 1, 0, build_lrn},
-    {"LayerNormalization", 17, 0, build_layer_norm},
-    {"LpNormalization", 1, 0, build_lp_norm},
-    {"MeanVarianceNormalization", 9, 0, build_mean_variance_norm},
-    {"RMSNormalization", 23, 0, build_rms_norm},
-    {NULL, 0, 0, NULL},
+    {"BatchNormalization", 7, 0, 5, build_batch_norm},
+    {"GroupNormalization", 18, 0, 3, build_group_norm},
+    {"InstanceNormalization", 6, 0, 3, build_instance_norm},
+    {"LRN", 1, 0, 1, build_lrn},
+    {"LayerNormalization", 17, 0, 2, build_layer_norm},
+    {"LpNormalization", 1, 0, 1, build_lp_norm},
+    {"MeanVarianceNormalization", 9, 0, 1, build_mean_variance_norm},
+    {"RMSNormalization", 23, 0, 2, build_rms_norm},
+    {NULL, 0, 0, 0, NULL},
 };

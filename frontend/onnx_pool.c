@@ -179,12 +179,12 @@ static struct value *build_max_unpool(struct onnx_call *c)
 }
 
 const struct onnx_row onnx_pool_rows[] = {
-    {"AveragePool", 1, 0, build_average_pool},
-    {"GlobalAveragePool", 1, 0, build_global_average_pool},
-    {"GlobalLpPool", 2, 0, build_global_lp_pool},
-    {"GlobalMaxPool", 1, 0, build_global_max_pool},
-    {"LpPool", 2, 0, build_lp_pool},
-    {"MaxPool", 1, 0, build_max_pool},
-    {"MaxUnpool", 9, 0, build_max_unpool},
-    {NULL, 0, 0, NULL},
+    {"AveragePool", 1, 0, 1, build_average_pool},
+    {"GlobalAveragePool", 1, 0, 1, build_global_average_pool},
+    {"GlobalLpPool", 2, 0, 1, build_global_lp_pool},
+    {"GlobalMaxPool", 1, 0, 1, build_global_max_pool},
+    {"LpPool", 2, 0, 1, build_lp_pool},
+    {"MaxPool", 1, 0, 1, build_max_pool},
+    {"MaxUnpool", 9, 0, 2, build_max_unpool},
+    {NULL, 0, 0, 0, NULL},
 };

@@ -86,8 +86,8 @@ static struct value *build_dynamic_quantize(struct onnx_call *c)
 }
 
 const struct onnx_row onnx_quant_rows[] = {
-    {"DequantizeLinear", 10, 0, build_dequantize},
-    {"DynamicQuantizeLinear", 11, 0, build_dynamic_quantize},
-    {"QuantizeLinear", 10, 0, build_quantize},
-    {NULL, 0, 0, NULL},
+    {"DequantizeLinear", 10, 0, 2, build_dequantize},
+    {"DynamicQuantizeLinear", 11, 0, 1, build_dynamic_quantize},
+    {"QuantizeLinear", 10, 0, 2, build_quantize},
+    {NULL, 0, 0, 0, NULL},
 };

@@ -189,6 +189,7 @@ static struct value *build_hardmax(struct onnx_call *c)
     if (!x || !onnx_axis(c, onnx_int(c, "axis", c->version < 13 ? 1 : -1), x->type.rank, &axis)) return NULL;
     struct type whole = x->type;
     if (c->version < 13) x = build_flatten(g, x, axis), axis = 1;
+    if (!x) return NULL;
     struct value *in[2] = {x, build_reduce(g, OP_reduce_max, x, axis, false)};
     struct value *first =
         build_unsqueeze(g, graph_node(g, OP_find_first, 2, in, 1, (struct attr[]){ATTR_I("axis", axis)}), axis);
@@ -223,23 +224,23 @@ static struct value *build_top_k(struct onnx_call *c)
 }
 
 const struct onnx_row onnx_reduce_rows[] = {
-    {"ArgMax", 1, 0, build_arg_max},
-    {"ArgMin", 1, 0, build_arg_min},
-    {"CumProd", 26, 0, build_cumprod},
-    {"CumSum", 11, 0, build_cumsum},
-    {"Hardmax", 1, 0, build_hardmax},
-    {"LogSoftmax", 1, 0, build_log_softmax},
-    {"ReduceL1", 1, 0, build_reduce_l1},
-    {"ReduceL2", 1, 0, build_reduce_l2},
-    {"ReduceLogSum", 1, 0, build_reduce_log_sum},
-    {"ReduceLogSumExp", 1, 0, build_reduce_log_sum_exp},
-    {"ReduceMax", 1, 0, build_reduce_max},
-    {"ReduceMean", 1, 0, build_reduce_mean},
-    {"ReduceMin", 1, 0, build_reduce_min},
-    {"ReduceProd", 1, 0, build_reduce_prod},
-    {"ReduceSum", 1, 0, build_reduce_sum},
-    {"ReduceSumSquare", 1, 0, build_reduce_sum_square},
-    {"Softmax", 1, 0, build_softmax},
-    {"TopK", 1, 0, build_top_k},
-    {NULL, 0, 0, NULL},
+    {"ArgMax", 1, 0, 1, build_arg_max},
+    {"ArgMin", 1, 0, 1, build_arg_min},
+    {"CumProd", 26, 0, 2, build_cumprod},
+    {"CumSum", 11, 0, 2, build_cumsum},
+    {"Hardmax", 1, 0, 1, build_hardmax},
+    {"LogSoftmax", 1, 0, 1, build_log_softmax},
+    {"ReduceL1", 1, 0, 1, build_reduce_l1},
+    {"ReduceL2", 1, 0, 1, build_reduce_l2},
+    {"ReduceLogSum", 1, 0, 1, build_reduce_log_sum},
+    {"ReduceLogSumExp", 1, 0, 1, build_reduce_log_sum_exp},
+    {"ReduceMax", 1, 0, 1, build_reduce_max},
+    {"ReduceMean", 1, 0, 1, build_reduce_mean},
+    {"ReduceMin", 1, 0, 1, build_reduce_min},
+    {"ReduceProd", 1, 0, 1, build_reduce_prod},
+    {"ReduceSum", 1, 0, 1, build_reduce_sum},
+    {"ReduceSumSquare", 1, 0, 1, build_reduce_sum_square},
+    {"Softmax", 1, 0, 1, build_softmax},
+    {"TopK", 1, 0, 1, build_top_k},
+    {NULL, 0, 0, 0, NULL},
 };

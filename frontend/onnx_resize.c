@@ -311,7 +311,7 @@ static struct value *build_resize(struct onnx_call *c)
 }
 
 const struct onnx_row onnx_resize_rows[] = {
-    {"Resize", 10, 0, build_resize},
-    {"Upsample", 7, 9, build_resize},
-    {NULL, 0, 0, NULL},
+    {"Resize", 10, 0, 1, build_resize},
+    {"Upsample", 7, 9, 1, build_resize},
+    {NULL, 0, 0, 0, NULL},
 };

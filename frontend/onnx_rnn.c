@@ -324,8 +324,8 @@ static struct value *build_lstm(struct onnx_call *c)
 }
 
 const struct onnx_row onnx_rnn_rows[] = {
-    {"GRU", 7, 0, build_gru},
-    {"LSTM", 7, 0, build_lstm},
-    {"RNN", 7, 0, build_plain},
-    {NULL, 0, 0, NULL},
+    {"GRU", 7, 0, 3, build_gru},
+    {"LSTM", 7, 0, 3, build_lstm},
+    {"RNN", 7, 0, 3, build_plain},
+    {NULL, 0, 0, 0, NULL},
 };

@@ -188,8 +188,10 @@ static struct value *build_col2im(struct onnx_call *c)
     int n_pads = onnx_ints(c, "pads", &given);
     for (int i = 0; i < 2 * n; i++) pads[i] = n_pads == 2 * n ? given[i] : 0;
     for (int i = 0; i < n; i++) {
-        if (!dim_is_const(image[i]) || !dim_is_const(block[i]) || block[i] < 1 || stride[i] < 1 || dilation[i] < 1 ||
-            pads[i] < 0 || pads[i + n] < 0 || block[i] > 4096)
+        bool fits = dim_is_const(image[i]) && image[i] >= 0 && image[i] <= ELEMENTS_MOST && dim_is_const(block[i]) &&
+                    block[i] >= 1 && block[i] <= 4096;
+        if (!fits || stride[i] < 1 || stride[i] > (1 << 30) || dilation[i] < 1 || dilation[i] > (1 << 30) ||
+            pads[i] < 0 || pads[i] > (1 << 30) || pads[i + n] < 0 || pads[i + n] > (1 << 30))
             return onnx_refuse(c, "this block shape");
         many *= block[i];
         if (many > 4096) return onnx_refuse(c, "blocks above 4096 elements");
@@ -221,8 +223,8 @@ static struct value *build_col2im(struct onnx_call *c)
 }
 
 const struct onnx_row onnx_sample_rows[] = {
-    {"AffineGrid", 20, 0, build_affine_grid},
-    {"Col2Im", 18, 0, build_col2im},
-    {"GridSample", 16, 0, build_grid_sample},
-    {NULL, 0, 0, NULL},
+    {"AffineGrid", 20, 0, 2, build_affine_grid},
+    {"Col2Im", 18, 0, 3, build_col2im},
+    {"GridSample", 16, 0, 2, build_grid_sample},
+    {NULL, 0, 0, 0, NULL},
 };

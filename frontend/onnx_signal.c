@@ -94,6 +94,7 @@ static struct value *build_dft(struct onnx_call *c)
     }
     if (!onnx_axis(c, wanted, x->type.rank, &axis)) return NULL;
     if (axis == x->type.rank - 1) return onnx_error(c, "axis %d is that of the real and imaginary part", axis);
+    if (!dim_is_const(t.length) || !dim_is_const(x->type.dim[axis])) return onnx_refuse(c, "a dynamic length");
     if (n == 0) t.length = t.inverse && t.onesided ? 2 * (x->type.dim[axis] - 1) : x->type.dim[axis];
     return transform_axis(c, x, axis, &t);
 }
@@ -151,6 +152,10 @@ static struct value *build_blackman(struct onnx_call *c)
 }
 
 const struct onnx_row onnx_signal_rows[] = {
-    {"BlackmanWindow", 17, 0, build_blackman}, {"DFT", 17, 0, build_dft},   {"HammingWindow", 17, 0, build_hamming},
-    {"HannWindow", 17, 0, build_hann},         {"STFT", 17, 0, build_stft}, {NULL, 0, 0, NULL},
+    {"BlackmanWindow", 17, 0, 1, build_blackman},
+    {"DFT", 17, 0, 1, build_dft},
+    {"HammingWindow", 17, 0, 1, build_hamming},
+    {"HannWindow", 17, 0, 1, build_hann},
+    {"STFT", 17, 0, 2, build_stft},
+    {NULL, 0, 0, 0, NULL},
 };
