@@ -150,7 +150,7 @@ static bool encode(const struct item *item, enum dtype dt, uint64_t *bits)
 {
     *bits = 0;
     if (item->kind == ITEM_BOOL || dt == DT_bool) {
-        *bits = item->b;
+        *bits = item->kind == ITEM_BOOL && item->b;
         return item->kind == ITEM_BOOL && dt == DT_bool;
     }
     if (dtype_is_float(dt)) {
