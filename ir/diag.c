@@ -72,13 +72,42 @@ bool diag_full(const struct diag *diag)
     return diag->errors >= DIAG_MOST;
 }
 
-/* The words of a message come partly from files: control characters are shown, never sent to a terminal. */
+/* Bytes of the UTF-8 character at s that may be sent to a terminal, of n; 0: control characters, marks that turn the
+ * direction of writing (U+202A..E, U+2066..9), and what is not UTF-8. */
+static size_t printable(const char *s, size_t n)
+{
+    const unsigned char *c = (const unsigned char *)s;
+    if (c[0] < 0x80) return c[0] >= 32 && c[0] != 127;
+    size_t more = c[0] >= 0xf0 ? 3 : c[0] >= 0xe0 ? 2 : 1;
+    if (c[0] < 0xc2 || c[0] > 0xf4 || n <= more) return 0;
+    unsigned code = c[0] & (0x3fu >> more);
+    for (size_t i = 1; i <= more; i++) {
+        if ((c[i] & 0xc0) != 0x80) return 0;
+        code = code << 6 | (c[i] & 0x3fu);
+    }
+    bool is_overlong = (more == 2 && code < 0x800) || (more == 3 && code < 0x10000);
+    bool is_surrogate = code >= 0xd800 && code < 0xe000, is_control = code < 0xa0;
+    bool turns = (code >= 0x202a && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069);
+    return is_overlong || is_surrogate || is_control || turns || code > 0x10ffff ? 0 : more + 1;
+}
+
+/* The words of a message come partly from files: what is not printable is shown, never sent to a terminal. */
 static void put_words(FILE *out, const char *s)
 {
-    for (; *s; s++) {
-        unsigned char c = (unsigned char)*s;
-        if (c < 32 || c == 127) fprintf(out, "\\x%02x", c);
-        else fputc(c, out);
+    for (size_t n = strlen(s), step; n; s += step, n -= step) {
+        step = printable(s, n);
+        if (step) fwrite(s, 1, step, out);
+        else fprintf(out, "\\x%02x", (unsigned char)*s), step = 1;
+    }
+}
+
+/* Part of a line of source: one column per byte that is not printable. */
+static void put_line(FILE *out, const char *s, size_t n)
+{
+    for (size_t step; n; s += step, n -= step) {
+        step = printable(s, n);
+        if (step) fwrite(s, 1, step, out);
+        else fputc((unsigned char)*s < 33 ? ' ' : '?', out), step = 1;
     }
 }
 
@@ -94,7 +123,7 @@ static void put_caret(FILE *out, struct place place)
     if (column > 100) from = column - 60; /* long lines: a window round the place */
     if (n > from + 140) n = from + 140;
     fputs("    ", out);
-    for (size_t i = from; i < n; i++) fputc((unsigned char)line[i] < 32 ? ' ' : line[i], out);
+    put_line(out, line + from, n - from);
     fputs("\n    ", out);
     for (size_t i = from; i < column; i++) fputc(' ', out);
     fputs("^\n", out);
