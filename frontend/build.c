@@ -44,10 +44,12 @@ void build_at(struct build *build, const struct ast *ast)
 
 bool build_iterate(struct build *build, struct ast *ast)
 {
-    if (++build->iterations <= ITERATIONS_MOST) return !diag_full(build->diag);
+    bool is_large = build->region->graph->nodes.n > NODES_MOST;
+    if (++build->iterations <= ITERATIONS_MOST && !is_large) return !diag_full(build->diag);
     if (build->exhausted) return false;
     build->exhausted = true;
-    build_fail(build, ast, "compile-time loops ran more than %d rounds", ITERATIONS_MOST);
+    if (is_large) build_fail(build, ast, "compile-time loops made more than %d operators", NODES_MOST);
+    else build_fail(build, ast, "compile-time loops ran more than %d rounds", ITERATIONS_MOST);
     return false;
 }
 

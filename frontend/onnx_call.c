@@ -91,38 +91,47 @@ static const Onnx__AttributeProto *find_attribute(const struct onnx_call *call, 
     }
 }
 
+static const char *attribute_kind(Onnx__AttributeProto__AttributeType type)
+{
+    static const char *const kinds[] = {"nothing", "a float", "an int", "a string", "a tensor", "a graph", "floats", "ints",
+                                        "strings", "tensors", "graphs", "a sparse tensor", "sparse tensors", "a type", "types"};
+    size_t i = (size_t)type;
+    return i < sizeof kinds / sizeof *kinds ? kinds[i] : "of unknown kind";
+}
+
+/* The attribute where it is of this type; NULL where it is absent, or after a message. Files of before the field `type`
+ * leave it out, so that it is then what it holds. */
+static const Onnx__AttributeProto *typed_attribute(struct onnx_call *call, const char *name,
+                                                   Onnx__AttributeProto__AttributeType type)
+{
+    const Onnx__AttributeProto *a = find_attribute(call, name);
+    if (!a || a->type == type || a->type == ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__UNDEFINED) return a;
+    onnx_error(call, "attribute \"%s\" is %s; %s is expected", name, attribute_kind(a->type), attribute_kind(type));
+    return NULL;
+}
+#define TYPED(call, name, type) typed_attribute(call, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__##type)
+
 bool onnx_has(struct onnx_call *call, const char *name)
 {
     return find_attribute(call, name) != NULL;
 }
 
-/* The attribute where it is of this type (old files do not say theirs); NULL, after a message where it is of another.
- */
-static const Onnx__AttributeProto *attribute_of(struct onnx_call *call, const char *name,
-                                                Onnx__AttributeProto__AttributeType type)
-{
-    const Onnx__AttributeProto *a = find_attribute(call, name);
-    if (!a || !a->has_type || a->type == type) return a;
-    onnx_error(call, "attribute %s is of type %d, expected %d", name, (int)a->type, (int)type);
-    return NULL;
-}
-
 int64_t onnx_int(struct onnx_call *call, const char *name, int64_t otherwise)
 {
-    const Onnx__AttributeProto *a = attribute_of(call, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT);
-    if (!a || !a->has_i) return otherwise;
+    const Onnx__AttributeProto *a = TYPED(call, name, INT);
+    if (!a || !(a->has_i || a->type)) return otherwise; /* some writers leave zeros out */
     return a->i > DIM_HUGE ? DIM_HUGE : a->i < -DIM_HUGE ? -DIM_HUGE : a->i;
 }
 
 double onnx_float(struct onnx_call *call, const char *name, double otherwise)
 {
-    const Onnx__AttributeProto *a = attribute_of(call, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT);
-    return a && a->has_f ? (double)a->f : otherwise;
+    const Onnx__AttributeProto *a = TYPED(call, name, FLOAT);
+    return a && (a->has_f || a->type) ? (double)a->f : otherwise;
 }
 
 const char *onnx_string(struct onnx_call *call, const char *name, const char *otherwise)
 {
-    const Onnx__AttributeProto *a = attribute_of(call, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRING);
+    const Onnx__AttributeProto *a = TYPED(call, name, STRING);
     return a && a->has_s ? arena_strndup(call->graph->session, (const char *)a->s.data, a->s.len) : otherwise;
 }
 
@@ -143,7 +152,7 @@ int onnx_raw_ints(struct onnx_call *call, const char *name, const int64_t **list
 
 int onnx_ints(struct onnx_call *call, const char *name, const int64_t **list)
 {
-    const Onnx__AttributeProto *a = attribute_of(call, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INTS);
+    const Onnx__AttributeProto *a = TYPED(call, name, INTS);
     *list = NULL;
     if (!a || a->n_ints > INT32_MAX) return -1;
     *list = clamp_list(call, (int64_t)a->n_ints, a->ints);
@@ -152,7 +161,7 @@ int onnx_ints(struct onnx_call *call, const char *name, const int64_t **list)
 
 int onnx_floats(struct onnx_call *call, const char *name, const float **list)
 {
-    const Onnx__AttributeProto *a = attribute_of(call, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOATS);
+    const Onnx__AttributeProto *a = TYPED(call, name, FLOATS);
     *list = a ? a->floats : NULL;
     if (!a || a->n_floats > INT32_MAX) return -1;
     return (int)a->n_floats;
@@ -160,7 +169,7 @@ int onnx_floats(struct onnx_call *call, const char *name, const float **list)
 
 int onnx_strings(struct onnx_call *call, const char *name, const char *const **list)
 {
-    const Onnx__AttributeProto *a = find_attribute(call, name);
+    const Onnx__AttributeProto *a = TYPED(call, name, STRINGS);
     if (!a || a->n_strings > INT32_MAX) return -1;
     const char **words = NEW_ARRAY(call->graph->arena, const char *, a->n_strings + 1);
     for (size_t i = 0; i < a->n_strings; i++)
@@ -171,13 +180,13 @@ int onnx_strings(struct onnx_call *call, const char *name, const char *const **l
 
 const Onnx__TensorProto *onnx_tensor_attribute(struct onnx_call *call, const char *name)
 {
-    const Onnx__AttributeProto *a = find_attribute(call, name);
+    const Onnx__AttributeProto *a = TYPED(call, name, TENSOR);
     return a ? a->t : NULL;
 }
 
 const Onnx__GraphProto *onnx_graph_attribute(struct onnx_call *call, const char *name)
 {
-    const Onnx__AttributeProto *a = find_attribute(call, name);
+    const Onnx__AttributeProto *a = TYPED(call, name, GRAPH);
     return a ? a->g : NULL;
 }
 

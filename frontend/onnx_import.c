@@ -21,7 +21,7 @@ static const struct onnx_row *find_row(const char *name, int version, const stru
 {
     for (size_t i = 0; i < sizeof families / sizeof *families; i++)
         for (const struct onnx_row *row = families[i]; row->name; row++) {
-            if (strcmp(row->name, name)) continue;
+            if (row->name[0] != name[0] || strcmp(row->name, name)) continue; /* the first letter: functions may ask often */
             if (version >= row->since && (!row->until || version <= row->until)) return row;
             *other = row;
         }
@@ -82,6 +82,8 @@ static bool build_node(struct onnx_call *call, bool is_poisoned)
     const char *domain = node_domain(call->node), *name = call->node->op_type;
     const Onnx__FunctionProto *function = find_function(call);
     if (function) return !is_poisoned && onnx_import_function(call, function);
+    if (!*domain && !call->version)
+        return onnx_error(call, "the model does not name the opset of its operators") != NULL;
     const struct onnx_row *other = NULL;
     const char *full = *domain ? arena_printf(call->graph->arena, "%s.%s", domain, name) : name;
     const struct onnx_row *row = find_row(full, call->version, &other);
@@ -140,6 +142,11 @@ static bool check_node(struct importer *importer, const Onnx__NodeProto *node)
     if (node->n_attribute > ONNX_ATTRIBUTES_MOST)
         return diag_error(graph->diag, graph->place, "%zu attributes; at most %d are taken", node->n_attribute,
                           ONNX_ATTRIBUTES_MOST);
+    for (size_t i = 1; i < node->n_attribute; i++)
+        for (size_t k = 0; k < i; k++)
+            if (node->attribute[i]->name && node->attribute[k]->name &&
+                !strcmp(node->attribute[i]->name, node->attribute[k]->name))
+                return diag_error(graph->diag, graph->place, "attribute \"%s\" is given twice", node->attribute[i]->name);
     return true;
 }
 
@@ -278,6 +285,7 @@ static bool import_inputs(struct importer *importer, const Onnx__GraphProto *pro
         const char *name = proto->input[i]->name ? proto->input[i]->name : "";
         struct value *value = NULL;
         struct type type = {0};
+        if (!*name) ok = diag_error(scope->graph->diag, scope->graph->place, "input %zu has no name", i);
         if (table_find(&scope->table, name) && i < proto->n_initializer + proto->n_input) {
             bool is_weight = table_find(&scope->table, name)->tensor != NULL;
             if (is_weight) continue; /* an input with a default: the default is what it is here */
@@ -316,7 +324,11 @@ static bool check_model(struct importer *importer, struct graph *graph)
                           ONNX_FUNCTIONS_MOST);
     if (!model->n_opset_import) return diag_error(graph->diag, graph->place, "the model does not name its opset");
     int version = opset_version(importer->scope, "");
-    if (version && (version < ONNX_OPSET_LEAST || version > ONNX_OPSET_MOST))
+    bool is_named = false;
+    for (size_t i = 0; i < model->n_opset_import; i++)
+        is_named = is_named || !model->opset_import[i]->domain || !*model->opset_import[i]->domain ||
+                   !strcmp(model->opset_import[i]->domain, "ai.onnx");
+    if (is_named && (version < ONNX_OPSET_LEAST || version > ONNX_OPSET_MOST))
         return diag_error(graph->diag, graph->place, "opset %d is not supported; %d to %d are", version,
                           ONNX_OPSET_LEAST, ONNX_OPSET_MOST);
     for (size_t i = 0; i < model->n_functions; i++) {

@@ -101,6 +101,8 @@ static bool scan_bytes(struct scan *scan, const ProtobufCMessageDescriptor *mess
         return diag_error(scan->diag, scan->place,
                           "field %s of %s at byte %td is %llu bytes long; at most %d are taken", field->name,
                           message->short_name, at - scan->start, (unsigned long long)n, ONNX_NAME_MOST);
+    if (field->type == PROTOBUF_C_TYPE_STRING && memchr(inner.at, 0, n))
+        return scan_error(scan, at, "a string with a NUL", message->short_name);
     bool is_packed = field->type != PROTOBUF_C_TYPE_STRING && field->type != PROTOBUF_C_TYPE_BYTES;
     bool is_varint = field->type == PROTOBUF_C_TYPE_INT64 || field->type == PROTOBUF_C_TYPE_INT32 ||
                      field->type == PROTOBUF_C_TYPE_UINT64;

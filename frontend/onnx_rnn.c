@@ -281,6 +281,9 @@ static bool read_rnn(struct onnx_call *c, enum rnn_kind kind, struct rnn *rnn)
     if (rnn->w->type.dim[0] != rnn->n_directions || rnn->r->type.dim[0] != rnn->n_directions ||
         rnn->w->type.dim[1] != dim_mul(g->dims, rnn->hidden, rnn->gates))
         return onnx_error(c, "weights %s do not fit", type_string(g->dims, g->arena, &rnn->w->type)), false;
+    int64_t hidden_size = onnx_int(c, "hidden_size", -1);
+    if (dim_is_const(rnn->hidden) && (rnn->hidden < 1 || (onnx_has(c, "hidden_size") && hidden_size != rnn->hidden)))
+        return onnx_error(c, "hidden_size %lld, weights are for %lld", (long long)hidden_size, (long long)rnn->hidden), false;
     rnn->clip = onnx_float(c, "clip", 0);
     rnn->couples_gates = onnx_int(c, "input_forget", 0) != 0;
     rnn->resets_after = onnx_int(c, "linear_before_reset", 0) != 0;

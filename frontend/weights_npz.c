@@ -133,6 +133,7 @@ bool npy_read(const struct weights_file *file, const char *name, const unsigned 
 struct member {
     const char *name;
     int method;
+    uint32_t crc; /* of the unpacked bytes */
     uint64_t packed, plain, offset; /* sizes in the file and unpacked; where the local header is */
 };
 
@@ -191,6 +192,8 @@ static bool read_member(const struct weights_file *file, const struct member *me
     if (member->method == 8) data = inflate_member(file, member, data);
     else if (member->plain != member->packed)
         return weights_error(file, "\"%.100s\": stored, but its two sizes differ", member->name);
+    if (data && member->plain <= UINT32_MAX && crc32(0, data, (uInt)member->plain) != member->crc)
+        return weights_error(file, "\"%.100s\": its bytes do not match their checksum", member->name);
     size_t n = strlen(member->name);
     if (n > 4 && !strcmp(member->name + n - 4, ".npy")) n -= 4;
     return data && npy_read(file, arena_strndup(file->session, member->name, n), data, (size_t)member->plain);
@@ -229,7 +232,7 @@ bool npz_read(const struct weights_file *file)
             return weights_error(file, "the zip's directory is truncated");
         if (memchr(entry + 46, 0, (size_t)name)) return weights_error(file, "a name with a NUL in the zip");
         struct member member = {arena_strndup(file->session, (const char *)entry + 46, (size_t)name),
-                                (int)little(entry + 10, 2), little(entry + 20, 4), little(entry + 24, 4),
+                                (int)little(entry + 10, 2), (uint32_t)little(entry + 16, 4), little(entry + 20, 4), little(entry + 24, 4),
                                 little(entry + 42, 4)};
         if (little(entry + 8, 2) & 1) return weights_error(file, "\"%.100s\" is encrypted", member.name);
         read_zip64(&member, entry + 46 + name, (size_t)extra);

@@ -6,15 +6,21 @@
  */
 #include "weights.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum { DEPTH_MOST = 16 };
 
+struct span { /* bytes of a tensor */
+    int64_t start, end;
+    const char *name;
+};
 struct json {
     const struct weights_file *file;
     const unsigned char *at, *end;
     const unsigned char *data;
     size_t n_data;
+    LIST(struct span) spans;
 };
 
 static bool fail(const struct json *json, const char *what)
@@ -180,7 +186,27 @@ static bool read_tensor(struct json *json, const char *name)
     if (offset[0] > offset[1] || (uint64_t)offset[1] > json->n_data)
         return weights_error(json->file, "tensor \"%.100s\": bytes %lld to %lld, the file has %zu of data", name,
                              (long long)offset[0], (long long)offset[1], json->n_data);
+    LIST_PUSH(json->file->session, &json->spans, ((struct span){offset[0], offset[1], name}));
     return weights_add(json->file, name, &type, json->data + offset[0], (size_t)(offset[1] - offset[0]));
+}
+
+static int compare_spans(const void *a, const void *b)
+{
+    const struct span *x = a, *y = b;
+    if (x->start != y->start) return x->start < y->start ? -1 : 1;
+    return x->end < y->end ? -1 : x->end > y->end;
+}
+
+/* Bytes that belong to two tensors: no file that a writer makes. */
+static bool check_overlaps(struct json *json)
+{
+    if (json->spans.n) qsort(json->spans.at, (size_t)json->spans.n, sizeof *json->spans.at, compare_spans);
+    for (int i = 1; i < json->spans.n; i++) {
+        const struct span *before = &json->spans.at[i - 1], *span = &json->spans.at[i];
+        if (before->end > span->start)
+            return weights_error(json->file, "tensors \"%.100s\" and \"%.100s\" share bytes", before->name, span->name);
+    }
+    return true;
 }
 
 bool safetensors_read(const struct weights_file *file)
@@ -191,13 +217,14 @@ bool safetensors_read(const struct weights_file *file)
         return weights_error(file, "the header has %llu bytes, the file %zu", (unsigned long long)length,
                              file->n_bytes);
     const unsigned char *start = file->bytes + 8;
-    struct json json = {file, start, start + length, start + length, file->n_bytes - 8 - (size_t)length};
+    struct json json = {file, start, start + length, start + length, file->n_bytes - 8 - (size_t)length, {0}};
     const char *name;
     if (!expect(&json, '{')) return false;
     if (take(&json, '}')) return true;
     do {
         if (!read_string(&json, &name) || !expect(&json, ':')) return false;
+        if (weights_find(file->weights, name)) return weights_error(file, "tensor \"%.100s\" is given twice", name);
         if (!(strcmp(name, "__metadata__") ? read_tensor(&json, name) : skip_value(&json, 0))) return false;
     } while (take(&json, ','));
-    return expect(&json, '}');
+    return expect(&json, '}') && check_overlaps(&json);
 }
