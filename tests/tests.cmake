@@ -32,6 +32,8 @@ if(NOT TENON_FUZZ)
   file(GLOB golden CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/plan/*.tn)
   add_script_test(plan_text python3 ${CMAKE_SOURCE_DIR}/tests/golden.py ${golden})
 
+  add_script_test(malformed python3 ${CMAKE_SOURCE_DIR}/tests/test_malformed.py)
+
   # All 2^32 inputs of the f32 functions: half an hour, so only `ctest -C long -L long` runs it.
   add_executable(math_exhaustive ${CMAKE_SOURCE_DIR}/tests/math_exhaustive.c)
   set_source_files_properties(${CMAKE_SOURCE_DIR}/tests/math_exhaustive.c PROPERTIES COMPILE_OPTIONS "${warnings}")
