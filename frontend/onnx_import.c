@@ -324,11 +324,7 @@ static bool check_model(struct importer *importer, struct graph *graph)
                           ONNX_FUNCTIONS_MOST);
     if (!model->n_opset_import) return diag_error(graph->diag, graph->place, "the model does not name its opset");
     int version = opset_version(importer->scope, "");
-    bool is_named = false;
-    for (size_t i = 0; i < model->n_opset_import; i++)
-        is_named = is_named || !model->opset_import[i]->domain || !*model->opset_import[i]->domain ||
-                   !strcmp(model->opset_import[i]->domain, "ai.onnx");
-    if (is_named && (version < ONNX_OPSET_LEAST || version > ONNX_OPSET_MOST))
+    if (version && (version < ONNX_OPSET_LEAST || version > ONNX_OPSET_MOST))
         return diag_error(graph->diag, graph->place, "opset %d is not supported; %d to %d are", version,
                           ONNX_OPSET_LEAST, ONNX_OPSET_MOST);
     for (size_t i = 0; i < model->n_functions; i++) {
