@@ -158,7 +158,7 @@ static void put_index(struct cfamily *printer, ex e, int precedence)
         put_infix(printer, e->arg[0], e->op == EX_div ? "/" : "%", e->arg[1], PREC_MUL, PREC_MUL, precedence);
         return;
     }
-    call(printer, e->op, DT_index, 1);
+    call(printer, (int)e->op, DT_index, 1);
     put_args(printer, e->arg, 2);
 }
 
@@ -192,7 +192,7 @@ static void put_binary(struct cfamily *printer, ex e, int precedence)
         call(printer, e->op == EX_min ? HELPER_MIN_NUMBER : HELPER_MAX_NUMBER, e->dt, e->lanes);
         put_args(printer, (ex[]){e->arg[!second], e->arg[second]}, 2);
     } else {
-        call(printer, e->op, e->dt, e->lanes);
+        call(printer, (int)e->op, e->dt, e->lanes);
         put_args(printer, e->arg, 2);
     }
 }
@@ -422,7 +422,7 @@ static void put_mask(struct cfamily *printer, ex e, int bytes)
         return;
     case EX_is_nan:
     case EX_is_inf:
-        call(printer, e->op, e->arg[0]->dt, e->lanes);
+        call(printer, (int)e->op, e->arg[0]->dt, e->lanes);
         put_args(printer, e->arg, 1);
         return;
     case EX_load: put_load(printer, e, PREC_UNARY); return;
@@ -495,7 +495,7 @@ void cfamily_expr(struct cfamily *printer, ex e, int precedence)
             if (precedence > PREC_UNARY) text_add(out, ")");
             return;
         }
-        call(printer, e->op, e->dt, e->lanes);
+        call(printer, (int)e->op, e->dt, e->lanes);
         put_args(printer, e->arg, 1);
         return;
     case EX_abs:
@@ -504,16 +504,16 @@ void cfamily_expr(struct cfamily *printer, ex e, int precedence)
     case EX_round:
     case EX_trunc:
     case EX_sqrt:
-        call(printer, e->op, e->dt, e->lanes);
+        call(printer, (int)e->op, e->dt, e->lanes);
         put_args(printer, e->arg, 1);
         return;
     case EX_fma:
-        call(printer, e->op, e->dt, e->lanes);
+        call(printer, (int)e->op, e->dt, e->lanes);
         put_args(printer, e->arg, 3);
         return;
     case EX_is_nan:
     case EX_is_inf:
-        call(printer, e->op, e->arg[0]->dt, 1);
+        call(printer, (int)e->op, e->arg[0]->dt, 1);
         put_args(printer, e->arg, 1);
         return;
     case EX_eq:
@@ -526,11 +526,11 @@ void cfamily_expr(struct cfamily *printer, ex e, int precedence)
         put_args(printer, e->arg, 1);
         return;
     case EX_splat:
-        call(printer, e->op, e->dt, e->lanes);
+        call(printer, (int)e->op, e->dt, e->lanes);
         put_args(printer, e->arg, 1);
         return;
     case EX_ramp:
-        call(printer, e->op, e->dt, e->lanes);
+        call(printer, (int)e->op, e->dt, e->lanes);
         cfamily_expr(printer, e->arg[0], PREC_TERNARY);
         text_printf(out, ", %lld)", (long long)e->imm);
         return;
@@ -538,7 +538,7 @@ void cfamily_expr(struct cfamily *printer, ex e, int precedence)
     case EX_hmul:
     case EX_hmin:
     case EX_hmax:
-        call(printer, e->op, e->dt, e->arg[0]->lanes);
+        call(printer, (int)e->op, e->dt, e->arg[0]->lanes);
         put_args(printer, e->arg, 1);
         return;
     case EX_exp:
