@@ -10,6 +10,8 @@ bool guards_interval(const struct loopnest *nest, int axis, dim *lo, dim *hi);
  * loads), the guard becomes an `if` around the body and leaves the loads. Guards reading one of the `fixed`
  * variables stay. Returns the new list. */
 struct stmt *guards_hoist(struct prog *prog, struct stmt *list, struct var *const *fixed, int n_fixed);
+/* Stores whose value is chosen by conditions that do not read the fixed variables become branches (unswitch.c). */
+struct stmt *guards_unswitch(struct prog *prog, struct stmt *list, struct var *const *fixed, int n_fixed);
 /* Loops of at most `most` trips whose variable some guard reads are unrolled, so that it folds. */
 struct stmt *guards_unroll(struct prog *prog, struct stmt *list, int most);
 /* Removes updates known to change nothing (a product with a literal zero from a folded guard) and opens branches

@@ -214,6 +214,7 @@ static struct stmt *make_body(struct tiling *t)
     }
     struct stmt *list = rewrite_list(r, t->nest->body);
     list = guards_hoist(prog, list, fixed, n_fixed);
+    if (t->nest->n_axes == t->nest->n_chain && plan->vector_axis >= 0) list = guards_unswitch(prog, list, fixed, n_fixed);
     bool lanes_jammed = true;
     struct stmt *vectors = list;
     int v = plan->vector_axis;

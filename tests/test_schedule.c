@@ -176,6 +176,22 @@ static void make_pad(struct builder *b, const dim *n)
     finish(b, over(b, stmt_store(b->prog, y, at(b, 0, i, columns, j, (dim)1, NULL), value, 1, NULL), i, j, NULL));
 }
 
+/* y[i, j] = inside ? (i even ? max(x[i-1, j], 0) + 1 : 2) : 7, inside: 0 <= i - 1 < rows of x; conditions choose whole rows */
+static void make_choose(struct builder *b, const dim *n)
+{
+    dim rows = dim_add(b->dims, n[0], 3);
+    struct buffer *x = input(b, "x", dim_mul(b->dims, n[0], n[1])), *y = output(b, "y", dim_mul(b->dims, rows, n[1]));
+    struct var *i = axis(b, "i", rows), *j = axis(b, "j", n[1]);
+    ex row = at(b, -1, i, (dim)1, NULL), inside = within(b, row, n[0]);
+    ex even = two(b, EX_eq, two(b, EX_mod, ex_var(b->prog, i), ex_int(b->prog, DT_index, 2)), ex_int(b->prog, DT_index, 0));
+    ex both = two(b, EX_and, inside, even);
+    ex from = two(b, EX_add, two(b, EX_mul, row, ex_dim(b->prog, n[1])), at(b, 0, j, (dim)1, NULL));
+    ex loaded = ex_load_guarded(b->prog, x, DT_f32, from, both, number(b, 0));
+    ex value = two(b, EX_add, two(b, EX_max, loaded, number(b, 0)), number(b, 1));
+    value = ex_select(b->prog, inside, ex_select(b->prog, both, value, number(b, 2)), number(b, 7));
+    finish(b, over(b, stmt_store(b->prog, y, at(b, 0, i, n[1], j, (dim)1, NULL), value, 1, NULL), i, j, NULL));
+}
+
 /* rows of n[1]: m = max x, s = sum (x - m)^2, y = (x - m)/(s + 1) */
 static void make_rows(struct builder *b, const dim *n)
 {
@@ -351,6 +367,7 @@ static const struct shape_case cases[] = {
     {"map", make_map, 2, {{1, 1}, {3, 7}, {1, 8}, {2, 9}, {5, 16}, {1, 17}, {4, 64}, {3, 131}}},
     {"transpose", make_transpose, 2, {{1, 1}, {3, 7}, {8, 8}, {16, 17}, {5, 33}}},
     {"pad", make_pad, 2, {{1, 1}, {3, 7}, {8, 16}, {2, 45}}},
+    {"choose", make_choose, 2, {{1, 1}, {3, 7}, {8, 16}, {2, 45}, {6, 64}}},
     {"rows", make_rows, 2, {{1, 1}, {2, 7}, {3, 8}, {2, 16}, {2, 17}, {3, 31}, {1, 65}, {2, 197}}},
     {"matmul", make_matmul_n, 3, {{1, 1, 1}, {1, 40, 9}, {7, 16, 5}, {13, 33, 8}, {49, 17, 12}, {6, 100, 7}, {29, 8, 3}, {14, 64, 16}}},
     {"matmul_t", make_matmul_t, 3, {{1, 1, 1}, {1, 9, 40}, {7, 5, 16}, {5, 7, 33}, {3, 4, 197}, {8, 6, 64}}},
