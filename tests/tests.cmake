@@ -34,6 +34,16 @@ if(NOT TENON_FUZZ)
 
   add_script_test(malformed python3 ${CMAKE_SOURCE_DIR}/tests/test_malformed.py)
 
+  # ONNX backend cases against the recorded outcomes; through C and LLVM only with `ctest -C long -L long`.
+  add_script_test(onnx_cases python3 ${CMAKE_SOURCE_DIR}/tests/onnx/cases.py)
+  set_tests_properties(onnx_cases PROPERTIES SKIP_RETURN_CODE 77)
+  foreach(target c llvm)
+    add_test(NAME onnx_cases_${target} COMMAND python3 ${CMAKE_SOURCE_DIR}/tests/onnx/cases.py --target=${target}
+             CONFIGURATIONS long WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+    set_tests_properties(onnx_cases_${target} PROPERTIES ENVIRONMENT "${test_environment}" TIMEOUT 7200 LABELS long
+                         SKIP_RETURN_CODE 77)
+  endforeach()
+
   # All 2^32 inputs of the f32 functions: half an hour, so only `ctest -C long -L long` runs it.
   add_executable(math_exhaustive ${CMAKE_SOURCE_DIR}/tests/math_exhaustive.c)
   set_source_files_properties(${CMAKE_SOURCE_DIR}/tests/math_exhaustive.c PROPERTIES COMPILE_OPTIONS "${warnings}")
