@@ -55,6 +55,7 @@ static const struct attr_row {
     {OP_iota, "step", FILL_NUMBER, 1, NULL},
     {OP_sum, "axes", FILL_AXES, 0, NULL},
     {OP_prod, "axes", FILL_AXES, 0, NULL},
+    {OP_sum_square, "axes", FILL_AXES, 0, NULL},
     {OP_reduce_min, "axes", FILL_AXES, 0, NULL},
     {OP_reduce_max, "axes", FILL_AXES, 0, NULL},
     {OP_find_first, "axis", FILL_AXIS, 0, NULL},

@@ -107,10 +107,6 @@ static struct value *build_softplus_of(struct onnx_call *c)
 {
     return build_softplus(c->graph, c->in[0]);
 }
-static struct value *build_softsign(struct onnx_call *c)
-{
-    return build_div(c->graph, c->in[0], build_with(c->graph, OP_add, build_abs(c->graph, c->in[0]), 1));
-}
 static struct value *build_mish(struct onnx_call *c)
 {
     return build_mul(c->graph, c->in[0], build_tanh(c->graph, build_softplus(c->graph, c->in[0])));
@@ -274,7 +270,6 @@ const struct onnx_row onnx_math_rows[] = {
     {"Selu", 6, 0, 1, build_selu},
     {"Shrink", 9, 0, 1, build_shrink},
     {"Softplus", 1, 0, 1, build_softplus_of},
-    {"Softsign", 1, 0, 1, build_softsign},
     {"Sum", 6, 0, 1, build_sum_of},
     {"Swish", 24, 0, 1, build_swish},
     {"ThresholdedRelu", 10, 0, 1, build_thresholded_relu},

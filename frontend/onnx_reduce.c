@@ -42,10 +42,6 @@ static struct value *plain(struct onnx_call *c, enum op op, struct value *(*befo
     if (!read_reduction(c, &r)) return NULL;
     return reduce(c, &r, op, before ? before(c->graph, r.x) : r.x);
 }
-static struct value *square(struct graph *g, struct value *x)
-{
-    return build_mul(g, x, x);
-}
 
 static struct value *build_reduce_sum(struct onnx_call *c)
 {
@@ -61,7 +57,7 @@ static struct value *build_reduce_l1(struct onnx_call *c)
 }
 static struct value *build_reduce_sum_square(struct onnx_call *c)
 {
-    return plain(c, OP_sum, square);
+    return plain(c, OP_sum_square, NULL);
 }
 static struct value *build_reduce_log_sum(struct onnx_call *c)
 {
@@ -70,7 +66,7 @@ static struct value *build_reduce_log_sum(struct onnx_call *c)
 
 static struct value *build_reduce_l2(struct onnx_call *c)
 {
-    struct value *sum = plain(c, OP_sum, square);
+    struct value *sum = plain(c, OP_sum_square, NULL);
     if (!sum || dtype_is_float(sum->type.dt)) return build_sqrt(c->graph, sum);
     return graph_cast(c->graph, build_sqrt(c->graph, graph_cast(c->graph, sum, DT_f64)), sum->type.dt);
 }
@@ -199,6 +195,11 @@ static struct value *build_hardmax(struct onnx_call *c)
     return graph_reshape(g, y, whole.rank, whole.dim);
 }
 
+static struct value *build_det(struct onnx_call *c)
+{
+    return graph_unary(c->graph, OP_det, c->in[0]);
+}
+
 static struct value *build_top_k(struct onnx_call *c)
 {
     const int64_t *list;
@@ -228,6 +229,7 @@ const struct onnx_row onnx_reduce_rows[] = {
     {"ArgMin", 1, 0, 1, build_arg_min},
     {"CumProd", 26, 0, 2, build_cumprod},
     {"CumSum", 11, 0, 2, build_cumsum},
+    {"Det", 11, 0, 1, build_det},
     {"Hardmax", 1, 0, 1, build_hardmax},
     {"LogSoftmax", 1, 0, 1, build_log_softmax},
     {"ReduceL1", 1, 0, 1, build_reduce_l1},

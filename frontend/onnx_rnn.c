@@ -62,7 +62,7 @@ static struct value *activate(const struct cell *cell, int which, struct value *
     if (!strcmp(a->name, "ThresholdedRelu"))
         return graph_select(g, build_with(g, OP_le, x, a->alpha), build_number(g, x, 0), x);
     if (!strcmp(a->name, "Softplus")) return build_softplus(g, x);
-    if (!strcmp(a->name, "Softsign")) return build_div(g, x, build_with(g, OP_add, build_abs(g, x), 1));
+    if (!strcmp(a->name, "Softsign")) return graph_unary(g, OP_softsign, x);
     struct value *e = build_with(g, OP_mul, build_with(g, OP_sub, build_exp(g, x), 1), a->alpha);
     return graph_select(g, build_with(g, OP_lt, x, 0), e, x); /* Elu */
 }

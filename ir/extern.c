@@ -10,6 +10,8 @@
  *            6 sorted (0: any order will do; we sort all the same)
  * Equal elements come in the order of their indices. NaN counts as larger than every number (as in NumPy). Needs
  * 0 <= k <= n; returns 0.
+ * tenon_det, below: determinants.
+ *
  * Insertion into a sorted list of k: O(n*k) at worst, O(n) when few elements belong to the list.
  */
 #include <stdint.h>
@@ -93,5 +95,49 @@ int tenon_top_k(void *const *buffers, const int64_t *scalars)
             tenon_top_k_line((const unsigned char *)buffers[0] + (i * n * inner + j) * size,
                              (unsigned char *)buffers[1] + (i * k * inner + j) * size,
                              (int64_t *)buffers[2] + (i * k * inner + j), inner, scalars);
+    return 0;
+}
+
+int tenon_det(void *const *buffers, const int64_t *scalars);
+
+/* One matrix, destroyed: Gaussian elimination with the largest pivot of each column. */
+static double tenon_det_of(double *a, int64_t n)
+{
+    double det = 1;
+    for (int64_t k = 0; k < n; k++) {
+        int64_t best = k;
+        for (int64_t i = k + 1; i < n; i++) {
+            double v = a[i * n + k] < 0 ? -a[i * n + k] : a[i * n + k], w = a[best * n + k] < 0 ? -a[best * n + k] : a[best * n + k];
+            if (v > w) best = i;
+        }
+        double pivot = a[best * n + k];
+        det *= best == k ? pivot : -pivot;
+        if (pivot == 0) return det;
+        for (int64_t j = k; j < n; j++) {
+            double t = a[best * n + j];
+            a[best * n + j] = a[k * n + j];
+            a[k * n + j] = t;
+        }
+        for (int64_t i = k + 1; i < n; i++) {
+            double f = a[i * n + k] / pivot;
+            for (int64_t j = k + 1; j < n; j++) a[i * n + j] -= f * a[k * n + j];
+        }
+    }
+    return det;
+}
+
+/* buffers  0 x [outer, n, n]   1 determinants [outer]   2 workspace, double [n, n]
+ * scalars  0 outer   1 n   2 type: f64 0, f32 1. Computed in double; returns 0. */
+int tenon_det(void *const *buffers, const int64_t *scalars)
+{
+    int64_t outer = scalars[0], n = scalars[1];
+    double *work = (double *)buffers[2];
+    for (int64_t m = 0; m < outer; m++) {
+        for (int64_t i = 0; i < n * n; i++)
+            work[i] = scalars[2] ? (double)((const float *)buffers[0])[m * n * n + i] : ((const double *)buffers[0])[m * n * n + i];
+        double det = tenon_det_of(work, n);
+        if (scalars[2]) ((float *)buffers[1])[m] = (float)det;
+        else ((double *)buffers[1])[m] = det;
+    }
     return 0;
 }

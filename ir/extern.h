@@ -17,6 +17,13 @@ struct extern_row {
 /* NULL where there is no such function. */
 const struct extern_row *extern_find(const char *name);
 
+/* The scalars of the call that computes an EXTERN node (its buffers are the inputs, then the results); room for
+ * EXTERN_SCALARS_MOST. Returns their number. */
+enum { EXTERN_SCALARS_MOST = 8 };
+struct dims;
+struct node;
+int extern_scalars(struct dims *dims, const struct node *node, int64_t *scalars);
+
 #define EXTERN(name, buffers, scalars) int tenon_##name(void *const *buffers_, const int64_t *scalars_);
 #include "extern.def"
 #undef EXTERN

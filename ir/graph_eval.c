@@ -86,15 +86,16 @@ static bool eval_plain(struct graph *graph, const struct node *node, const struc
     return ok;
 }
 
-static bool eval_top_k(struct graph *graph, const struct node *node, const struct tensor *const *in, struct tensor *out)
+static bool eval_extern(struct graph *graph, const struct node *node, const struct tensor *const *in, const int64_t *symbols,
+                        struct arena *arena, struct tensor *out)
 {
-    const struct type *x = &in[0]->type;
-    int64_t n = x->dim[x->rank - 1], k = out[0].type.dim[x->rank - 1], outer = 1;
-    for (int i = 0; i < x->rank - 1; i++) outer *= x->dim[i];
-    void *buffers[] = {writable(in[0]), writable(&out[0]), writable(&out[1])};
-    int64_t scalars[] = {outer, n, k, 1, (int64_t)x->dt, node_int(node, "largest", 1), node_int(node, "sorted", 1)};
-    if (extern_find("top_k")->function(buffers, scalars)) return diag_error(graph->diag, graph->place, "top_k failed");
-    return true;
+    void **buffers = NEW_ARRAY(arena, void *, node->n_in + node->n_out);
+    int64_t scalars[EXTERN_SCALARS_MOST];
+    int n = extern_scalars(graph->dims, node, scalars);
+    for (int i = 0; i < n; i++) scalars[i] = size_of(graph->dims, scalars[i], symbols);
+    for (int i = 0; i < node->n_in + node->n_out; i++) buffers[i] = writable(i < node->n_in ? in[i] : &out[i - node->n_in]);
+    int status = extern_find(op_row(node->op)->name)->function(buffers, scalars);
+    return status == 0 || diag_error(graph->diag, graph->place, "%s ended with status %d", op_row(node->op)->name, status);
 }
 
 static bool run(const struct graph *graph, const struct tensor *const *in, const int64_t *symbols, struct arena *arena, struct tensor *out)
@@ -196,8 +197,8 @@ bool node_eval(struct graph *graph, const struct node *node, const struct tensor
     if (node->op == OP_scan) return eval_scan(graph, node, args, symbols, arena, out);
     for (int i = 0; i < node->n_out; i++)
         if (!allocate(graph, &node->out[i].type, symbols, arena, &out[i])) return false;
-    if (node->op == OP_top_k) return eval_top_k(graph, node, args, out);
-    if (kind == OP_EXTERN || kind == OP_LEAF) bug("node_eval", "operator %s", op_row(node->op)->name);
+    if (kind == OP_EXTERN) return eval_extern(graph, node, args, symbols, arena, out);
+    if (kind == OP_LEAF) bug("node_eval", "operator %s", op_row(node->op)->name);
     return eval_plain(graph, node, args, symbols, out);
 }
 

@@ -353,6 +353,19 @@ static bool infer_top_k(struct inference *inf)
     return true;
 }
 
+static bool infer_det(struct inference *inf)
+{
+    const struct type *x = &inf->node->in[0]->type;
+    int r = x->rank;
+    if (r < 2 || x->dim[r - 1] != x->dim[r - 2] || (x->dt != DT_f32 && x->dt != DT_f64))
+        return FAIL(inf, "det of %s: needs square f32 or f64 matrices", infer_shown(inf, 0));
+    set_results(inf, 2);
+    inf->out[0] = *x;
+    inf->out[0].rank = r - 2;
+    inf->out[1] = (struct type){.dt = DT_f64, .rank = 2, .dim = {x->dim[r - 1], x->dim[r - 1]}};
+    return true;
+}
+
 static bool infer(struct inference *inf)
 {
     enum shape_rule rule = op_row(inf->node->op)->shape;
@@ -378,6 +391,7 @@ static bool infer(struct inference *inf)
     case SHAPE_index: return infer_index(inf);
     case SHAPE_control: return infer_control(inf);
     case SHAPE_top_k: return infer_top_k(inf);
+    case SHAPE_det: return infer_det(inf);
     case SHAPE_conv_last: return infer_conv_last(inf);
     case SHAPE_conv_depth: return infer_conv_depth(inf);
     case SHAPE_pool_last: return infer_pool_last(inf);

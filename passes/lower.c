@@ -10,6 +10,8 @@
  * Needs: pass fuse has marked values; no composites. Leaves: schedules, offsets. */
 #include "lower.h"
 
+#include "../ir/extern.h"
+
 #include <string.h>
 
 static void lower_graph(struct lowering *l, const struct graph *graph, struct storage *storage, struct stmt **out);
@@ -312,7 +314,6 @@ static void lower_loop(struct lowering *l, const struct node *node, struct stora
 static void lower_extern(struct lowering *l, const struct node *node, struct storage *storage, struct stmt **out)
 {
     struct prog *prog = l->prog;
-    const struct type *x = &node->in[0]->type;
     struct stmt *call = stmt_new(prog, STMT_CALL);
     call->extern_name = op_row(node->op)->name;
     call->place = node->place;
@@ -323,12 +324,10 @@ static void lower_extern(struct lowering *l, const struct node *node, struct sto
         ex at = ex_dim(prog, s->view.offset);
         call->args[i] = (struct call_arg){s->view.buf, s->call_offset ? ex_binary(prog, EX_add, at, s->call_offset) : at};
     }
-    dim outer = 1;
-    for (int i = 0; i < x->rank - 1; i++) outer = dim_mul(prog->dims, outer, x->dim[i]);
-    dim scalars[] = {outer, x->dim[x->rank - 1], node_int(node, "k", 0), 1, (dim)x->dt, node_int(node, "largest", 1), node_int(node, "sorted", 1)};
-    call->n_scalars = 7;
-    call->scalars = NEW_ARRAY(prog->arena, ex, 7);
-    for (int i = 0; i < 7; i++) call->scalars[i] = ex_dim(prog, scalars[i]);
+    dim scalars[EXTERN_SCALARS_MOST];
+    call->n_scalars = extern_scalars(prog->dims, node, scalars);
+    call->scalars = NEW_ARRAY(prog->arena, ex, call->n_scalars);
+    for (int i = 0; i < call->n_scalars; i++) call->scalars[i] = ex_dim(prog, scalars[i]);
     stmt_append(out, call);
 }
 

@@ -87,6 +87,7 @@ static bool takes(enum op op, enum dtype dt)
     case SHAPE_pad: case SHAPE_concat: case SHAPE_gather: case SHAPE_gather_elements: case SHAPE_scatter:
     case SHAPE_find: return true;
     case SHAPE_dilate: return true;
+    case SHAPE_det: return dt == DT_f32 || dt == DT_f64;
     case SHAPE_none: case SHAPE_control: return false;
     }
     return false;
@@ -253,6 +254,13 @@ static struct value *build_others(struct lab *lab, enum op op, enum shape_class 
     case SHAPE_iota:
         if (x.rank == 0) return NULL;
         return graph_node(lab->graph, op, 0, NULL, 5, (struct attr[]){ATTR_S("to", dtype_name(dt)), ATTR_L("shape", x.dim, x.rank), ATTR_I("axis", x.rank - 1), ATTR_I("start", 2), ATTR_I("step", 3)});
+    case SHAPE_det:
+        x.rank = class == SHAPE_CLASS_SCALAR ? 2 : 3;
+        x.dim[0] = class == SHAPE_CLASS_ZERO ? 0 : 2;
+        x.dim[1] = x.dim[2] = class == SHAPE_CLASS_ONE ? 1 : 5;
+        if (x.rank == 2) x.dim[0] = x.dim[1];
+        in[0] = input(lab, x);
+        return graph_node(lab->graph, op, 1, in, 0, NULL);
     case SHAPE_top_k:
         if (x.rank == 0) return NULL;
         in[0] = input(lab, x);
@@ -274,7 +282,7 @@ static struct value *build(struct lab *lab, enum op op, enum shape_class class, 
     case SHAPE_pool: case SHAPE_conv: return build_window(lab, op, class, dt);
     case SHAPE_matmul: case SHAPE_index: return build_contraction(lab, op, class, dt);
     case SHAPE_conv_last: case SHAPE_conv_depth: case SHAPE_pool_last: case SHAPE_matmul_packed: return build_packed(lab, op, class, dt);
-    case SHAPE_cast: case SHAPE_concat: case SHAPE_iota: case SHAPE_top_k: return build_others(lab, op, class, dt);
+    case SHAPE_cast: case SHAPE_concat: case SHAPE_iota: case SHAPE_top_k: case SHAPE_det: return build_others(lab, op, class, dt);
     case SHAPE_none: case SHAPE_control: return NULL;
     }
     return NULL;
