@@ -2,11 +2,11 @@
  *
  *   arena a: f32[N*64]   arena b: f32[N*64]   ->   a at 0, b at 256*N;  arena_bytes 512*N
  *
- * First outputs take over dying inputs (plan_inplace.c). Then buffers are packed by their sizes, at chosen values of
- * the symbols: several orders are tried (by size, by life times size, by time), each buffer going to the tightest gap
- * among those it coexists with, and the smallest arena wins. Offsets as expressions follow from the packing: a
- * buffer begins at the largest end of the coexisting ones below it, which keeps them apart for every value of the
- * symbols and gives the packing itself at the chosen ones. Greedy packing by size: Pisarchyk and Lee,
+ * First outputs take over dying inputs (plan_inplace.c). Buffers of known sizes are then packed: several orders are
+ * tried (by size, by life times size, by time), each buffer going to the tightest gap among those it coexists with, and
+ * the smallest arena wins. Symbolic sizes are coloured into slots, judged at several values of the symbols; offsets
+ * are sums of slot sizes, so they hold for every value and stay short (offsets that follow a packing exactly nest a
+ * maximum in a maximum until no expression holds them). Greedy packing by size: Pisarchyk and Lee,
  * "Efficient memory management for deep neural net inference" (2020).
  * Needs: nothing. Makes true: offsets, prog->arena_bytes. After it no pass may add an arena buffer.
  */
@@ -28,7 +28,6 @@ struct item {
 struct packing {
     struct prog *prog;
     struct arena *scratch;
-    const int64_t *symbols;
     int n;
     struct item *item;
 };
@@ -104,7 +103,7 @@ static double key_of(const struct item *item, int kind)
     }
 }
 
-static void pack_best(struct packing *p)
+static int64_t pack_best(struct packing *p)
 {
     struct item **order = NEW_ARRAY(p->scratch, struct item *, p->n + 1);
     int64_t least = -1;
@@ -121,44 +120,71 @@ static void pack_best(struct packing *p)
             best = kind;
         }
     }
+    return least;
 }
 
-static int by_offset(const void *a, const void *b)
+/* Symbolic sizes: buffers are coloured into slots by falling size (or key), each going to the tightest slot whose
+ * members it does not coexist with; a slot is as large as its largest member, and slots follow each other. */
+struct slot {
+    dim size_dim, offset_dim;
+    int64_t size;
+};
+
+static bool slot_is_free(const struct packing *p, const int *slot_of, int slot, const struct item *item)
 {
-    const struct item *x = a, *y = b;
-    if (x->offset != y->offset) return x->offset < y->offset ? -1 : 1;
-    return x->rank - y->rank;
+    for (int i = 0; i < p->n; i++)
+        if (slot_of[i] == slot && coexist(&p->item[i], item)) return false;
+    return true;
 }
 
-/* Offsets as expressions, lowest first. Of the items below, those that another one below lies on are implied. */
-static void place_dims(struct packing *p)
+static dim place_slots(struct packing *p, int kind)
 {
     struct dims *dims = p->prog->dims;
-    qsort(p->item, (size_t)p->n, sizeof *p->item, by_offset);
+    struct item **order = NEW_ARRAY(p->scratch, struct item *, p->n + 1);
+    struct slot *slot = NEW_ARRAY(p->scratch, struct slot, p->n + 1);
+    int *slot_of = NEW_ARRAY(p->scratch, int, p->n + 1), n = 0;
     for (int i = 0; i < p->n; i++) {
-        struct item *item = &p->item[i];
-        dim at = 0;
-        for (int k = 0; k < i; k++) {
-            const struct item *below = &p->item[k];
-            if (!coexist(item, below)) continue;
-            bool implied = false;
-            for (int m = k + 1; m < i && !implied; m++)
-                implied = coexist(&p->item[m], below) && coexist(&p->item[m], item) && p->item[m].size > 0;
-            if (!implied) at = dim_max(dims, at, dim_add(dims, below->offset_dim, below->size_dim));
-        }
-        item->offset_dim = at;
+        order[i] = &p->item[i];
+        order[i]->key = key_of(order[i], kind);
+        slot_of[i] = -1;
     }
+    qsort(order, (size_t)p->n, sizeof(struct item *), by_key);
+    for (int i = 0; i < p->n; i++) {
+        struct item *item = order[i];
+        int best = -1;
+        int64_t least = INT64_MAX;
+        for (int k = 0; k < n; k++) {
+            int64_t apart = slot[k].size > item->size ? slot[k].size - item->size : item->size - slot[k].size;
+            if (apart >= least || !slot_is_free(p, slot_of, k, item)) continue;
+            best = k;
+            least = apart;
+        }
+        if (best < 0) best = n++;
+        if (item->size > slot[best].size) slot[best].size = item->size;
+        slot[best].size_dim = dim_max(dims, slot[best].size_dim, item->size_dim);
+        slot_of[item - p->item] = best;
+    }
+    dim end = 0;
+    for (int k = 0; k < n; k++) {
+        slot[k].offset_dim = end;
+        end = dim_add(dims, end, slot[k].size_dim);
+    }
+    for (int i = 0; i < p->n; i++) p->item[i].offset_dim = slot[slot_of[i]].offset_dim;
+    return end;
 }
 
-/* The value of each symbol that the packing is best for: its upper bound if that is modest. */
-static const int64_t *chosen_symbols(const struct prog *prog, struct arena *scratch)
+/* Sizes that packings are made for and judged at. */
+enum { SETS = 4 };
+static const int64_t *symbol_set(const struct prog *prog, struct arena *scratch, int set)
 {
+    static const int64_t usual[SETS] = {128, 4, 24, 640};
     int n = dims_n_symbols(prog->dims);
     int64_t *values = NEW_ARRAY(scratch, int64_t, n + 1);
     for (int i = 0; i < n; i++) {
         const struct symbol *symbol = dims_symbol(prog->dims, i);
-        int64_t usual = symbol->lo > 128 ? symbol->lo : 128;
-        values[i] = symbol->hi < usual ? symbol->hi : usual;
+        values[i] = set == 1 ? 3 + i % 4 : usual[set];
+        if (values[i] > symbol->hi) values[i] = symbol->hi;
+        if (values[i] < symbol->lo) values[i] = symbol->lo;
     }
     return values;
 }
@@ -175,8 +201,7 @@ static void collect(struct packing *p, const struct lives *lives)
             continue;
         }
         dim size = aligned(dims, dim_mul(dims, life->buf->elements, dtype_bytes(life->buf->dt)));
-        p->item[p->n] = (struct item){.life = life, .rank = p->n, .size_dim = size,
-                                      .size = dim_eval(dims, size, p->symbols)};
+        p->item[p->n] = (struct item){.life = life, .rank = p->n, .size_dim = size};
         p->n++;
     }
 }
@@ -198,19 +223,6 @@ static bool report_limit(const struct packing *p, int64_t bytes, int64_t limit, 
     return false;
 }
 
-/* Unused buffers lie at 0: the arena must hold them too. */
-static dim arena_size(const struct packing *p)
-{
-    struct dims *dims = p->prog->dims;
-    dim top = 0;
-    for (int i = 0; i < p->n; i++) {
-        bool implied = false;
-        for (int m = i + 1; m < p->n && !implied; m++) implied = coexist(&p->item[i], &p->item[m]);
-        if (!implied) top = dim_max(dims, top, dim_add(dims, p->item[i].offset_dim, p->item[i].size_dim));
-    }
-    return top;
-}
-
 static void drop_unused(struct prog *prog, const struct lives *lives)
 {
     int kept = 0;
@@ -221,6 +233,74 @@ static void drop_unused(struct prog *prog, const struct lives *lives)
     prog->buffers.n = kept;
 }
 
+static void sizes_at(struct packing *p, const int64_t *symbols)
+{
+    for (int i = 0; i < p->n; i++) p->item[i].size = dim_eval(p->prog->dims, p->item[i].size_dim, symbols);
+}
+
+static int64_t largest_live(const struct packing *p)
+{
+    int64_t most = 0;
+    for (int i = 0; i < p->n; i++) { /* the set alive grows only where a life begins */
+        int64_t sum = 0;
+        int at = p->item[i].life->first;
+        for (int k = 0; k < p->n; k++)
+            if (p->item[k].life->first <= at && at <= p->item[k].life->last) sum += p->item[k].size;
+        if (sum > most) most = sum;
+    }
+    return most;
+}
+
+/* Arena over largest live set, worst over the sets of sizes. */
+static double worst_ratio(struct packing *p, dim bytes)
+{
+    double worst = 1;
+    for (int set = 0; set < SETS; set++) {
+        const int64_t *symbols = symbol_set(p->prog, p->scratch, set);
+        sizes_at(p, symbols);
+        double live = (double)largest_live(p);
+        double ratio = live > 0 ? (double)dim_eval(p->prog->dims, bytes, symbols) / live : 1;
+        if (ratio > worst) worst = ratio;
+    }
+    return worst;
+}
+
+static void keep(struct packing *p, dim bytes)
+{
+    p->prog->arena_bytes = bytes;
+    for (int i = 0; i < p->n; i++) p->item[i].life->buf->offset_bytes = p->item[i].offset_dim;
+}
+
+/* Colours for each set of sizes and each order, and keeps what does best over all sets. */
+static void place_symbolic(struct packing *p)
+{
+    double best = -1;
+    for (int set = 0; set < SETS; set++)
+        for (int kind = 0; kind < KEYS; kind++) {
+            sizes_at(p, symbol_set(p->prog, p->scratch, set));
+            dim bytes = place_slots(p, kind);
+            double ratio = worst_ratio(p, bytes);
+            if (best >= 0 && ratio >= best) continue;
+            best = ratio;
+            keep(p, bytes);
+        }
+    sizes_at(p, symbol_set(p->prog, p->scratch, 0));
+}
+
+static void place_buffers(struct packing *p)
+{
+    bool symbolic = false;
+    for (int i = 0; i < p->n; i++) symbolic |= !dim_is_const(p->item[i].size_dim);
+    if (symbolic) {
+        place_symbolic(p);
+        return;
+    }
+    sizes_at(p, symbol_set(p->prog, p->scratch, 0));
+    int64_t top = pack_best(p);
+    for (int i = 0; i < p->n; i++) p->item[i].offset_dim = p->item[i].offset;
+    keep(p, top);
+}
+
 struct prog *pass_plan(const struct prog *prog, struct arena *unit, const struct pass_options *options, struct diag *diag)
 {
     struct prog *to = prog_copy(prog, unit, NULL, NULL);
@@ -228,16 +308,12 @@ struct prog *pass_plan(const struct prog *prog, struct arena *unit, const struct
     if (options->level > 0) plan_in_place(to);
     plan_lives(to, unit, &lives);
     drop_unused(to, &lives);
-    struct packing p = {.prog = to, .scratch = unit, .symbols = chosen_symbols(to, unit)};
+    struct packing p = {.prog = to, .scratch = arena_new()};
     collect(&p, &lives);
-    pack_best(&p);
-    place_dims(&p);
-    for (int i = 0; i < p.n; i++) p.item[i].life->buf->offset_bytes = p.item[i].offset_dim;
-    to->arena_bytes = arena_size(&p);
+    place_buffers(&p);
     int64_t bytes = dim_is_const(to->arena_bytes) ? to->arena_bytes : dim_hi(to->dims, to->arena_bytes);
-    if (options->max_arena_bytes > 0 && bytes > options->max_arena_bytes) {
-        report_limit(&p, bytes, options->max_arena_bytes, diag);
-        return NULL;
-    }
-    return to;
+    bool fits = options->max_arena_bytes <= 0 || bytes <= options->max_arena_bytes;
+    if (!fits) report_limit(&p, bytes, options->max_arena_bytes, diag);
+    arena_free(p.scratch);
+    return fits ? to : NULL;
 }
