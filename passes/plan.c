@@ -130,11 +130,21 @@ struct slot {
     int64_t size;
 };
 
-static bool slot_is_free(const struct packing *p, const int *slot_of, int slot, const struct item *item)
+/* Where in the slot the item can lie: above the members it coexists with, as far as their ends compare. False where that
+ * is unknown, or (unless it begins the slot, which then grows) does not provably fit. */
+static bool place_in_slot(const struct packing *p, const int *slot_of, int k, const struct slot *slot, struct item *item)
 {
-    for (int i = 0; i < p->n; i++)
-        if (slot_of[i] == slot && coexist(&p->item[i], item)) return false;
-    return true;
+    struct dims *dims = p->prog->dims;
+    item->offset_dim = 0;
+    for (int i = 0; i < p->n; i++) {
+        const struct item *member = &p->item[i];
+        if (slot_of[i] != k || !coexist(member, item)) continue;
+        dim end = dim_add(dims, member->offset_dim, member->size_dim);
+        if (dim_le(dims, end, item->offset_dim)) continue;
+        if (!dim_le(dims, item->offset_dim, end)) return false;
+        item->offset_dim = end;
+    }
+    return item->offset_dim == 0 || dim_le(dims, dim_add(dims, item->offset_dim, item->size_dim), slot->size_dim);
 }
 
 static dim place_slots(struct packing *p, int kind)
@@ -153,15 +163,20 @@ static dim place_slots(struct packing *p, int kind)
         struct item *item = order[i];
         int best = -1;
         int64_t least = INT64_MAX;
+        dim within = 0;
         for (int k = 0; k < n; k++) {
             int64_t apart = slot[k].size > item->size ? slot[k].size - item->size : item->size - slot[k].size;
-            if (apart >= least || !slot_is_free(p, slot_of, k, item)) continue;
+            if (!place_in_slot(p, slot_of, k, &slot[k], item)) continue;
+            if (item->offset_dim != 0) apart = 0; /* room that is there anyway */
+            if (apart >= least) continue;
             best = k;
             least = apart;
+            within = item->offset_dim;
         }
         if (best < 0) best = n++;
-        if (item->size > slot[best].size) slot[best].size = item->size;
-        slot[best].size_dim = dim_max(dims, slot[best].size_dim, item->size_dim);
+        item->offset_dim = within;
+        if (within == 0 && item->size > slot[best].size) slot[best].size = item->size;
+        if (within == 0) slot[best].size_dim = dim_max(dims, slot[best].size_dim, item->size_dim);
         slot_of[item - p->item] = best;
     }
     dim end = 0;
@@ -169,7 +184,8 @@ static dim place_slots(struct packing *p, int kind)
         slot[k].offset_dim = end;
         end = dim_add(dims, end, slot[k].size_dim);
     }
-    for (int i = 0; i < p->n; i++) p->item[i].offset_dim = slot[slot_of[i]].offset_dim;
+    for (int i = 0; i < p->n; i++)
+        p->item[i].offset_dim = dim_add(dims, p->item[i].offset_dim, slot[slot_of[i]].offset_dim);
     return end;
 }
 
