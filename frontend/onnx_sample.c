@@ -118,6 +118,10 @@ static struct value *build_grid_sample(struct onnx_call *c)
                        .aligned = onnx_int(c, "align_corners", 0) != 0};
     if (!strcmp(s.mode, "bilinear")) s.mode = "linear";
     if (!strcmp(s.mode, "bicubic")) s.mode = "cubic";
+    if (strcmp(s.mode, "nearest") != 0 && strcmp(s.mode, "linear") != 0 && strcmp(s.mode, "cubic") != 0)
+        return onnx_error(c, "mode \"%s\"", s.mode);
+    if (strcmp(s.padding, "zeros") != 0 && strcmp(s.padding, "border") != 0 && strcmp(s.padding, "reflection") != 0)
+        return onnx_error(c, "padding_mode \"%s\"", s.padding);
     if (!x || !grid || x->type.rank < 3 || x->type.rank > SPATIAL_MOST + 2 || grid->type.rank != x->type.rank)
         return onnx_refuse(c, "an input of this rank");
     int n_axes = x->type.rank - 2;

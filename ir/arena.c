@@ -92,7 +92,7 @@ void *arena_copy(struct arena *arena, const void *src, size_t bytes)
 char *arena_strndup(struct arena *arena, const char *s, size_t n)
 {
     char *p = arena_alloc(arena, n + 1);
-    memcpy(p, s, n);
+    if (n) memcpy(p, s, n);
     return p;
 }
 
