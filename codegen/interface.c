@@ -338,7 +338,7 @@ void interface_print(const struct prog *prog, const struct c_options *options, s
         put_load(&model, &body);
     }
     text_printf(&body, "\nint64_t %s_arena_bytes(const int64_t *symbols)\n{\n", model.names.model);
-    if (model.is_static) text_add(&body, "    (void)symbols;\n");
+    if (dim_is_const(prog->arena_bytes)) text_add(&body, "    (void)symbols;\n");
     text_add(&body, "    return ");
     cfamily_dim(model.printer, &body, prog->arena_bytes, model.symbol_value, 0);
     text_add(&body, ";\n}\n\n");
