@@ -48,13 +48,13 @@ if(NOT TENON_FUZZ)
     set(python python3)
   endif()
   if(TENON_SANITIZE)
-    add_script_test(onnx_cases ${python} ${CMAKE_SOURCE_DIR}/tests/onnx_cases.py --target=interpreter)
+    add_script_test(onnx_cases ${python} ${CMAKE_SOURCE_DIR}/tests/onnx/cases.py --cases ${CMAKE_SOURCE_DIR}/build/onnx_cases)
     add_script_test(models ${python} ${CMAKE_SOURCE_DIR}/tests/models.py --target=c mlp silero_vad)
   elseif(CMAKE_C_COMPILER_ID MATCHES Clang)
-    add_script_test(onnx_cases ${python} ${CMAKE_SOURCE_DIR}/tests/onnx_cases.py --target=llvm)
+    add_script_test(onnx_cases ${python} ${CMAKE_SOURCE_DIR}/tests/onnx/cases.py --cases ${CMAKE_SOURCE_DIR}/build/onnx_cases)
     add_script_test(models ${python} ${CMAKE_SOURCE_DIR}/tests/models.py --target=c mlp magika lstm_2x128 silero_vad)
   else()
-    add_script_test(onnx_cases ${python} ${CMAKE_SOURCE_DIR}/tests/onnx_cases.py --target=all)
+    add_script_test(onnx_cases ${python} ${CMAKE_SOURCE_DIR}/tests/onnx/cases.py --cases ${CMAKE_SOURCE_DIR}/build/onnx_cases --target=all)
     add_script_test(models ${python} ${CMAKE_SOURCE_DIR}/tests/models.py)
     add_script_test(emitted python3 ${CMAKE_SOURCE_DIR}/tests/emitted.py)
     set_tests_properties(emitted PROPERTIES TIMEOUT 1800)
@@ -62,16 +62,6 @@ if(NOT TENON_FUZZ)
   set_tests_properties(onnx_cases models PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 2400)
 
   add_script_test(malformed python3 ${CMAKE_SOURCE_DIR}/tests/test_malformed.py)
-
-  # ONNX backend cases against the recorded outcomes; through C and LLVM only with `ctest -C long -L long`.
-  add_script_test(onnx_cases python3 ${CMAKE_SOURCE_DIR}/tests/onnx/cases.py)
-  set_tests_properties(onnx_cases PROPERTIES SKIP_RETURN_CODE 77)
-  foreach(target c llvm)
-    add_test(NAME onnx_cases_${target} COMMAND python3 ${CMAKE_SOURCE_DIR}/tests/onnx/cases.py --target=${target}
-             CONFIGURATIONS long WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
-    set_tests_properties(onnx_cases_${target} PROPERTIES ENVIRONMENT "${test_environment}" TIMEOUT 7200 LABELS long
-                         SKIP_RETURN_CODE 77)
-  endforeach()
 
   # All 2^32 inputs of the f32 functions: half an hour, so only `ctest -C long -L long` runs it.
   add_executable(math_exhaustive ${CMAKE_SOURCE_DIR}/tests/math_exhaustive.c)
