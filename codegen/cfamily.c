@@ -170,7 +170,7 @@ void cfamily_comment(struct text *out, const char *s)
 {
     for (; *s; s++) {
         unsigned char c = (unsigned char)*s;
-        if (c < 32 || c == 127 || c == '\\' || c == '?') text_add(out, c < 32 ? " " : "_");
+        if (c < 32 || c >= 127 || c == '\\' || c == '?') text_add(out, c < 32 ? " " : "_");
         else text_add_n(out, s, 1);
         if ((c == '*' && s[1] == '/') || (c == '/' && s[1] == '*')) text_add(out, " ");
     }
