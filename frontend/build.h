@@ -20,7 +20,7 @@ enum {
     CALLS_MOST = 100,          /* functions inside functions */
     EVAL_DEPTH_MOST = 2500,    /* expressions inside expressions over all calls: bounds the stack */
     ITERATIONS_MOST = 100000,  /* of all compile-time loops together */
-    NODES_MOST = 200000,       /* of one graph */
+    NODES_MOST = 50000,        /* of one graph */
     LIST_ITEMS_MOST = 1 << 20,
     REGIONS_MOST = 100 /* run-time blocks inside blocks; printed, they are brackets inside brackets */
 };

@@ -15,7 +15,7 @@
 enum {
     ONNX_OPSET_LEAST = 7,
     ONNX_OPSET_MOST = 28, /* newest opset whose operators were read against their specification */
-    ONNX_NODES_MOST = 100000,
+    ONNX_NODES_MOST = 50000,
     ONNX_FUNCTIONS_MOST = 10000,
     ONNX_SUBGRAPHS_MOST = 32,
     ONNX_CALLS_MOST = 100,

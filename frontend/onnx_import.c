@@ -158,7 +158,7 @@ static bool import_node(struct importer *importer, size_t index, const Onnx__Nod
     const char *name = node->name && *node->name           ? node->name
                        : node->n_output && node->output[0] ? node->output[0]
                                                            : "";
-    graph->place.path = arena_printf(graph->session, "%snode %zu \"%s\" (%s)", scope->path, index, name,
+    graph->place.path = arena_printf(graph->session, "%snode %zu \"%.500s\" (%.100s)", scope->path, index, name,
                                      node->op_type ? node->op_type : "");
     bool ok = check_node(importer, node), is_poisoned = false;
     if (ok && !node->op_type) ok = diag_error(graph->diag, graph->place, "the node has no operator");

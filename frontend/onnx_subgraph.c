@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+enum { PATH_MOST = 1000 };
+
 static bool enter_subgraph(struct onnx_call *call)
 {
     if (call->importer->subgraph_depth >= ONNX_SUBGRAPHS_MOST)
@@ -20,7 +22,9 @@ static bool enter_subgraph(struct onnx_call *call)
 static struct scope *open_body(struct onnx_call *call, struct graph *graph, bool is_function)
 {
     struct scope *scope = scope_open(call->importer, graph, is_function);
-    scope->path = arena_printf(graph->session, "%s: ", call->graph->place.path);
+    const char *path = call->graph->place.path;
+    size_t n = strlen(path); /* nodes inside keep their whole path: it must not grow with the depth without end */
+    scope->path = arena_printf(graph->session, "%s%s: ", n > PATH_MOST ? "..." : "", n > PATH_MOST ? path + n - PATH_MOST : path);
     return scope;
 }
 
