@@ -63,6 +63,12 @@ if(NOT TENON_FUZZ)
 
   add_script_test(malformed python3 ${CMAKE_SOURCE_DIR}/tests/test_malformed.py)
 
+  # Emitted C under warnings, sanitizers, guard pages and valgrind: two models; all of them with `ctest -C long -L long`.
+  add_script_test(emitted python3 ${CMAKE_SOURCE_DIR}/tests/test_emitted.py filter dynamic)
+  add_test(NAME emitted_all COMMAND python3 ${CMAKE_SOURCE_DIR}/tests/test_emitted.py CONFIGURATIONS long
+           WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+  set_tests_properties(emitted_all PROPERTIES ENVIRONMENT "${test_environment}" TIMEOUT 7200 LABELS long)
+
   # All 2^32 inputs of the f32 functions: half an hour, so only `ctest -C long -L long` runs it.
   add_executable(math_exhaustive ${CMAKE_SOURCE_DIR}/tests/math_exhaustive.c)
   set_source_files_properties(${CMAKE_SOURCE_DIR}/tests/math_exhaustive.c PROPERTIES COMPILE_OPTIONS "${warnings}")
