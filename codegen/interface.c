@@ -180,7 +180,7 @@ static void put_dims(struct interface *model, struct text *out, const struct typ
         if (i) text_add(out, ", ");
         if (view.kind == DIM_CONST) text_printf(out, "{%lld, -1, 0}", (long long)type->dim[i]);
         else if (view.kind == DIM_SYMBOL) text_printf(out, "{-1, %d, 0}", view.symbol);
-        else text_printf(out, "{-1, -1, tenon_%s_dim%d}", value, i);
+        else text_printf(out, "{-1, %d, tenon_%s_dim%d}", dim_bound_symbol(model->prog->dims, type->dim[i], 0), value, i);
     }
     text_add(out, "};\n");
 }

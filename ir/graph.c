@@ -270,6 +270,38 @@ static bool worth_folding(const struct node *node, const struct type *type)
     return n <= 4096 || n <= before * 4;
 }
 
+/* The constant that node is, or NULL. */
+static struct value *fold(struct graph *graph, struct node *node, const struct type *type)
+{
+    struct tensor result;
+    struct value probe = {.type = *type, .node = node};
+    node->out = &probe;
+    bool known = node_fold(graph, node, &result);
+    node->out = NULL;
+    return known ? graph_const(graph, &result) : NULL;
+}
+
+/* A broadcast constant stays a broadcast, small as it is, until it meets a constant of the full size: then the whole
+ * operation is known (a weight times a scale per channel). */
+static void spell_out_broadcasts(struct graph *graph, struct node *node)
+{
+    bool full = false, repeated = false, known = true;
+    for (int i = 0; i < node->n_in; i++) {
+        const struct node *from = node->in[i]->node;
+        bool spread = from->op == OP_broadcast && value_const(from->in[0]);
+        full |= from->op == OP_const;
+        repeated |= spread;
+        known &= spread || from->op == OP_const;
+    }
+    if (!full || !repeated || !known || type_count(&node->in[0]->type) < 0) return;
+    for (int i = 0; i < node->n_in; i++) {
+        if (node->in[i]->node->op != OP_broadcast) continue;
+        struct node copy = *node->in[i]->node;
+        struct value *folded = fold(graph, &copy, &node->in[i]->type);
+        if (folded) node->in[i] = folded;
+    }
+}
+
 struct value *graph_node(struct graph *graph, enum op op, int n_in, struct value *const *in, int n_attrs, const struct attr *attrs)
 {
     const struct op_row *row = op_row(op);
@@ -291,12 +323,10 @@ struct value *graph_node(struct graph *graph, enum op op, int n_in, struct value
     if (!graph->no_fold) {
         struct value *same = node_identity(graph, node, &types[0]);
         if (same) return same;
+        if (row->kind == OP_MAP) spell_out_broadcasts(graph, node);
         if (node->n_out == 1 && all_const(n_in, node->in) && worth_folding(node, &types[0])) {
-            struct tensor result;
-            struct value probe = {.type = types[0], .node = node};
-            node->out = &probe;
-            if (node_fold(graph, node, &result)) return graph_const(graph, &result);
-            node->out = NULL;
+            struct value *folded = fold(graph, node, &types[0]);
+            if (folded) return folded;
         }
     }
     if (row->kind != OP_CONTROL) {

@@ -131,13 +131,13 @@ static bool fold_map(struct graph *graph, const struct node *node, struct tensor
         result->data = x->data;
         return true;
     }
-    if (node->op != OP_transpose || result->n_bytes == 0) return false;
+    if ((node->op != OP_transpose && node->op != OP_broadcast) || result->n_bytes == 0) return false;
     for (int i = x->type.rank - 1; i >= 0; i--) {
         dense[i] = last;
         last *= x->type.dim[i];
     }
-    const int64_t *perm = node_attr(node, "perm")->ints;
-    for (int i = 0; i < type->rank; i++) stride[i] = dense[perm[i]];
+    const struct attr *perm = node_attr(node, "perm");
+    for (int i = 0; i < type->rank; i++) stride[i] = perm ? dense[perm->ints[i]] : x->type.dim[i] == 1 ? 0 : dense[i];
     char *to = arena_alloc(graph->session, (size_t)result->n_bytes);
     copy_strided(x->data, type, 0, stride, size, to);
     result->data = to;

@@ -76,7 +76,7 @@ static int mismatch(const struct job *job, int i)
 static int64_t dim_value(const struct job *job, const struct tenon_dim *dim)
 {
     if (dim->size >= 0) return dim->size;
-    return dim->symbol >= 0 ? job->symbols[dim->symbol] : dim->formula(job->symbols);
+    return dim->formula ? dim->formula(job->symbols) : job->symbols[dim->symbol];
 }
 
 /* Symbols that are a dimension of input i take their values from it. */

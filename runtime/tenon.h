@@ -37,7 +37,8 @@ struct tenon_symbol { /* a dimension that is known at run time only */
 };
 struct tenon_dim {
     int64_t size;                               /* the number, or -1 */
-    int symbol;                                 /* where it is just a symbol: its index, else -1 */
+    int symbol;                                 /* the symbol whose value it is, or -1; with a formula: the symbol that
+                                                   has this size as its value, if the formula then gives the size */
     int64_t (*formula)(const int64_t *symbols); /* where it is computed from symbols, else NULL */
 };
 struct tenon_value { /* an input or output */
