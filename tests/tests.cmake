@@ -56,8 +56,6 @@ if(NOT TENON_FUZZ)
   else()
     add_script_test(onnx_cases ${python} ${CMAKE_SOURCE_DIR}/tests/onnx/cases.py --cases ${CMAKE_SOURCE_DIR}/build/onnx_cases --target=all)
     add_script_test(models ${python} ${CMAKE_SOURCE_DIR}/tests/models.py)
-    add_script_test(emitted python3 ${CMAKE_SOURCE_DIR}/tests/emitted.py)
-    set_tests_properties(emitted PROPERTIES TIMEOUT 1800)
   endif()
   set_tests_properties(onnx_cases models PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 2400)
 
