@@ -267,6 +267,7 @@ static bool worth_folding(const struct node *node, const struct type *type)
         if (k > before) before = k;
         if (k > ((int64_t)1 << 26)) return false;
     }
+    if (node->op == OP_broadcast) return n <= 64; /* it costs nothing to read a small constant many times */
     return n <= 4096 || n <= before * 4;
 }
 

@@ -44,8 +44,8 @@ class Net:
         scale = scale or np.sqrt(2 / max(1, np.prod(shape[1:] if len(shape) > 1 else shape)))
         return self.const((self.random.standard_normal(shape) * scale).astype(np.float32))
 
-    def __call__(self, op, *inputs, results=1, to=None, **attributes):
-        names = [to] if to else [self.fresh() for _ in range(results)]
+    def __call__(self, op, *inputs, results=1, result=None, **attributes):
+        names = [result] if result else [self.fresh() for _ in range(results)]
         self.nodes.append(helper.make_node(op, inputs, names, **attributes))
         return names[0] if results == 1 else names
 
@@ -58,7 +58,7 @@ class Net:
         return self("Add", y, self.weight(o, scale=.01))
 
     def head(self, x, i, o, to="y"):
-        return self("Gemm", x, self.weight(o, i), self.weight(o, scale=.01), transB=1, to=to)
+        return self("Gemm", x, self.weight(o, i), self.weight(o, scale=.01), transB=1, result=to)
 
     def model(self):
         graph = helper.make_graph(self.nodes, self.name, self.inputs, self.outputs, self.weights)
@@ -141,12 +141,12 @@ def bert(name="bert_base_128", layers=12, width=768, heads=12, inner=3072, words
         h = n("Mul", n("Mul", h, n("Add", n("Erf", n("Mul", h, n.number(.5 ** .5))), n.number(1))), n.number(.5))
         x = norm(n("Add", linear(h, key + "output.dense", inner, width), x), key + "output.LayerNorm")
     if weights is None:
-        n("Identity", x, to="y")
+        n("Identity", x, result="y")
         n.output("y", [1, length, width])
         return n
     seen = n("Unsqueeze", seen, n.ints(2))  # the mean over words, then unit length
     mean = n("Div", n("ReduceSum", n("Mul", x, seen), n.ints(1), keepdims=0), n("ReduceSum", seen, n.ints(1), keepdims=0))
-    n("Div", mean, n("Sqrt", n("ReduceSum", n("Mul", mean, mean), n.ints(1), keepdims=1)), to="y")
+    n("Div", mean, n("Sqrt", n("ReduceSum", n("Mul", mean, mean), n.ints(1), keepdims=1)), result="y")
     n.output("y", [1, width])
     return n
 
@@ -176,8 +176,8 @@ def gpt2_decode(layers=12, width=768, heads=12, words=50257, past=128):
     for i in range(layers):
         old_k, old_v = n.input(f"past_k{i}", [1, heads, past, each]), n.input(f"past_v{i}", [1, heads, past, each])
         q, k, v = n("Split", n.dense(norm(x), width, 3 * width, .02), n.ints(width, width, width), results=3, axis=-1)
-        k = n("Concat", old_k, heads_first(k), axis=2, to=f"new_k{i}")
-        v = n("Concat", old_v, heads_first(v), axis=2, to=f"new_v{i}")
+        k = n("Concat", old_k, heads_first(k), axis=2, result=f"new_k{i}")
+        v = n("Concat", old_v, heads_first(v), axis=2, result=f"new_v{i}")
         scores = n("Mul", n("MatMul", heads_first(q), n("Transpose", k, perm=[0, 1, 3, 2])), n.number(each ** -.5))
         mixed = n("Transpose", n("MatMul", n("Softmax", scores, axis=-1), v), perm=[0, 2, 1, 3])
         x = n("Add", x, n.dense(n("Reshape", mixed, n.ints(1, 1, width)), width, width, .02))
@@ -186,7 +186,7 @@ def gpt2_decode(layers=12, width=768, heads=12, words=50257, past=128):
         t = n("Tanh", n("Mul", n("Add", h, cube), n.number(np.sqrt(2 / np.pi))))
         h = n("Mul", n("Mul", h, n("Add", t, n.number(1))), n.number(.5))
         x = n("Add", x, n.dense(h, 4 * width, width, .02))
-    n("Gemm", n("Reshape", norm(x), n.ints(1, width)), table, transB=1, to="logits")
+    n("Gemm", n("Reshape", norm(x), n.ints(1, width)), table, transB=1, result="logits")
     n.output("logits", [1, words])
     for i in range(layers):
         for kind in "kv":
@@ -198,7 +198,7 @@ def mlp():
     n = Net("mlp", 5)
     x = n("Relu", n.head(n.input("x", [1, 784]), 784, 512, None))
     x = n("Relu", n.head(x, 512, 512, None))
-    n("Softmax", n.head(x, 512, 10, None), axis=1, to="y")
+    n("Softmax", n.head(x, 512, 10, None), axis=1, result="y")
     n.output("y", [1, 10])
     return n
 
@@ -230,7 +230,7 @@ def wavenet(steps=4000, width=64):
         skip = n("Add", skip, s) if skip else s
         x = n("Add", x, conv(z, width, width))
     x = conv(n("Relu", conv(n("Relu", skip), width, 128)), 128, 256)
-    n("Softmax", x, axis=1, to="y")
+    n("Softmax", x, axis=1, result="y")
     n.output("y", [1, 256, steps])
     return n
 

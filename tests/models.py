@@ -5,9 +5,10 @@
 
 DIR (default build/models) is filled by tests/get_models.sh. A model is compiled once per target to an executable and
 run at two sizes of every dynamic dimension (its own where it is fixed). Required: |difference| <= 1e-4 + 1e-3
-|reference|, NaN and infinities in the same places. One line per model, target and size; the last line counts.
+|reference|, NaN and infinities in the same places. The arena is at most 1.15
+times the largest live set, at one size. One line per model, target and size; the last line counts.
 """
-import argparse, os, subprocess, sys, tempfile, time
+import argparse, json, os, subprocess, sys, tempfile, time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TENON = os.environ.get("TENON", os.path.join(ROOT, "build/release/tenon"))
@@ -97,6 +98,18 @@ def run_model(name, path, targets, folder):
     return results
 
 
+def arena_wrong(path, sizes):
+    """The arena is at most 1.15 times the largest live set, at one size of every dimension."""
+    pins = []
+    for key, shape in sizes.items():
+        pins += [f"--dim={key}_d{axis}={size}" for axis, size in enumerate(shape)]
+    fixed = subprocess.run([TENON, "check", path, "--json", "--quiet", *pins], capture_output=True, text=True)
+    if fixed.returncode:
+        return "check: " + fixed.stderr.strip()[-300:]
+    said = json.loads(fixed.stdout)
+    return None if said["arena_bytes"] <= 1.15 * said["live_bytes"] else f"arena {said['arena_bytes']}, live {said['live_bytes']}"
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--models", default=os.path.join(ROOT, "build/models"))
@@ -113,6 +126,9 @@ def main():
             skipped += 1
             continue
         with tempfile.TemporaryDirectory() as folder:
+            wrong = arena_wrong(path, SIZES.get(name, [{}])[0])
+            print(("fail " if wrong else "pass ") + f"{name} arena" + (": " + wrong if wrong else ""), flush=True)
+            passed, failed = passed + (not wrong), failed + bool(wrong)
             for what, wrong in run_model(name, path, targets, folder):
                 print(("fail " if wrong else "pass ") + what + (": " + wrong if wrong else ""), flush=True)
                 passed, failed = passed + (not wrong), failed + bool(wrong)

@@ -183,7 +183,8 @@ static struct text zip_file(const struct zip *zip)
     bytes_add(&file, 0, 4);
     bytes_add(&file, (uint64_t)zip->flags, 2);
     bytes_add(&file, (uint64_t)zip->method, 2);
-    bytes_add(&file, 0, 8);
+    bytes_add(&file, 0, 4);
+    bytes_add(&file, crc32(0, (const unsigned char *)image.at, (uInt)image.n), 4);
     bytes_add(&file, zip->packed ? zip->packed : n_packed, 4);
     bytes_add(&file, zip->plain ? zip->plain : image.n, 4);
     bytes_add(&file, 5, 2);

@@ -43,10 +43,7 @@ if(NOT TENON_FUZZ)
 
   # Against what others say is right. 77: skipped, with the reason in the log, where their packages are missing. The
   # gcc build runs all of it; clang's and the sanitizers' a part, so that all three end in their time.
-  set(python ${CMAKE_SOURCE_DIR}/build/venv/bin/python)
-  if(NOT EXISTS ${python})
-    set(python python3)
-  endif()
+  set(python ${CMAKE_SOURCE_DIR}/tests/python) # build/venv's, when it is there
   if(TENON_SANITIZE)
     add_script_test(onnx_cases ${python} ${CMAKE_SOURCE_DIR}/tests/onnx/cases.py --cases ${CMAKE_SOURCE_DIR}/build/onnx_cases)
     add_script_test(models ${python} ${CMAKE_SOURCE_DIR}/tests/models.py --target=c mlp silero_vad)
