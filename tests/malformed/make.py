@@ -79,6 +79,7 @@ def tensors():
     yield "huge_result.onnx", one("MatMul", [(1 << 33, 1), (1, 1 << 33)], None)
     yield "negative_input.onnx", one("Relu", [(-3, 4)], None)
     yield "huge_constant_of_shape.onnx", one("ConstantOfShape", [], None, [shape_of("s", 1 << 31, 1 << 33)])
+    yield "huge_and_empty.onnx", model(graph([node("ConstantOfShape", ["s"], ["e"]), node("Add", ["e", "nowhere"], ["y"])], [], [value("y", None)], [shape_of("s", 1 << 36, 1 << 20, 0)[1]]))
     yield "huge_expand.onnx", one("Expand", [(1,)], None, [shape_of("s", 1 << 40, 1 << 40)])
     yield "huge_tile.onnx", one("Tile", [(4, 4)], None, [shape_of("s", 1 << 40, 1 << 40)])
     yield "huge_pad.onnx", one("Pad", [(4,)], None, [shape_of("p", 1 << 62, 1 << 62)])
