@@ -282,24 +282,39 @@ static struct value *fold(struct graph *graph, struct node *node, const struct t
     return known ? graph_const(graph, &result) : NULL;
 }
 
+/* A constant seen through a few index maps. */
+static bool is_spread(const struct value *value)
+{
+    for (int steps = 0; steps < 4 && value->node->op != OP_const; steps++) {
+        enum op op = value->node->op;
+        if (op != OP_broadcast && op != OP_reshape && op != OP_transpose) return false;
+        value = value->node->in[0];
+    }
+    return value->node->op == OP_const;
+}
+
+static struct value *spell_out(struct graph *graph, struct value *value)
+{
+    if (value->node->op == OP_const) return value;
+    struct node copy = *value->node;
+    struct value *in = spell_out(graph, copy.in[0]);
+    copy.in = &in;
+    return in ? fold(graph, &copy, &value->type) : NULL;
+}
+
 /* A broadcast constant stays a broadcast, small as it is, until it meets a constant of the full size: then the whole
  * operation is known (a weight times a scale per channel). */
 static void spell_out_broadcasts(struct graph *graph, struct node *node)
 {
-    bool full = false, repeated = false, known = true;
+    bool full = false;
     for (int i = 0; i < node->n_in; i++) {
-        const struct node *from = node->in[i]->node;
-        bool spread = from->op == OP_broadcast && value_const(from->in[0]);
-        full |= from->op == OP_const;
-        repeated |= spread;
-        known &= spread || from->op == OP_const;
+        full |= node->in[i]->node->op == OP_const;
+        if (!is_spread(node->in[i])) return;
     }
-    if (!full || !repeated || !known || type_count(&node->in[0]->type) < 0) return;
+    if (!full || type_count(&node->in[0]->type) < 0) return;
     for (int i = 0; i < node->n_in; i++) {
-        if (node->in[i]->node->op != OP_broadcast) continue;
-        struct node copy = *node->in[i]->node;
-        struct value *folded = fold(graph, &copy, &node->in[i]->type);
-        if (folded) node->in[i] = folded;
+        struct value *known = spell_out(graph, node->in[i]);
+        if (known) node->in[i] = known;
     }
 }
 
