@@ -13,7 +13,7 @@ static int failed, n_cases;
 
 static void bytes_add(struct text *file, uint64_t v, int n)
 {
-    for (int i = 0; i < n; i++) text_add_n(file, &(char){(char)(v >> (8 * i))}, 1);
+    for (int i = 0; i < n; i++) text_add_n(file, &(char){(char)(i < 8 ? v >> (8 * i) : 0)}, 1);
 }
 
 /* Reads file and looks for words in the messages; words NULL: it must be read. */
