@@ -3,8 +3,8 @@
  *   arena a: f32[N*64]   arena b: f32[N*64]   ->   a at 0, b at 256*N;  arena_bytes 512*N
  *
  * First outputs take over dying inputs (plan_inplace.c). Buffers of known sizes are then packed: several orders are
- * tried (by size, by life times size, by time), each buffer going to the tightest gap among those it coexists with, and
- * the smallest arena wins. Symbolic sizes are coloured into slots, judged at several values of the symbols; offsets
+ * tried (by size, by life times size, by time; then what ends at the top goes first), each buffer going to the tightest
+ * gap among those it coexists with, and the smallest arena wins. Symbolic sizes are coloured into slots, judged at several values of the symbols; offsets
  * are sums of slot sizes, so they hold for every value and stay short (offsets that follow a packing exactly nest a
  * maximum in a maximum until no expression holds them). Greedy packing by size: Pisarchyk and Lee,
  * "Efficient memory management for deep neural net inference" (2020).
@@ -103,24 +103,39 @@ static double key_of(const struct item *item, int kind)
     }
 }
 
+/* The packing by p's keys as they are, if it is smaller than *least: then its offsets are kept. */
+static int64_t try_keys(struct packing *p, struct item **order, int64_t *least, int64_t *offset)
+{
+    for (int i = 0; i < p->n; i++) order[i] = &p->item[i];
+    int64_t top = pack(p, order);
+    if (*least >= 0 && top >= *least) return top;
+    *least = top;
+    for (int i = 0; i < p->n; i++) offset[i] = p->item[i].offset;
+    return top;
+}
+
+/* Each order in turn; then, from each, the buffer that ends at the top is placed first next time, until that no longer
+ * helps: large buffers that follow one another often need just that. */
 static int64_t pack_best(struct packing *p)
 {
+    enum { ROUNDS = 40 };
     struct item **order = NEW_ARRAY(p->scratch, struct item *, p->n + 1);
-    int64_t least = -1;
-    int best = 0;
-    for (int k = 0; k <= KEYS; k++) { /* the last round repeats the best */
-        int kind = k < KEYS ? k : best;
-        for (int i = 0; i < p->n; i++) {
-            order[i] = &p->item[i];
-            order[i]->key = key_of(order[i], kind);
-        }
-        int64_t top = pack(p, order);
-        if (k < KEYS && (least < 0 || top < least)) {
-            least = top;
-            best = kind;
+    int64_t *offset = NEW_ARRAY(p->scratch, int64_t, p->n + 1), least = -1;
+    for (int kind = 0; kind < KEYS; kind++) {
+        for (int i = 0; i < p->n; i++) p->item[i].key = key_of(&p->item[i], kind);
+        int64_t top = try_keys(p, order, &least, offset);
+        for (int round = 0; round < ROUNDS && p->n > 1; round++) {
+            double first = order[0]->key;
+            for (int i = 0; i < p->n; i++)
+                if (order[i]->offset + order[i]->size == top) {
+                    order[i]->key = first + 1 + (first > 0 ? first : -first) * 1e-9;
+                    break;
+                }
+            top = try_keys(p, order, &least, offset);
         }
     }
-    return least;
+    for (int i = 0; i < p->n; i++) p->item[i].offset = offset[i];
+    return least < 0 ? 0 : least;
 }
 
 /* Symbolic sizes: buffers are coloured into slots by falling size (or key), each going to the tightest slot whose
