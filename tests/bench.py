@@ -17,8 +17,6 @@ sys.path.insert(0, os.path.join(ROOT, "tests"))
 ENGINES = ["tenon-c", "tenon-llvm", "onnxruntime", "openvino", "emx"]
 SIZES = {"magika": {"bytes": (1, 2048)}, "silero_vad": {"input": (1, 576), "state": (2, 1, 128), "sr": ()},
          "ppocr_det": {"x": (1, 3, 480, 480)}, "ppocr_rec": {"x": (1, 3, 48, 320)}, "ppocr_cls": {"x": (1, 3, 48, 192)}}
-PINS = {"magika": ["batch=1"], "silero_vad": ["batch=1", "sequence=576"], "ppocr_det": ["x_d0=1", "x_d2=480", "x_d3=480"],
-        "ppocr_rec": ["x_d0=1", "x_d2=48", "x_d3=320"], "ppocr_cls": ["x_d0=1", "x_d2=48", "x_d3=192"]}
 
 
 def inputs_of(session, model):
@@ -67,7 +65,7 @@ def plain(library, symbol, feed, outputs):
 
 
 def load_tenon(path, model, folder, feed, outputs, target):
-    pins = [f"--dim={p}" for p in PINS.get(model, [])]
+    pins = [f"--dim={k}_d{axis}={n}" for k, shape in SIZES.get(model, {}).items() for axis, n in enumerate(shape)]
     subprocess.run([TENON, "compile", path, f"--target={target}", *pins, "-o", f"{folder}/model.so", f"--abi-json={folder}/abi.json", "--quiet"], check=True)
     return plain(f"{folder}/model.so", json.load(open(f"{folder}/abi.json"))["symbol"], feed, outputs)
 
