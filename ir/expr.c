@@ -5,6 +5,7 @@
  * Read next: expr_index.c.
  */
 #include "expr_index.h"
+#include "expr_map.h"
 
 #include <math.h>
 #include <string.h>
@@ -393,78 +394,47 @@ ex ex_rebuild(struct prog *prog, ex like, ex const *args)
     bug("ex_rebuild", "kind %d", (int)like->op);
 }
 
-/* Pointer map over expressions, in a scratch arena, so that walks over shared subexpressions stay linear. */
-struct memo {
-    struct arena *arena;
-    ex *key, *to;
-    int n, cap;
+/* What expressions became, so that walks over shared subexpressions stay linear. */
+struct replacement {
+    struct expr_map map; /* expression -> number in `by` */
+    LIST(ex) by;
 };
 
-static int memo_slot(const struct memo *memo, ex e)
-{
-    int i = (int)(e->hash & (uint32_t)(memo->cap - 1));
-    while (memo->key[i] && memo->key[i] != e) i = (i + 1) & (memo->cap - 1);
-    return i;
-}
-
-static void memo_put(struct memo *memo, ex e, ex to)
-{
-    if (memo->n * 2 >= memo->cap) {
-        struct memo bigger = {.arena = memo->arena, .cap = memo->cap ? memo->cap * 2 : 64};
-        bigger.key = NEW_ARRAY(memo->arena, ex, bigger.cap);
-        bigger.to = NEW_ARRAY(memo->arena, ex, bigger.cap);
-        for (int i = 0; i < memo->cap; i++)
-            if (memo->key[i]) {
-                int k = memo_slot(&bigger, memo->key[i]);
-                bigger.key[k] = memo->key[i];
-                bigger.to[k] = memo->to[i];
-                bigger.n++;
-            }
-        *memo = bigger;
-    }
-    int k = memo_slot(memo, e);
-    memo->key[k] = e;
-    memo->to[k] = to;
-    memo->n++;
-}
-
-static ex replace(struct prog *prog, ex e, const struct var *var, ex by, struct memo *memo)
+static ex replace(struct prog *prog, ex e, const struct var *var, ex by, struct replacement *done)
 {
     if (e->op == EX_var) return e->var == var ? by : e;
     if (e->op == EX_const || e->op == EX_dim) return e;
-    if (memo->cap) {
-        int k = memo_slot(memo, e);
-        if (memo->key[k]) return memo->to[k];
-    }
+    const int *known = expr_map_find(&done->map, e);
+    if (known) return done->by.at[*known];
     ex args[3] = {NULL, NULL, NULL};
     bool changed = false;
     for (int i = 0; i < 3; i++)
         if (e->arg[i]) {
-            args[i] = replace(prog, e->arg[i], var, by, memo);
+            args[i] = replace(prog, e->arg[i], var, by, done);
             changed |= args[i] != e->arg[i];
         }
     ex to = changed ? ex_rebuild(prog, e, args) : e;
-    memo_put(memo, e, to);
+    expr_map_add(&done->map, e, done->by.n);
+    LIST_PUSH(done->map.arena, &done->by, to);
     return to;
 }
 
 ex ex_replace(struct prog *prog, ex e, const struct var *var, ex by)
 {
     if (e->op == EX_var) return e->var == var ? by : e;
-    struct memo memo = {.arena = arena_new()};
-    ex to = replace(prog, e, var, by, &memo);
-    arena_free(memo.arena);
+    struct replacement done = {.map = {.arena = arena_new()}};
+    ex to = replace(prog, e, var, by, &done);
+    arena_free(done.map.arena);
     return to;
 }
 
-static bool uses(ex e, const struct var *var, struct memo *memo)
+static bool uses(ex e, const struct var *var, struct expr_map *seen)
 {
     if (e->op == EX_var) return e->var == var;
-    if (e->op == EX_const || e->op == EX_dim) return false;
-    if (memo->cap && memo->key[memo_slot(memo, e)]) return false;
+    if (e->op == EX_const || e->op == EX_dim || expr_map_find(seen, e)) return false;
     for (int i = 0; i < 3; i++)
-        if (e->arg[i] && uses(e->arg[i], var, memo)) return true;
-    memo_put(memo, e, e);
+        if (e->arg[i] && uses(e->arg[i], var, seen)) return true;
+    expr_map_add(seen, e, 1);
     return false;
 }
 
@@ -472,9 +442,9 @@ bool ex_uses(ex e, const struct var *var)
 {
     if (e->op == EX_var) return e->var == var;
     if (e->op == EX_const || e->op == EX_dim) return false;
-    struct memo memo = {.arena = arena_new()};
-    bool yes = uses(e, var, &memo);
-    arena_free(memo.arena);
+    struct expr_map seen = {.arena = arena_new()};
+    bool yes = uses(e, var, &seen);
+    arena_free(seen.arena);
     return yes;
 }
 

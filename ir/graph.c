@@ -373,10 +373,14 @@ bool graph_copy_node(struct graph *to, const struct node *node, struct value **m
     return true;
 }
 
-void graph_mark_live(const struct graph *graph, bool *live)
+bool *graph_live(const struct graph *graph, struct arena *arena)
 {
-    for (int i = 0; i < graph->nodes.n; i++) live[i] = graph->nodes.at[i]->op == OP_input;
+    bool *live = NEW_ARRAY(arena, bool, graph->nodes.n + 1);
     for (int i = 0; i < graph->outputs.n; i++) live[graph->outputs.at[i]->node->id] = true;
-    for (int i = graph->nodes.n - 1; i >= 0; i--)
-        for (int k = 0; live[i] && k < graph->nodes.at[i]->n_in; k++) live[graph->nodes.at[i]->in[k]->node->id] = true;
+    for (int i = graph->nodes.n - 1; i >= 0; i--) {
+        const struct node *node = graph->nodes.at[i];
+        if (node->op == OP_input) live[i] = true;
+        for (int k = 0; live[i] && k < node->n_in; k++) live[node->in[k]->node->id] = true;
+    }
+    return live;
 }

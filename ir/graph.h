@@ -142,8 +142,9 @@ bool graph_equal(const struct graph *a, const struct graph *b);
  * The building block of graph passes. False after an error. */
 bool graph_copy_node(struct graph *to, const struct node *node, struct value **map);
 
-/* live[i]: node i is an input or contributes to an output. Builders drop nothing; passes copy live nodes only. */
-void graph_mark_live(const struct graph *graph, bool *live);
+/* By node id, in arena: inputs and what the outputs depend on. The builder drops nothing; passes copy live nodes only,
+ * and nothing else is printed or compared. */
+bool *graph_live(const struct graph *graph, struct arena *arena);
 
 /* The interpreter. in: one tensor per input, data dense; symbols: values of the dims' symbols (by number), NULL
  * where the graph has none. Results in `arena`. False after an error (out of range index, non-termination guard). */

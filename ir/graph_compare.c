@@ -13,18 +13,6 @@ struct compare {
     struct arena *scratch;
 };
 
-bool *graph_live(const struct graph *graph, struct arena *arena)
-{
-    bool *live = NEW_ARRAY(arena, bool, graph->nodes.n + 1);
-    for (int i = 0; i < graph->outputs.n; i++) live[graph->outputs.at[i]->node->id] = true;
-    for (int i = graph->nodes.n - 1; i >= 0; i--) {
-        const struct node *node = graph->nodes.at[i];
-        if (node->op == OP_input) live[i] = true;
-        for (int k = 0; live[i] && k < node->n_in; k++) live[node->in[k]->node->id] = true;
-    }
-    return live;
-}
-
 /* Equal as expressions: handles where the graphs share their symbols, otherwise by text, which has one form. */
 static bool same_dim(const struct compare *compare, dim a, dim b)
 {

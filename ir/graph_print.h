@@ -26,8 +26,6 @@ const char *graph_weights_file(const struct graph *graph, struct arena *arena);
 bool graph_write(const struct graph *graph, const char *path, struct diag *diag);
 /* Writes only the side file of graph_print's text, to this path; also where no weight is large (an empty file then). */
 bool graph_write_weights(const struct graph *graph, const char *path, struct diag *diag);
-/* By node id: inputs and what the outputs depend on. Nothing else is printed or compared. */
-bool *graph_live(const struct graph *graph, struct arena *arena);
 /* Whether a value of the text cannot have this name. */
 bool graph_name_is_reserved(const struct dims *dims, const char *name);
 

@@ -80,8 +80,7 @@ static bool infer_loop(struct inference *inf)
     bool stacks = body->outputs.n - 1 > n_carried;
     double more;
     bool endless = value_number(body->outputs.at[0], &more) && more != 0;
-    for (int i = 0; i < body->nodes.n; i++) /* the body's condition may be its own input passed on */
-        endless |= body->inputs.n > 1 && body->outputs.at[0] == body->inputs.at[1];
+    endless |= body->inputs.n > 1 && body->outputs.at[0] == body->inputs.at[1]; /* its own condition passed on */
     if (stacks && (trips < 0 && dim_is_const(trips))) return FAIL(inf, "loop: stacked results need a trip count known when compiled");
     if (stacks && (!endless || !(value_number(inf->node->in[1], &more) && more != 0)))
         return FAIL(inf, "loop: stacked results of a loop that a condition may end early are not supported");

@@ -108,10 +108,9 @@ static bool expands(const struct node *node)
 }
 
 /* Elements of work that reading this value once costs, beyond loading. */
-static int cost_of(const struct value *value, int depth)
+static int cost_of(const struct value *value)
 {
     enum op_kind kind = kind_of(value);
-    if (depth > 20) return 1000;
     if (kind == OP_REDUCE || kind == OP_CONTRACT) return 1000;
     int cost = 0;
     enum expr_op op;
@@ -226,8 +225,8 @@ static bool may_fuse(struct fusion *f, const struct value *value, const struct v
         if (!opens(user) || (f->repeats[value->id] && !free_map)) return false;
         if ((by == OP_REDUCE || is_padding(user)) && tops_contraction(f, value, 0)) return false;
         if (user->op == OP_scatter && !free_map && kind != OP_MAP) return false;
-        if (by == OP_MOVE && user->op != OP_concat && !is_plain_map(user) && cost_of(value, 0) > 4) return false;
-        if (expands(user) && kind == OP_MAP && cost_of(value, 0) > 1) return false;
+        if (by == OP_MOVE && user->op != OP_concat && !is_plain_map(user) && cost_of(value) > 4) return false;
+        if (expands(user) && kind == OP_MAP && cost_of(value) > 1) return false;
         if (user->op == OP_reshape && !splits_cleanly(f, &user->out[0].type, &value->type)) return false;
     }
     if (kind == OP_MAP || is_index_map(value->node)) return root || (is_plain_map(value->node) && n_uses > 0);
@@ -283,8 +282,7 @@ static struct graph *fuse(const struct graph *graph, struct arena *unit, const s
     struct graph *to = graph_like(graph, unit, graph->name);
     struct value **map = NEW_ARRAY(unit, struct value *, graph->next_value + 1);
     to->no_fold = true; /* the graph is final: what is marked must stay what it is */
-    bool *live = NEW_ARRAY(unit, bool, graph->nodes.n + 1);
-    graph_mark_live(graph, live);
+    bool *live = graph_live(graph, unit);
     for (int i = 0; i < graph->nodes.n; i++)
         if (live[i] && !copy_node(to, graph->nodes.at[i], map, unit, options)) return NULL;
     for (int i = 0; i < graph->outputs.n; i++) graph_output(to, graph->output_names.at[i], map[graph->outputs.at[i]->id]);

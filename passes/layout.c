@@ -266,9 +266,8 @@ static struct graph *layout(const struct graph *graph, struct arena *unit, const
     struct layout l = {.to = to, .map = NEW_ARRAY(unit, struct value *, graph->next_value + 1),
                        .last = NEW_ARRAY(unit, struct value *, graph->next_value + 1),
                        .made_last = NEW_ARRAY(unit, bool, graph->next_value + 1)};
-    bool *live = NEW_ARRAY(unit, bool, graph->nodes.n + 1);
+    bool *live = graph_live(graph, unit);
     l.lanes = options->target && options->target->vector_bytes ? options->target->vector_bytes / 4 : 1;
-    graph_mark_live(graph, live);
     for (int i = 0; i < graph->nodes.n; i++) {
         const struct node *node = graph->nodes.at[i];
         if (!live[i]) continue;

@@ -96,10 +96,9 @@ static struct graph *simplify(const struct graph *graph, struct arena *unit)
 {
     struct graph *to = graph_like(graph, unit, graph->name);
     struct simplification s = {.to = to, .map = NEW_ARRAY(unit, struct value *, graph->next_value + 1)};
-    bool *live = NEW_ARRAY(unit, bool, graph->nodes.n + 1);
+    bool *live = graph_live(graph, unit);
     s.uses = NEW_ARRAY(unit, int, graph->next_value + 1);
     count_uses(graph, s.uses);
-    graph_mark_live(graph, live);
     for (int i = 0; i < graph->nodes.n; i++) {
         const struct node *node = graph->nodes.at[i];
         if (!live[i]) continue;
