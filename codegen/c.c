@@ -47,6 +47,7 @@ struct c_state {
     struct weights_layout weights;
     LIST(struct kernel_facts) facts;
     LIST(const char *) externs; /* extern functions called */
+    bool in_part;               /* printing what several workers run */
 };
 
 static struct kernel_facts *facts_of(struct cfamily *printer, const struct kernel *kernel)
@@ -280,6 +281,14 @@ static void put_argument(struct cfamily *printer, const struct call_arg *arg)
     cfamily_expr(printer, arg->offset, PREC_ADD + (arg->offset->op != EX_add));
 }
 
+/* What happens where `code` is not 0: one of several workers goes on to the next barrier, where all stop. */
+static void put_failure(struct cfamily *printer)
+{
+    const struct c_state *state = printer->user;
+    cfamily_line(printer);
+    text_add(printer->out, state->in_part ? "if (code) team->fail(team, tenon_worker, code);\n" : "if (code) return code;\n");
+}
+
 static void put_extern_call(struct cfamily *printer, const struct stmt *s)
 {
     struct c_state *state = printer->user;
@@ -306,8 +315,7 @@ static void put_extern_call(struct cfamily *printer, const struct stmt *s)
     text_add(out, s->n_scalars ? "};\n" : "0};\n");
     cfamily_line(printer);
     text_printf(out, "const int code = tenon_%s(buffers, scalars);\n", s->extern_name);
-    cfamily_line(printer);
-    text_add(out, "if (code) return code;\n");
+    put_failure(printer);
     printer->indent--;
     cfamily_line(printer);
     text_add(out, "}\n");
@@ -352,14 +360,28 @@ static void put_call(struct cfamily *printer, const struct stmt *s)
         }
     text_add(out, ");\n");
     if (!facts->can_fail) return;
+    put_failure(printer);
+    printer->indent--;
+    cfamily_line(printer);
+    text_add(out, "}\n");
+}
+
+/* NAME_run; where several workers run it, NAME_part, and what calls that is interface.c's. */
+
+static void put_barrier(struct cfamily *printer)
+{
+    struct text *out = printer->out;
+    cfamily_line(printer);
+    text_add(out, "{\n");
+    printer->indent++;
+    cfamily_line(printer);
+    text_add(out, "const int code = team->barrier(team, tenon_worker);\n");
     cfamily_line(printer);
     text_add(out, "if (code) return code;\n");
     printer->indent--;
     cfamily_line(printer);
     text_add(out, "}\n");
 }
-
-/* NAME_run */
 
 static const char *main_buffer(struct cfamily *printer, const struct buffer *buf)
 {
@@ -384,6 +406,15 @@ static const char *main_buffer(struct cfamily *printer, const struct buffer *buf
     bug("c_print", "buffer %s has no declaration here", buf->name);
 }
 
+static void put_part_head(struct text *out, const char *model)
+{
+    text_printf(out,
+                "static int %s_part(const void *inputs, const void *outputs, void *arena, struct tenon_team *team,\n"
+                "                   int64_t tenon_worker, int64_t tenon_workers)\n{\n"
+                "    const struct %s_inputs *const in = inputs;\n    const struct %s_outputs *const out = outputs;\n",
+                model, model, model);
+}
+
 static void put_run(struct cfamily *printer)
 {
     struct c_state *state = printer->user;
@@ -399,6 +430,11 @@ static void put_run(struct cfamily *printer)
         printer->symbol_name[i] = cfamily_name(printer, dims_symbol(prog->dims, i)->name);
     printer->out = &body;
     printer->indent = 1;
+    state->in_part = prog->threads > 0;
+    if (prog->threads) {
+        printer->var_name[prog->worker->id] = "tenon_worker";
+        printer->var_name[prog->workers->id] = "tenon_workers";
+    }
     put_locals(printer, &used);
     cfamily_stmts(printer, prog->main);
     text_add(&body, "    return 0;\n}\n");
@@ -410,8 +446,10 @@ static void put_run(struct cfamily *printer)
         out |= used.all.at[i]->space == SPACE_OUTPUT;
         memory |= used.all.at[i]->space == SPACE_ARENA;
     }
-    text_printf(final, "int %s_run(const struct %s_inputs *in, const struct %s_outputs *out, void *arena)\n{\n", model,
-                model, model);
+    if (prog->threads) put_part_head(final, model);
+    else
+        text_printf(final, "int %s_run(const struct %s_inputs *in, const struct %s_outputs *out, void *arena)\n{\n",
+                    model, model, model);
     if (memory) text_add(final, "    unsigned char *const memory = arena;\n");
     else text_add(final, "    (void)arena;\n");
     for (int i = 0; i < n_symbols; i++) {
@@ -420,14 +458,15 @@ static void put_run(struct cfamily *printer)
     }
     if (!in) text_add(final, "    (void)in;\n");
     if (!out) text_add(final, "    (void)out;\n");
+    if (prog->threads) text_add(final, "    (void)team, (void)tenon_worker, (void)tenon_workers;\n");
     text_add_n(final, body.at, body.n);
     cfamily_leave(printer, mark);
 }
 
 static void reserve_exports(struct cfamily *printer, const char *model)
 {
-    static const char *const suffix[] = {"run",    "model",   "plain",       "load",       "weights",
-                                         "inputs", "outputs", "arena_bytes", "run_checked"};
+    static const char *const suffix[] = {"run",    "model",   "plain",       "load",        "weights",
+                                         "inputs", "outputs", "arena_bytes", "run_checked", "part"};
     for (size_t i = 0; i < sizeof suffix / sizeof *suffix; i++)
         cfamily_name(printer, arena_printf(printer->arena, "%s_%s", model, suffix[i]));
 }
@@ -445,6 +484,7 @@ void c_print(const struct prog *prog, const struct c_options *options, struct te
     printer->arena = arena;
     printer->out = &body;
     printer->call = put_call;
+    printer->barrier = put_barrier;
     printer->buffer = main_buffer;
     printer->user = &state;
     interface_names(prog, arena, &state.names);

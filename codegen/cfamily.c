@@ -429,6 +429,6 @@ void cfamily_stmts(struct cfamily *printer, const struct stmt *list)
         case STMT_WHILE: put_while(printer, s); break;
         case STMT_CALL: printer->call(printer, s); break;
         case STMT_FAIL: put_fail(printer, s); break;
-        case STMT_BARRIER: break; /* one thread runs a kernel */
+        case STMT_BARRIER: printer->barrier(printer); break;
         }
 }

@@ -4,6 +4,7 @@
  *   int NAME_run(const struct NAME_inputs *, const struct NAME_outputs *, void *arena);   0, or the code of a failed check
  *   const struct tenon_model NAME_model;      names, dtypes, dims, arena and weight bytes, entry points
  *   void NAME_plain(in0, .., out0, ..);       inputs then outputs as pointers, arena static (peers.py's `cabi`)
+ * With several threads NAME_run is C text that lets runtime/pool.c call NAME_part, of type tenon_part, on each of them.
  * struct NAME_inputs is all input pointers in order followed by one int64_t per symbol; NAME_outputs all output
  * pointers. So NAME_run may be printed as a function of three pointers whose first is an array of 8-byte words.
  *
@@ -32,6 +33,7 @@ bool weights_write(const struct prog *prog, const struct weights_layout *layout,
 struct c_options {
     const struct target *target;
     bool weights_file; /* weights come from a mapped file at load instead of the object's own section */
+    bool kernels_apart; /* what this text calls is LLVM's, in another object */
 };
 /* The program as C11: kernels and NAME_run into *code. */
 void c_print(const struct prog *prog, const struct c_options *options, struct text *code);

@@ -254,6 +254,18 @@ static void put_checked_run(const struct interface *model, struct text *out)
     text_printf(out, "};\n    return %s_run(&in, &out, arena);\n}\n", name);
 }
 
+/* NAME_run where several workers run NAME_part: LLVM's is in an object of its own. */
+static void put_threaded_run(const struct interface *model, const struct c_options *options, struct text *out)
+{
+    const char *name = model->names.model;
+    if (options->kernels_apart)
+        text_printf(out, "\nextern tenon_part %s_part __attribute__((visibility(\"hidden\")));\n", name);
+    text_printf(out,
+                "\nint %s_run(const struct %s_inputs *in, const struct %s_outputs *out, void *arena)\n{\n"
+                "    return tenon_run(%s_part, in, out, arena);\n}\n",
+                name, name, name, name);
+}
+
 static void put_plain(const struct interface *model, struct text *out)
 {
     const struct prog *prog = model->prog;
@@ -289,6 +301,7 @@ static void put_model(const struct interface *model, const struct c_options *opt
     else text_printf(out, "    .arena_bytes = %lld,\n", (long long)worst_arena(prog));
     text_printf(out, "    .arena_bytes_for = %s_arena_bytes,\n    .run = tenon_run_checked,\n", model->names.model);
     if (options->weights_file && model->weights.n_bytes) text_printf(out, "    .load = %s_load,\n", model->names.model);
+    if (prog->threads) text_printf(out, "    .threads = %d,\n    .use_threads = tenon_use_threads,\n", prog->threads);
     text_add(out, "};\n");
     text_printf(out,
                 "\n#ifdef TENON_EXPORT_MODEL\nconst struct tenon_model *tenon_model_get(void)\n{\n    return "
@@ -345,6 +358,7 @@ void interface_print(const struct prog *prog, const struct c_options *options, s
     put_values(&model, &body, "input", prog->inputs.at, prog->input_names.at, prog->inputs.n);
     put_values(&model, &body, "output", prog->outputs.at, prog->output_names.at, prog->outputs.n);
     put_symbols(&model, &body);
+    if (prog->threads) put_threaded_run(&model, options, &body);
     put_checked_run(&model, &body);
     if (model.is_static) put_plain(&model, &body);
     put_model(&model, options, &body);

@@ -103,7 +103,13 @@ static void make_texts(struct linker *linker, const char *header_name, struct te
                 "/* %s, compiled by tenon. Flags that matter: -fno-strict-aliasing -fno-tree-vectorize; "
                 "-ffp-contract=off with gcc's own dialects. */\n",
                 linker->names.model);
+    if (linker->prog->threads) text_add(code, "#ifndef _GNU_SOURCE\n#define _GNU_SOURCE\n#endif\n");
     text_printf(code, "#include \"%s\"\n", header_name);
+    if (linker->prog->threads) {
+        const struct embedded_file *pool = embedded("runtime/pool.c");
+        text_printf(code, "\n#define TENON_THREADS %d\n", linker->prog->threads);
+        text_add_n(code, pool->text, pool->n_bytes);
+    }
     struct text interface = {.arena = linker->arena};
     interface_print(linker->prog, &linker->c, header, &interface);
     if (linker->options->backend == BACKEND_C) c_print(linker->prog, &linker->c, code);
@@ -175,6 +181,7 @@ static struct command compiler(struct linker *linker, const char *mode)
     words(linker, &command,
           "-std=gnu11 -w -fno-math-errno -fno-trapping-math -ffp-contract=off -fno-strict-aliasing -fPIC");
     words(linker, &command, linker->options->target->c_flags);
+    if (linker->prog->threads) word(linker, &command, "-pthread");
     /* Vectors are explicit. gcc 12's loop vectorizer, let loose on loops over 64-byte vectors, loses stores. */
     if (linker->options->target->vector_bytes > 0) words(linker, &command, "-fno-tree-vectorize");
     return command;
@@ -315,6 +322,7 @@ static bool link_program(struct linker *linker)
         if (strncmp(file->path, "runtime/", 8) != 0) continue;
         const char *name = last_part(file->path);
         if (!file_write(inside(linker, name), file->text, file->n_bytes, linker->diag)) return false;
+        if (!strcmp(name, "pool.c")) continue; /* part of the model's text */
         if (!strcmp(name + strlen(name) - 2, ".c")) word(linker, &command, name);
     }
     words(linker, &command, "-o out -lm");
@@ -367,7 +375,8 @@ bool link_artefact(const struct prog *prog, const struct link_options *options, 
         return diag_error(diag, place, "C text comes from the C back end: leave out --target=llvm");
     struct linker linker = {
         .prog = prog, .options = options, .diag = diag, .out_path = out_path, .written = written, .arena = arena_new()};
-    linker.c = (struct c_options){.target = options->target, .weights_file = options->weights_file};
+    linker.c = (struct c_options){
+        .target = options->target, .weights_file = options->weights_file, .kernels_apart = options->backend == BACKEND_LLVM};
     linker.folder = folder_make(linker.arena, diag);
     interface_names(prog, linker.arena, &linker.names);
     weights_place(prog, linker.arena, &linker.weights);

@@ -103,9 +103,10 @@ static void program_build(struct llvm *e)
     if (e->weights.n_bytes) weights_declare(e);
     e->variables = NEW_ARRAY(e->arena, struct llvm_variable, e->prog->next_var + 1);
     e->buffers = NEW_ARRAY(e->arena, struct llvm_pointer, e->prog->next_buffer + 1);
-    LLVMTypeRef params[] = {e->ptr, e->ptr, e->ptr};
-    LLVMTypeRef type = LLVMFunctionType(e->i32, params, 3, 0);
-    LLVMValueRef run = LLVMAddFunction(e->module, llvm_symbol(e, "run"), type);
+    LLVMTypeRef params[] = {e->ptr, e->ptr, e->ptr, e->ptr, e->i64, e->i64}; /* tenon_part of runtime/pool.c */
+    LLVMTypeRef type = LLVMFunctionType(e->i32, params, e->prog->threads ? 6 : 3, 0);
+    LLVMValueRef run = LLVMAddFunction(e->module, llvm_symbol(e, e->prog->threads ? "part" : "run"), type);
+    if (e->prog->threads) LLVMSetVisibility(run, LLVMHiddenVisibility);
     llvm_function_attributes(e, run);
     llvm_declare_kernels(e);
     for (int i = 0; i < e->prog->kernels.n; i++) llvm_kernel_body(e, e->prog->kernels.at[i], e->kernels[i]);

@@ -58,6 +58,7 @@ struct llvm {
     LLVMValueRef function;
     LLVMBasicBlockRef entry;
     LLVMValueRef words, outputs, arena_base; /* words: the caller's inputs and symbols */
+    LLVMValueRef team;                       /* of several workers; NULL: kernels, and where one runs all */
     LLVMMetadataRef scope, place;
     int stamp;
     struct llvm_variable *variables; /* by var id */

@@ -169,6 +169,31 @@ static void check_status(struct llvm *e, LLVMValueRef status)
     return_if(e, LLVMBuildICmp(e->builder, LLVMIntNE, status, LLVMConstInt(e->i32, 0, 0), ""), status);
 }
 
+/* One of the two functions at the start of the team (runtime/pool.c) on team, worker and more. */
+static LLVMValueRef team_call(struct llvm *e, int64_t which, LLVMTypeRef result, LLVMValueRef more)
+{
+    LLVMValueRef args[] = {e->team, e->variables[e->prog->worker->id].value, more}, index = llvm_i64(e, which);
+    LLVMTypeRef params[] = {e->ptr, e->i64, e->i32};
+    LLVMValueRef at = LLVMBuildInBoundsGEP2(e->builder, e->ptr, e->team, &index, 1, "");
+    LLVMTypeRef type = LLVMFunctionType(result, params, more ? 3 : 2, 0);
+    return LLVMBuildCall2(e->builder, type, LLVMBuildLoad2(e->builder, e->ptr, at, ""), args, more ? 3 : 2, "");
+}
+
+/* The status of a call: one of several workers goes on to the next barrier, where all stop. */
+static void call_status(struct llvm *e, LLVMValueRef status)
+{
+    if (!e->team) {
+        check_status(e, status);
+        return;
+    }
+    LLVMBasicBlockRef fail = block_new(e, "fail"), after = block_new(e, "fine");
+    LLVMBuildCondBr(e->builder, LLVMBuildICmp(e->builder, LLVMIntNE, status, LLVMConstInt(e->i32, 0, 0), ""), fail, after);
+    block_enter(e, fail);
+    team_call(e, 1, e->void_type, status);
+    LLVMBuildBr(e->builder, after);
+    block_enter(e, after);
+}
+
 static LLVMValueRef argument_address(struct llvm *e, const struct call_arg *arg)
 {
     return llvm_address(e, arg->buf, arg->offset ? llvm_expr(e, arg->offset) : NULL);
@@ -183,7 +208,7 @@ static void call_kernel(struct llvm *e, const struct stmt *s)
     if (dims_n_symbols(e->prog->dims)) args[n++] = e->words;
     LLVMTypeRef type = llvm_kernel_type(e, s->kernel);
     LLVMValueRef status = LLVMBuildCall2(e->builder, type, llvm_kernel(e, s->kernel), args, (unsigned)n, "");
-    if (LLVMGetReturnType(type) != e->void_type) check_status(e, status);
+    if (LLVMGetReturnType(type) != e->void_type) call_status(e, status);
 }
 
 /* A scalar of any type in one of the 8-byte words an extern function gets. */
@@ -213,7 +238,7 @@ static void call_extern(struct llvm *e, const struct stmt *s)
     LLVMValueRef args[] = {word_array(e, e->ptr, s->n_args, values), NULL};
     for (int i = 0; i < s->n_scalars; i++) values[i] = as_word(e, s->scalars[i]);
     args[1] = word_array(e, e->i64, s->n_scalars, values);
-    check_status(e, LLVMBuildCall2(e->builder, LLVMGlobalGetValueType(function), function, args, 2, ""));
+    call_status(e, LLVMBuildCall2(e->builder, LLVMGlobalGetValueType(function), function, args, 2, ""));
 }
 
 /* ---- statements ---- */
@@ -248,7 +273,7 @@ static void block_build(struct llvm *e, const struct stmt *s)
         case STMT_FAIL:
             return_if(e, llvm_expr(e, s->a), LLVMConstInt(e->i32, (unsigned long long)(long long)s->code, 1));
             break;
-        case STMT_BARRIER: break; /* one thread */
+        case STMT_BARRIER: check_status(e, team_call(e, 0, e->i32, NULL)); break;
         }
     }
 }
@@ -334,5 +359,10 @@ void llvm_run_body(struct llvm *e, LLVMValueRef function)
     e->words = LLVMGetParam(function, 0);
     e->outputs = LLVMGetParam(function, 1);
     e->arena_base = LLVMGetParam(function, 2);
+    if (e->prog->threads) {
+        e->team = LLVMGetParam(function, 3);
+        variable_bind(e, e->prog->worker, LLVMGetParam(function, 4), false);
+        variable_bind(e, e->prog->workers, LLVMGetParam(function, 5), false);
+    }
     function_body(e, e->prog->main);
 }

@@ -69,7 +69,7 @@ static const struct option_row rows[] = {
     {OPT_OUTPUT_DIR, "--output-dir", "DIR", FOR_RUN, "write output_0.npy, output_1.npy ... and names.txt there"},
     {OPT_RUNS, "--runs", "N", FOR_BENCH, "timed runs (default: about a second's worth)"},
     {OPT_JOBS, "--jobs", "N", FOR_TEST, "cases at a time (default: one per CPU)"},
-    {OPT_THREADS, "--threads", "N", FOR_BENCH | FOR_COMPILE | FOR_RUN, "threads; 1 is what there is so far"},
+    {OPT_THREADS, "--threads", "N", FOR_MODEL, "code for up to N threads (default 1); the same results for every number"},
     {OPT_WEIGHTS, "--weights", "embed|file", FOR_COMPILE,
      "weights inside the artefact (default), or OUT.weights beside it, mapped when loaded"},
     {OPT_EMIT, "--emit", "STAGE", FOR_COMPILE,
@@ -216,8 +216,8 @@ static bool apply(struct arena *arena, const struct option_row *row, const char 
         options->runs = (int)v;
         break;
     case OPT_THREADS:
-        ok = read_number(row->name, s, 1, 1, &v);
-        options->threads = (int)v;
+        ok = read_number(row->name, s, 1, THREADS_MOST, &v);
+        options->threads = pipeline->pass.threads = (int)v;
         break;
     case OPT_JOBS:
         ok = read_number(row->name, s, 1, 64, &v);

@@ -133,6 +133,13 @@ struct var *prog_index(struct prog *prog, const char *name, dim lo, dim hi)
     return var;
 }
 
+void prog_workers(struct prog *prog, int threads, const char *worker, const char *workers)
+{
+    prog->threads = threads;
+    prog->worker = prog_index(prog, worker, 0, threads - 1);
+    prog->workers = prog_index(prog, workers, 1, threads);
+}
+
 struct kernel *prog_kernel(struct prog *prog, const char *name)
 {
     struct kernel *kernel = NEW(prog->arena, struct kernel);

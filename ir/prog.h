@@ -84,7 +84,7 @@ enum stmt_kind {
     STMT_WHILE,   /* body; while a   (a is evaluated after the body) */
     STMT_CALL,    /* kernel or extern function on `args` */
     STMT_FAIL,    /* if a: stop the whole run and return status `code` (a bad index in the user's data ...) */
-    STMT_BARRIER
+    STMT_BARRIER  /* main: no worker goes on before all are here; a kernel's failure takes effect here */
 };
 enum loop_kind { LOOP_SERIAL, LOOP_PARALLEL, LOOP_UNROLL, LOOP_GROUP0, LOOP_GROUP1, LOOP_GROUP2, LOOP_LANE0, LOOP_LANE1, LOOP_LANE2 };
 struct call_arg {
@@ -120,6 +120,7 @@ struct kernel {
     struct place place;  /* of the main node */
 };
 
+enum { THREADS_MOST = 64 };
 struct prog {
     struct arena *arena, *session;
     struct dims *dims;
@@ -130,6 +131,10 @@ struct prog {
     LIST(const char *) input_names, output_names;
     struct stmt *main;
     dim arena_bytes; /* after pass plan, else -1 */
+    /* After pass parallel: main is run by up to `threads` workers at once, each with its own values of these variables
+     * of main: worker 0..workers-1 of workers. One worker alone computes the same. threads 0: there are none. */
+    int threads;
+    struct var *worker, *workers;
     struct expr_table *table;
     const struct meaning **meanings; /* parsed index notation by operator, filled on demand (meaning.c) */
     int next_var, next_buffer;
@@ -140,6 +145,8 @@ struct buffer *prog_buffer(struct prog *prog, const char *name, enum dtype dt, e
 struct var *prog_var(struct prog *prog, const char *name, enum dtype dt, int lanes); /* unknown range */
 struct var *prog_index(struct prog *prog, const char *name, dim lo, dim hi);          /* inclusive range */
 struct kernel *prog_kernel(struct prog *prog, const char *name); /* name is made unique */
+/* Makes main a program of several workers. */
+void prog_workers(struct prog *prog, int threads, const char *worker, const char *workers);
 struct buffer *kernel_param(struct prog *prog, struct kernel *kernel, const char *name, enum dtype dt, dim elements);
 
 /* Expressions. Operands of different lanes: the scalar one is splatted. Types must agree otherwise (bug()). */

@@ -429,6 +429,10 @@ struct frame *frame_new(struct machine *machine, const struct kernel *kernel)
     struct level *level = level_push(&c);
     if (kernel) add_params(&c, kernel);
     for (int i = 0; !kernel && i < prog->buffers.n; i++) add_buffer(&c, prog->buffers.at[i]);
+    if (!kernel && prog->threads) { /* one worker does all */
+        c.var_slot[prog->worker->id] = const_slot(&c, (union lane){.i = 0});
+        c.var_slot[prog->workers->id] = const_slot(&c, (union lane){.i = 1});
+    }
     const struct stmt *body = kernel ? kernel->body : prog->main;
     add_locals(&c, body);
     const struct code *code = compile_block(&c, body);

@@ -490,6 +490,28 @@ static bool parse_symbol_line(struct parser *p)
     return true;
 }
 
+static bool parse_threads(struct parser *p)
+{
+    int64_t threads;
+    const char *worker = NULL, *workers = NULL;
+    if (!parse_integer(p, 1, THREADS_MOST, &threads) || !token_expect(p, "as")) return false;
+    worker = parse_name(p, "a variable");
+    if (!worker || !token_expect(p, "of")) return false;
+    workers = parse_name(p, "a variable");
+    if (workers) prog_workers(p->prog, (int)threads, worker, workers);
+    return workers != NULL;
+}
+
+static bool parse_main(struct parser *p)
+{
+    p->shared.n = 0;
+    if (p->prog->threads) {
+        scope_add(p, p->prog->worker);
+        scope_add(p, p->prog->workers);
+    }
+    return parse_block(p, &p->prog->main);
+}
+
 static bool parse_declaration(struct parser *p, bool *main_found)
 {
     struct place place = p->token.place;
@@ -499,12 +521,12 @@ static bool parse_declaration(struct parser *p, bool *main_found)
     if (token_take(p, "weight")) return parse_buffer(p, SPACE_WEIGHT, NULL) != NULL;
     if (token_take(p, "arena")) return parse_buffer(p, SPACE_ARENA, NULL) != NULL;
     if (token_take(p, "arena_bytes")) return parse_dim(p, &p->prog->arena_bytes);
+    if (token_take(p, "threads")) return parse_threads(p);
     if (token_take(p, "kernel")) return parse_kernel(p);
     if (!token_take(p, "main")) return parse_error(p, "a declaration is expected, not '%s'", p->token.text);
     if (*main_found) return diag_error(p->diag, place, "a second main");
     *main_found = true;
-    p->shared.n = 0;
-    return parse_block(p, &p->prog->main);
+    return parse_main(p);
 }
 
 static void parse_program(struct parser *p)

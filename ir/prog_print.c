@@ -20,6 +20,7 @@
  *       store y[10*n] = acc
  *     }
  *   }
+ *   threads 4 as worker of workers             (where several run main)
  *   main {
  *     call dense_1(image, t0 + 10*N; 3)
  *   }
@@ -397,6 +398,16 @@ static void print_head(struct printer *p)
     text_add(p->text, "\n");
 }
 
+/* threads 4 as worker of workers */
+static void print_threads(struct printer *p)
+{
+    text_printf(p->text, "threads %d as ", p->prog->threads);
+    var_define(p, p->prog->worker);
+    text_add(p->text, " of ");
+    var_define(p, p->prog->workers);
+    text_add(p->text, "\n");
+}
+
 void prog_print(const struct prog *prog, struct text *text)
 {
     struct arena *scratch = arena_new();
@@ -405,6 +416,7 @@ void prog_print(const struct prog *prog, struct text *text)
     p.var_order = NEW_ARRAY(scratch, int, prog->next_var + 1);
     p.buffer_name = NEW_ARRAY(scratch, const char *, prog->next_buffer + 1);
     print_head(&p);
+    if (prog->threads) print_threads(&p);
     for (int i = 0; i < prog->kernels.n; i++) print_kernel(&p, prog->kernels.at[i]);
     text_add(text, "main {\n");
     p.n_shared = 0;

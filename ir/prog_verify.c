@@ -370,6 +370,10 @@ bool prog_verify(const struct prog *prog, struct diag *diag)
     for (int i = 0; i < prog->buffers.n; i++) v.fine = check_buffer(&v, prog->buffers.at[i]) && v.fine;
     v.kernel = NULL;
     v.kernel_number = prog->kernels.n;
+    if (prog->threads) {
+        var_define(&v, NULL, prog->worker, VAR_FIXED);
+        var_define(&v, NULL, prog->workers, VAR_FIXED);
+    }
     check_block(&v, prog->main);
     arena_free(scratch);
     return v.fine;

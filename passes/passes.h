@@ -26,6 +26,7 @@ struct prog *pass_lower(const struct graph *graph, struct arena *unit, const str
 /* program -> program */
 struct prog *pass_schedule(const struct prog *prog, struct arena *unit, const struct pass_options *options);
 struct prog *pass_expand(const struct prog *prog, struct arena *unit, const struct pass_options *options);
+struct prog *pass_parallel(const struct prog *prog, struct arena *unit, const struct pass_options *options);
 struct prog *pass_plan(const struct prog *prog, struct arena *unit, const struct pass_options *options, struct diag *diag);
 
 #endif

@@ -130,7 +130,8 @@ int pipeline_order(const struct pipeline_options *options, enum pass *order, str
         if (n < 0) return -1;
     } else {
         for (int i = 0; i < PASS_COUNT; i++)
-            if (rows[i].level <= options->pass.level) order[n++] = (enum pass)i;
+            if (rows[i].level <= options->pass.level && (i != PASS_parallel || options->pass.threads > 1))
+                order[n++] = (enum pass)i;
     }
     for (int i = 0; i < n; i++)
         if (order[i] == stop) return i + 1;

@@ -204,6 +204,11 @@ struct prog *prog_copy(const struct prog *from, struct arena *unit, body_functio
     for (int i = 0; i < from->output_names.n; i++)
         LIST_PUSH(unit, &to->output_names, arena_strdup(unit, from->output_names.at[i]));
     for (int i = 0; i < from->kernels.n; i++) copy_kernel(r, from->kernels.at[i], body, context);
+    if (from->threads) {
+        prog_workers(to, from->threads, from->worker->name, from->workers->name);
+        rewrite_bind(r, from->worker, ex_var(to, to->worker));
+        rewrite_bind(r, from->workers, ex_var(to, to->workers));
+    }
     to->main = rewrite_list(r, from->main);
     return to;
 }

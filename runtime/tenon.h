@@ -10,7 +10,7 @@
 extern "C" {
 #endif
 
-enum { TENON_VERSION = 1 };
+enum { TENON_VERSION = 2 };
 
 enum tenon_dtype {
     TENON_F64,
@@ -47,6 +47,14 @@ struct tenon_value { /* an input or output */
     int rank;
     const struct tenon_dim *dims;
 };
+/* Threads that the caller supplies to models compiled with --threads. */
+struct tenon_pool {
+    int workers; /* that it can run at one time, the calling thread included */
+    void *context;
+    /* Calls work(argument, 0) .. work(argument, n - 1), n <= workers, all at the same time (they wait for one another),
+     * and returns after all of them. */
+    void (*run)(void *context, int n, void (*work)(void *argument, int worker), void *argument);
+};
 struct tenon_model {
     int version; /* TENON_VERSION of the compiler */
     const char *name;
@@ -61,6 +69,11 @@ struct tenon_model {
     int (*run)(const void *const *inputs, const int64_t *symbols, void *const *outputs, void *arena);
     /* Maps the weights from a file; NULL where they are inside. Returns 0, or TENON_NO_WEIGHTS. Not reentrant. */
     int (*load)(const char *path);
+    /* From version 2. threads: most workers of a run, 0 or 1: the caller alone. use_threads: at most that many from now
+     * on (0: as compiled), of the pool, which stays the caller's (NULL: the model's own threads, made at the first run,
+     * asleep between runs); NULL where there are none. Results are the same bits for every number. */
+    int threads;
+    void (*use_threads)(int workers, const struct tenon_pool *pool);
 };
 const struct tenon_model *tenon_model_get(void);
 

@@ -1,0 +1,447 @@
+/* Pass parallel: main becomes a program that several workers run at once.
+ *
+ *   call k(y, x)           call k(y, x; 98*worker div workers, (98*worker + 98) div workers)
+ *   call l(z, y)     ->    barrier
+ *   call m(u, y)           if worker = 0 { call l(z, y) }  if worker = min(1, workers - 1) { call m(u, y) }
+ *
+ * Kernels worth it are divided (partition.c): each worker computes a range of pieces, found from its number, so the work
+ * is dealt out before it starts. Other calls run on one worker: the one that made what they read, or the least busy one.
+ * A barrier stands only between accesses of different workers that meet, which is decided on the addresses within the
+ * arena (access.c): the pass comes after plan because buffers that share memory must not be worked on at once.
+ * Conditions, bounds and lets of main are evaluated by every worker, behind a barrier where they read what one of them
+ * wrote, so all take the same way. After a call that may fail stands a barrier, at which all workers see the status.
+ * Needs: a plan. Leaves: programs where nothing is worth it, without workers. Results are the same bits for every
+ * number of workers, since pieces are computed by the code that one worker would run.
+ */
+#include "partition.h"
+#include "passes.h"
+
+#include <string.h>
+
+/* Work is in operations of partition.h, of which a core does some 8 in a nanosecond. */
+enum { WORK_WORTH = 12000, WORK_SAVED = 200000, EVERYONE = -1 };
+
+struct kernel_facts {
+    struct kernel *kernel;
+    double work;
+    bool can_fail, divided;
+    dim units;
+    struct reaches reaches; /* of the body before it was divided */
+};
+struct task { /* something done since the last barrier */
+    const struct stmt *stmt;
+    int worker; /* EVERYONE, or the one */
+    int n, cap;
+    struct touch *at; /* what it reads and writes */
+};
+struct touch {
+    struct buffer *buf; /* of main */
+    bool store;
+    const struct reach *reach; /* NULL: anywhere in the buffer */
+    dim base;
+    ex offset;
+};
+struct tasks {
+    int n, cap;
+    struct task *at;
+};
+struct deal {
+    struct prog *prog;
+    struct arena *scratch;
+    int threads;
+    struct kernel_facts *facts;
+    struct tasks pending;
+    double load[THREADS_MOST]; /* by worker, since the last barrier */
+    double saved;
+    bool rehearsal; /* only pending is of interest */
+};
+
+static struct kernel_facts *facts_of(const struct deal *deal, const struct kernel *kernel)
+{
+    for (int i = 0; i < deal->prog->kernels.n; i++)
+        if (deal->facts[i].kernel == kernel) return &deal->facts[i];
+    bug("parallel", "no kernel %s", kernel->name);
+}
+
+static bool can_fail(const struct stmt *list)
+{
+    for (; list; list = list->next) {
+        if (list->kind == STMT_FAIL || can_fail(list->body) || can_fail(list->other)) return true;
+        if (list->kind == STMT_CALL && (!list->kernel || can_fail(list->kernel->body))) return true;
+    }
+    return false;
+}
+
+static bool has_calls(const struct stmt *list)
+{
+    for (; list; list = list->next)
+        if (list->kind == STMT_CALL || has_calls(list->body) || has_calls(list->other)) return true;
+    return false;
+}
+
+/* ---- what a statement touches ---- */
+
+static bool in_memory(const struct buffer *buf)
+{
+    return buf->space == SPACE_ARENA || buf->space == SPACE_OUTPUT;
+}
+
+static dim base_of(const struct buffer *buf)
+{
+    return buf->space == SPACE_ARENA ? buf->offset_bytes : 0;
+}
+
+static void touch(struct deal *deal, struct task *task, struct buffer *buf, bool store, const struct reach *reach, ex offset)
+{
+    if (!in_memory(buf)) return;
+    struct touch t = {.buf = buf, .store = store, .reach = reach, .base = base_of(buf), .offset = offset};
+    LIST_PUSH(deal->scratch, task, t);
+}
+
+static void touch_expr(struct deal *deal, struct task *task, ex e)
+{
+    if (!e) return;
+    if (e->op == EX_load) touch(deal, task, e->buf, false, NULL, NULL);
+    for (int i = 0; i < 3; i++) touch_expr(deal, task, e->arg[i]);
+}
+
+static void touch_call(struct deal *deal, struct task *task, const struct stmt *call)
+{
+    struct kernel_facts *facts = call->kernel ? facts_of(deal, call->kernel) : NULL;
+    bool opaque = !facts || has_calls(call->kernel->body);
+    for (int i = 0; i < call->n_args; i++) {
+        const struct call_arg *arg = &call->args[i];
+        touch_expr(deal, task, arg->offset);
+        if (opaque) {
+            touch(deal, task, arg->buf, !facts || call->kernel->params.at[i]->written, NULL, NULL);
+            continue;
+        }
+        for (int k = 0; k < facts->reaches.n; k++) {
+            const struct reach *reach = &facts->reaches.at[k];
+            if (reach->buf == call->kernel->params.at[i]) touch(deal, task, arg->buf, reach->store, reach, arg->offset);
+        }
+    }
+    for (int i = 0; i < call->n_scalars; i++) touch_expr(deal, task, call->scalars[i]);
+}
+
+static bool buffers_apart(const struct deal *deal, const struct buffer *a, const struct buffer *b)
+{
+    struct dims *dims = deal->prog->dims;
+    if (a->space != b->space) return true;
+    if (a->space != SPACE_ARENA) return a != b;
+    dim a_end = dim_add(dims, a->offset_bytes, dim_mul(dims, a->elements, dtype_bytes(a->dt)));
+    dim b_end = dim_add(dims, b->offset_bytes, dim_mul(dims, b->elements, dtype_bytes(b->dt)));
+    return dim_le(dims, a_end, b->offset_bytes) || dim_le(dims, b_end, a->offset_bytes);
+}
+
+static bool touches_meet(const struct deal *deal, const struct touch *a, const struct touch *b)
+{
+    if (!a->store && !b->store) return false;
+    if (buffers_apart(deal, a->buf, b->buf)) return false;
+    if (!a->reach || !b->reach) return true;
+    struct reach_at x = {a->reach, a->base, a->offset}, y = {b->reach, b->base, b->offset};
+    return !reach_apart(deal->prog, &x, &y, -1, false);
+}
+
+static bool tasks_meet(const struct deal *deal, const struct task *a, const struct task *b)
+{
+    for (int i = 0; i < a->n; i++)
+        for (int k = 0; k < b->n; k++)
+            if (touches_meet(deal, &a->at[i], &b->at[k])) return true;
+    return false;
+}
+
+/* ---- barriers and workers ---- */
+
+static struct stmt *barrier(struct deal *deal)
+{
+    deal->pending.n = 0;
+    memset(deal->load, 0, sizeof deal->load);
+    return stmt_new(deal->prog, STMT_BARRIER);
+}
+
+static void remember(struct deal *deal, struct task task)
+{
+    if (task.n) LIST_PUSH(deal->scratch, &deal->pending, task);
+}
+
+/* What every worker evaluates for itself: behind a barrier where it reads what one of them wrote. */
+static void everyone_reads(struct deal *deal, const struct stmt *s, ex const *e, int n, struct stmt **out)
+{
+    struct task task = {.stmt = s, .worker = EVERYONE};
+    for (int i = 0; i < n; i++) touch_expr(deal, &task, e[i]);
+    for (int i = 0; i < deal->pending.n; i++)
+        if (tasks_meet(deal, &deal->pending.at[i], &task)) {
+            stmt_append(out, barrier(deal));
+            break;
+        }
+    remember(deal, task);
+}
+
+/* Whether two arguments of the call are the same memory in a way that dividing the kernel did not see. */
+static bool arguments_meet(const struct deal *deal, const struct task *task, const struct stmt *call)
+{
+    for (int i = 0; i < task->n; i++)
+        for (int k = 0; k < i; k++) {
+            const struct touch *a = &task->at[i], *b = &task->at[k];
+            if (!a->reach || !b->reach || a->reach->buf == b->reach->buf) continue;
+            if (touches_meet(deal, a, b)) return true;
+        }
+    (void)call;
+    return false;
+}
+
+/* The worker for an undivided task: the only one it depends on, else the least busy. *meets: of several workers. */
+static int choose_worker(struct deal *deal, const struct task *task, bool *meets)
+{
+    int found = EVERYONE, least = 0;
+    *meets = false;
+    for (int i = 0; i < deal->pending.n; i++) {
+        const struct task *other = &deal->pending.at[i];
+        if (other->worker != EVERYONE && other->worker == found) continue;
+        if (!tasks_meet(deal, other, task)) continue;
+        if (other->worker == EVERYONE || found != EVERYONE) *meets = true;
+        found = other->worker;
+        if (*meets) return 0;
+    }
+    for (int i = 1; i < deal->threads; i++)
+        if (deal->load[i] < deal->load[least]) least = i;
+    return found != EVERYONE ? found : least;
+}
+
+static ex worker_is(struct deal *deal, int worker)
+{
+    struct prog *prog = deal->prog;
+    ex last = ex_binary(prog, EX_sub, ex_var(prog, prog->workers), ex_int(prog, DT_index, 1));
+    ex number = worker ? ex_binary(prog, EX_min, ex_int(prog, DT_index, worker), last) : ex_int(prog, DT_index, 0);
+    return ex_binary(prog, EX_eq, ex_var(prog, prog->worker), number);
+}
+
+/* On one worker: beside what it does already where that was the last statement. */
+static void alone(struct deal *deal, struct stmt *s, int worker, struct stmt **out)
+{
+    struct stmt *last = *out;
+    ex condition = worker_is(deal, worker);
+    while (last && last->next) last = last->next;
+    if (last && last->kind == STMT_IF && last->a == condition && !last->other) {
+        stmt_append(&last->body, s);
+        return;
+    }
+    struct stmt *only = stmt_new(deal->prog, STMT_IF);
+    only->a = condition;
+    only->body = s;
+    stmt_append(out, only);
+}
+
+/* total * (worker + more) / workers, of the first `most` workers. */
+static ex part(struct deal *deal, dim total, int more, int most)
+{
+    struct prog *prog = deal->prog;
+    ex worker = ex_var(prog, prog->worker), workers = ex_var(prog, prog->workers);
+    if (more) worker = ex_binary(prog, EX_add, worker, ex_int(prog, DT_index, 1));
+    if (most < deal->threads) {
+        worker = ex_binary(prog, EX_min, worker, ex_int(prog, DT_index, most));
+        workers = ex_binary(prog, EX_min, workers, ex_int(prog, DT_index, most));
+    }
+    return ex_binary(prog, EX_div, ex_binary(prog, EX_mul, worker, ex_dim(prog, total)), workers);
+}
+
+static void add_range(struct deal *deal, struct stmt *call, ex from, ex to)
+{
+    ex *scalars = NEW_ARRAY(deal->prog->arena, ex, call->n_scalars + 2);
+    for (int i = 0; i < call->n_scalars; i++) scalars[i] = call->scalars[i];
+    scalars[call->n_scalars] = from;
+    scalars[call->n_scalars + 1] = to;
+    call->scalars = scalars;
+    call->n_scalars += 2;
+}
+
+static void deal_divided(struct deal *deal, struct stmt *call, struct task *task, struct kernel_facts *facts, struct stmt **out)
+{
+    double workers = facts->work / WORK_WORTH;
+    int most = workers < deal->threads ? (int)workers : deal->threads;
+    for (int i = 0; i < deal->pending.n; i++)
+        if (tasks_meet(deal, &deal->pending.at[i], task)) {
+            stmt_append(out, barrier(deal));
+            break;
+        }
+    task->worker = EVERYONE;
+    for (int i = 0; i < most; i++) deal->load[i] += facts->work / most;
+    deal->saved += facts->work - facts->work / most;
+    add_range(deal, call, part(deal, facts->units, 0, most), part(deal, facts->units, 1, most));
+    stmt_append(out, call);
+}
+
+static struct stmt *copy_one(struct deal *deal, const struct stmt *s)
+{
+    struct stmt *copy = arena_copy(deal->prog->arena, s, sizeof *s);
+    copy->next = NULL;
+    return copy;
+}
+
+static void deal_call(struct deal *deal, const struct stmt *s, struct stmt **out)
+{
+    struct stmt *call = copy_one(deal, s);
+    struct task task = {.stmt = s};
+    struct kernel_facts *facts = s->kernel ? facts_of(deal, s->kernel) : NULL;
+    bool fails = !facts || facts->can_fail, meets;
+    touch_call(deal, &task, s);
+    if (facts && facts->divided && facts->work >= 2 * WORK_WORTH && !arguments_meet(deal, &task, s)) {
+        deal_divided(deal, call, &task, facts, out);
+    } else {
+        task.worker = choose_worker(deal, &task, &meets);
+        if (meets) stmt_append(out, barrier(deal));
+        if (facts && facts->divided) add_range(deal, call, ex_int(deal->prog, DT_index, 0), ex_dim(deal->prog, facts->units));
+        deal->load[task.worker] += facts ? facts->work : 1000;
+        alone(deal, call, task.worker, out);
+    }
+    remember(deal, task);
+    if (fails) stmt_append(out, barrier(deal));
+}
+
+static void deal_store(struct deal *deal, const struct stmt *s, struct stmt **out)
+{
+    struct task task = {.stmt = s};
+    bool meets;
+    touch(deal, &task, s->buf, true, NULL, NULL);
+    touch_expr(deal, &task, s->a);
+    touch_expr(deal, &task, s->b);
+    task.worker = choose_worker(deal, &task, &meets);
+    if (meets) stmt_append(out, barrier(deal));
+    alone(deal, copy_one(deal, s), task.worker, out);
+    remember(deal, task);
+}
+
+static struct stmt *deal_list(struct deal *deal, const struct stmt *list);
+
+static void add_tasks(struct deal *deal, const struct tasks *more)
+{
+    for (int i = 0; i < more->n; i++) {
+        bool known = false;
+        for (int k = 0; k < deal->pending.n && !known; k++)
+            known = deal->pending.at[k].stmt == more->at[i].stmt && deal->pending.at[k].worker == more->at[i].worker;
+        if (!known) LIST_PUSH(deal->scratch, &deal->pending, more->at[i]);
+    }
+}
+
+static struct tasks keep_tasks(struct deal *deal)
+{
+    struct tasks kept = {.n = deal->pending.n, .cap = deal->pending.n};
+    if (kept.n) kept.at = arena_copy(deal->scratch, deal->pending.at, (size_t)kept.n * sizeof *kept.at);
+    return kept;
+}
+
+static bool same_tasks(const struct tasks *a, const struct tasks *b)
+{
+    for (int i = 0; i < a->n; i++) {
+        bool known = false;
+        for (int k = 0; k < b->n && !known; k++) known = b->at[k].stmt == a->at[i].stmt && b->at[k].worker == a->at[i].worker;
+        if (!known) return false;
+    }
+    return true;
+}
+
+/* A loop's body: what is pending at its end is pending at its start. First without, then with what that showed; where
+ * this moves barriers so that something new is pending, a barrier opens the body. */
+static void deal_body(struct deal *deal, const struct stmt *s, struct stmt *to)
+{
+    struct tasks before = keep_tasks(deal), after, again;
+    double saved = deal->saved;
+    for (int round = 0; round < 2; round++) {
+        deal->saved = saved;
+        to->body = deal_list(deal, s->body);
+        if (s->kind == STMT_WHILE) everyone_reads(deal, s, &s->a, 1, &to->body);
+        if (round == 0) {
+            after = keep_tasks(deal);
+            add_tasks(deal, &before);
+        }
+    }
+    again = keep_tasks(deal);
+    add_tasks(deal, &before);
+    struct tasks all = keep_tasks(deal);
+    (void)again;
+    deal->pending.n = 0;
+    add_tasks(deal, &before);
+    add_tasks(deal, &after);
+    bool fine = same_tasks(&all, &deal->pending);
+    if (!fine) {
+        deal->saved = saved;
+        to->body = barrier(deal);
+        stmt_append(&to->body, deal_list(deal, s->body));
+        if (s->kind == STMT_WHILE) everyone_reads(deal, s, &s->a, 1, &to->body);
+    } else {
+        deal->pending.n = 0;
+        add_tasks(deal, &again);
+    }
+    if (s->kind == STMT_FOR) add_tasks(deal, &before); /* it may not run at all */
+    memset(deal->load, 0, sizeof deal->load);
+}
+
+static void deal_if(struct deal *deal, const struct stmt *s, struct stmt *to)
+{
+    struct tasks before = keep_tasks(deal), body;
+    to->body = deal_list(deal, s->body);
+    body = keep_tasks(deal);
+    deal->pending.n = 0;
+    add_tasks(deal, &before);
+    to->other = deal_list(deal, s->other);
+    add_tasks(deal, &body);
+}
+
+static void deal_stmt(struct deal *deal, const struct stmt *s, struct stmt **out)
+{
+    struct stmt *copy;
+    ex read[2] = {s->a, s->b};
+    switch (s->kind) {
+    case STMT_CALL: deal_call(deal, s, out); return;
+    case STMT_STORE: deal_store(deal, s, out); return;
+    case STMT_BARRIER: return;
+    case STMT_LET:
+    case STMT_SET:
+    case STMT_FAIL: everyone_reads(deal, s, read, 1, out); break;
+    case STMT_FOR: everyone_reads(deal, s, read, 2, out); break;
+    case STMT_IF: everyone_reads(deal, s, read, 1, out); break;
+    case STMT_WHILE: break;
+    }
+    copy = copy_one(deal, s);
+    if (s->kind == STMT_FOR || s->kind == STMT_WHILE) deal_body(deal, s, copy);
+    if (s->kind == STMT_IF) deal_if(deal, s, copy);
+    stmt_append(out, copy);
+}
+
+static struct stmt *deal_list(struct deal *deal, const struct stmt *list)
+{
+    struct stmt *out = NULL;
+    for (; list; list = list->next) deal_stmt(deal, list, &out);
+    return out;
+}
+
+/* ---- the program ---- */
+
+static void look_at_kernels(struct deal *deal)
+{
+    struct prog *prog = deal->prog;
+    deal->facts = NEW_ARRAY(deal->scratch, struct kernel_facts, prog->kernels.n + 1);
+    for (int i = 0; i < prog->kernels.n; i++) {
+        struct kernel_facts *facts = &deal->facts[i];
+        struct kernel *kernel = prog->kernels.at[i];
+        *facts = (struct kernel_facts){.kernel = kernel, .work = work_of(prog, kernel->body), .can_fail = can_fail(kernel->body)};
+        facts->reaches.arena = deal->scratch;
+        reaches_of(&facts->reaches, kernel->body, NULL, 0);
+    }
+    for (int i = 0; i < prog->kernels.n; i++)
+        if (deal->facts[i].work >= 2 * WORK_WORTH)
+            deal->facts[i].divided = partition_kernel(prog, prog->kernels.at[i], deal->threads, &deal->facts[i].units);
+}
+
+struct prog *pass_parallel(const struct prog *prog, struct arena *unit, const struct pass_options *options)
+{
+    struct prog *to = prog_copy(prog, unit, NULL, NULL);
+    if (options->threads < 2 || prog->threads || prog->arena_bytes == -1) return to;
+    struct deal deal = {.prog = to, .scratch = arena_new(), .threads = options->threads};
+    prog_workers(to, options->threads, "worker", "workers");
+    look_at_kernels(&deal);
+    to->main = deal_list(&deal, to->main);
+    arena_free(deal.scratch);
+    return deal.saved >= WORK_SAVED ? to : prog_copy(prog, unit, NULL, NULL);
+}
