@@ -33,11 +33,12 @@
 #ifndef TENON_THREADS
 #define TENON_THREADS 64
 #endif
-enum { TENON_ROUNDS = 6, TENON_SPINS_RUN = 2500, TENON_SPINS_IDLE = 100 }; /* a pause is some 15 ns */
+enum { TENON_ROUNDS = 6, TENON_SPINS_RUN = 2000, TENON_SPINS_IDLE = 400 }; /* a pause is some 20 ns */
 
-/* A counter in a cache line of its own. Signals add 2; bit 0: the one who waits for it sleeps. */
+/* A counter with one writer and one reader, away from everything else: processors fetch lines in pairs. */
 struct tenon_word {
-    _Alignas(64) _Atomic uint32_t count;
+    _Alignas(128) _Atomic uint32_t count;
+    _Atomic int asleep; /* the reader */
 };
 
 struct tenon_team; /* the workers of one run; generated code reads the two functions at its start */
@@ -52,7 +53,7 @@ struct tenon_team {
     int workers;
     _Atomic int failed;
     struct {
-        _Alignas(64) uint32_t count; /* of barriers begun, as its inbox counts */
+        _Alignas(128) uint32_t count; /* of barriers begun, as its inbox counts */
         _Atomic uint64_t failure;    /* 0, or the count of the barrier at which it takes effect, and below it the status */
         struct tenon_word inbox[TENON_ROUNDS];
     } seat[TENON_THREADS];
@@ -63,12 +64,10 @@ static struct tenon_crew { /* the model's own threads */
     _Atomic int busy;
     int threads;
     struct tenon_team *team;
-    uint32_t done_count;
     _Atomic int limit; /* 0: none */
     const struct tenon_pool *_Atomic pool; /* used instead */
-    struct tenon_word done;
     struct tenon_member {
-        struct tenon_word start;
+        struct tenon_word start, done; /* count runs */
         pthread_t thread;
         int worker;
     } member[TENON_THREADS];
@@ -114,29 +113,28 @@ static void tenon_wake(struct tenon_word *word)
 }
 #endif
 
-static void tenon_signal(struct tenon_word *word)
+/* Sets the word to `count`. The one who waits says that it sleeps before it looks a last time, so one of the two sees
+ * the other. */
+static void tenon_signal(struct tenon_word *word, uint32_t count)
 {
-    if (atomic_fetch_add_explicit(&word->count, 2, memory_order_acq_rel) & 1) {
-        atomic_fetch_and_explicit(&word->count, ~(uint32_t)1, memory_order_relaxed);
-        tenon_wake(word);
-    }
+    atomic_store(&word->count, count);
+    if (atomic_load(&word->asleep)) tenon_wake(word);
 }
 
-static int tenon_reached(uint32_t count, uint32_t target)
+static int tenon_reached(const struct tenon_word *word, uint32_t target)
 {
-    return (int32_t)((count & ~(uint32_t)1) - target) >= 0;
+    return (int32_t)(atomic_load_explicit(&word->count, memory_order_acquire) - target) >= 0;
 }
 
 static void tenon_wait(struct tenon_word *word, uint32_t target, int spins)
 {
-    uint32_t count;
     for (int i = 0; i < spins; i++) {
-        if (tenon_reached(atomic_load_explicit(&word->count, memory_order_acquire), target)) return;
+        if (tenon_reached(word, target)) return;
         tenon_pause();
     }
-    while (count = atomic_load_explicit(&word->count, memory_order_acquire), !tenon_reached(count, target))
-        if ((count & 1) || atomic_compare_exchange_weak(&word->count, &count, count | 1))
-            tenon_sleep(word, count | 1);
+    atomic_store(&word->asleep, 1);
+    for (uint32_t count; count = atomic_load(&word->count), (int32_t)(count - target) < 0;) tenon_sleep(word, count);
+    atomic_store_explicit(&word->asleep, 0, memory_order_relaxed);
 }
 
 /* Of the workers that failed before the barrier of this count, the first one's status: the same for all who ask,
@@ -153,7 +151,7 @@ static int tenon_status(const struct tenon_team *team, uint32_t count)
 
 static void tenon_fail(struct tenon_team *team, int64_t worker, int status)
 {
-    uint64_t failure = (uint64_t)(team->seat[worker].count + 2) << 32 | (uint32_t)status;
+    uint64_t failure = (uint64_t)(team->seat[worker].count + 1) << 32 | (uint32_t)status;
     if (!atomic_load_explicit(&team->seat[worker].failure, memory_order_relaxed))
         atomic_store_explicit(&team->seat[worker].failure, failure, memory_order_relaxed);
     atomic_store_explicit(&team->failed, 1, memory_order_relaxed);
@@ -161,9 +159,10 @@ static void tenon_fail(struct tenon_team *team, int64_t worker, int status)
 
 static int tenon_barrier(struct tenon_team *team, int64_t worker)
 {
-    uint32_t target = team->seat[worker].count += 2;
+    uint32_t target = ++team->seat[worker].count;
     for (int round = 0, far = 1; far < team->workers; round++, far *= 2) {
-        tenon_signal(&team->seat[(worker + far) % team->workers].inbox[round]);
+        int64_t other = worker + far < team->workers ? worker + far : worker + far - team->workers;
+        tenon_signal(&team->seat[other].inbox[round], target);
         tenon_wait(&team->seat[worker].inbox[round], target, TENON_SPINS_RUN);
     }
     return tenon_status(team, target);
@@ -181,11 +180,11 @@ static void tenon_work(void *argument, int worker)
 static void *tenon_member(void *argument)
 {
     struct tenon_member *me = argument;
-    for (uint32_t target = 2;; target += 2) {
+    for (uint32_t target = 1;; target++) {
         tenon_wait(&me->start, target, TENON_SPINS_IDLE);
         if (!tenon_crew.team) return NULL;
         tenon_work(tenon_crew.team, me->worker);
-        tenon_signal(&tenon_crew.done);
+        tenon_signal(&me->done, target);
     }
 }
 
@@ -225,8 +224,6 @@ static int tenon_take(int workers)
     if (made != process) { /* the first run, or the first after a fork, whose threads stayed behind */
         if (made == -1 || !atomic_compare_exchange_strong(&crew->process, &made, -1)) return 1;
         crew->threads = 0;
-        crew->done_count = 0;
-        atomic_store(&crew->done.count, 0);
         atomic_store(&crew->busy, 0);
         atomic_store(&crew->process, process);
     }
@@ -235,6 +232,9 @@ static int tenon_take(int workers)
         struct tenon_member *member = &crew->member[crew->threads];
         member->worker = crew->threads + 1;
         atomic_store(&member->start.count, 0);
+        atomic_store(&member->start.asleep, 0);
+        atomic_store(&member->done.count, 0);
+        atomic_store(&member->done.asleep, 0);
         if (pthread_create(&member->thread, NULL, tenon_member, member)) break;
     }
     if (crew->threads == 0) atomic_store(&crew->busy, 0);
@@ -249,7 +249,8 @@ static void tenon_release(void)
 static void tenon_start(struct tenon_team *team, int workers)
 {
     tenon_crew.team = team;
-    for (int i = 0; i + 1 < workers; i++) tenon_signal(&tenon_crew.member[i].start);
+    for (int i = 0; i + 1 < workers; i++)
+        tenon_signal(&tenon_crew.member[i].start, atomic_load(&tenon_crew.member[i].start.count) + 1);
 }
 
 #ifdef __GNUC__
@@ -286,7 +287,10 @@ static int tenon_run(tenon_part *part, const void *inputs, const void *outputs, 
     for (int i = 0; i < workers; i++) {
         team.seat[i].count = 0;
         atomic_init(&team.seat[i].failure, 0);
-        for (int round = 0; round < TENON_ROUNDS; round++) atomic_init(&team.seat[i].inbox[round].count, 0);
+        for (int round = 0; round < TENON_ROUNDS; round++) {
+            atomic_init(&team.seat[i].inbox[round].count, 0);
+            atomic_init(&team.seat[i].inbox[round].asleep, 0);
+        }
     }
     if (workers == 1) {
         tenon_work(&team, 0);
@@ -295,8 +299,10 @@ static int tenon_run(tenon_part *part, const void *inputs, const void *outputs, 
     } else {
         tenon_start(&team, workers);
         tenon_work(&team, 0);
-        tenon_crew.done_count += 2 * (uint32_t)(workers - 1);
-        tenon_wait(&tenon_crew.done, tenon_crew.done_count, TENON_SPINS_RUN);
+        for (int i = 0; i + 1 < workers; i++) {
+            struct tenon_member *member = &tenon_crew.member[i];
+            tenon_wait(&member->done, atomic_load(&member->start.count), TENON_SPINS_RUN);
+        }
         tenon_release();
     }
     return tenon_status(&team, UINT32_MAX);
