@@ -141,8 +141,8 @@ static void put_header(const struct interface *model, struct text *out)
                 model->is_static ? "." : ": for given symbols, in the order above; and for the largest.");
     if (worst != INT64_MAX) text_printf(out, "#define %s_ARENA_BYTES %lld\n", upper.at, (long long)worst);
     text_printf(out, "int64_t %s_arena_bytes(const int64_t *symbols);\n\n", name);
-    text_add(out, "/* Returns 0, or the code of a failed check on the data. Allocates nothing; reentrant with "
-                  "different arenas. */\n");
+    text_printf(out, "/* Returns 0, or the code of a failed check on the data. Allocates nothing%s; reentrant with "
+                  "different arenas. */\n", prog->threads ? " but its threads, at the first run" : "");
     text_printf(out, "int %s_run(const struct %s_inputs *in, const struct %s_outputs *out, void *arena);\n\n", name,
                 name, name);
     text_printf(out, "extern const struct tenon_model %s_model;\n", name);

@@ -26,6 +26,7 @@ enum option {
     OPT_OUTPUT_DIR,
     OPT_RUNS,
     OPT_THREADS,
+    OPT_GRAIN,
     OPT_JSON,
     OPT_QUIET,
     OPT_LIST_PASSES,
@@ -70,6 +71,7 @@ static const struct option_row rows[] = {
     {OPT_RUNS, "--runs", "N", FOR_BENCH, "timed runs (default: about a second's worth)"},
     {OPT_JOBS, "--jobs", "N", FOR_TEST, "cases at a time (default: one per CPU)"},
     {OPT_THREADS, "--threads", "N", FOR_MODEL, "code for up to N threads (default 1); the same results for every number"},
+    {OPT_GRAIN, "--grain", "N", FOR_MODEL, "operations that are worth another thread (default 12000, a microsecond or two)"},
     {OPT_WEIGHTS, "--weights", "embed|file", FOR_COMPILE,
      "weights inside the artefact (default), or OUT.weights beside it, mapped when loaded"},
     {OPT_EMIT, "--emit", "STAGE", FOR_COMPILE,
@@ -219,6 +221,7 @@ static bool apply(struct arena *arena, const struct option_row *row, const char 
         ok = read_number(row->name, s, 1, THREADS_MOST, &v);
         options->threads = pipeline->pass.threads = (int)v;
         break;
+    case OPT_GRAIN: return read_number(row->name, s, 1, DIM_HUGE, &pipeline->pass.grain);
     case OPT_JOBS:
         ok = read_number(row->name, s, 1, 64, &v);
         options->jobs = (int)v;

@@ -19,7 +19,7 @@
 #include <string.h>
 
 /* Work is in operations of partition.h, of which a core does some 8 in a nanosecond. */
-enum { WORK_WORTH = 12000, WORK_SAVED = 200000, EVERYONE = -1 };
+enum { GRAIN = 12000, GRAINS_SAVED = 16, EVERYONE = -1 };
 
 struct kernel_facts {
     struct kernel *kernel;
@@ -49,6 +49,7 @@ struct deal {
     struct prog *prog;
     struct arena *scratch;
     int threads;
+    double grain;
     struct kernel_facts *facts;
     struct tasks pending;
     double load[THREADS_MOST]; /* by worker, since the last barrier */
@@ -258,7 +259,7 @@ static void add_range(struct deal *deal, struct stmt *call, ex from, ex to)
 
 static void deal_divided(struct deal *deal, struct stmt *call, struct task *task, struct kernel_facts *facts, struct stmt **out)
 {
-    double workers = facts->work / WORK_WORTH;
+    double workers = facts->work / deal->grain;
     int most = workers < deal->threads ? (int)workers : deal->threads;
     for (int i = 0; i < deal->pending.n; i++)
         if (tasks_meet(deal, &deal->pending.at[i], task)) {
@@ -286,7 +287,7 @@ static void deal_call(struct deal *deal, const struct stmt *s, struct stmt **out
     struct kernel_facts *facts = s->kernel ? facts_of(deal, s->kernel) : NULL;
     bool fails = !facts || facts->can_fail, meets;
     touch_call(deal, &task, s);
-    if (facts && facts->divided && facts->work >= 2 * WORK_WORTH && !arguments_meet(deal, &task, s)) {
+    if (facts && facts->divided && facts->work >= 2 * deal->grain && !arguments_meet(deal, &task, s)) {
         deal_divided(deal, call, &task, facts, out);
     } else {
         task.worker = choose_worker(deal, &task, &meets);
@@ -430,7 +431,7 @@ static void look_at_kernels(struct deal *deal)
         reaches_of(&facts->reaches, kernel->body, NULL, 0);
     }
     for (int i = 0; i < prog->kernels.n; i++)
-        if (deal->facts[i].work >= 2 * WORK_WORTH)
+        if (deal->facts[i].work >= 2 * deal->grain)
             deal->facts[i].divided = partition_kernel(prog, prog->kernels.at[i], deal->threads, &deal->facts[i].units);
 }
 
@@ -439,9 +440,10 @@ struct prog *pass_parallel(const struct prog *prog, struct arena *unit, const st
     struct prog *to = prog_copy(prog, unit, NULL, NULL);
     if (options->threads < 2 || prog->threads || prog->arena_bytes == -1) return to;
     struct deal deal = {.prog = to, .scratch = arena_new(), .threads = options->threads};
+    deal.grain = options->grain > 0 ? (double)options->grain : GRAIN;
     prog_workers(to, options->threads, "worker", "workers");
     look_at_kernels(&deal);
     to->main = deal_list(&deal, to->main);
     arena_free(deal.scratch);
-    return deal.saved >= WORK_SAVED ? to : prog_copy(prog, unit, NULL, NULL);
+    return deal.saved >= GRAINS_SAVED * deal.grain ? to : prog_copy(prog, unit, NULL, NULL);
 }

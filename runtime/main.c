@@ -26,6 +26,7 @@ struct options {
     int random;
     uint64_t seed;
     long print, runs;
+    int threads;
 };
 struct job {
     const struct tenon_model *model;
@@ -396,6 +397,8 @@ static void help(const struct options *options, const struct tenon_model *model)
            "  --output-dir DIR    write output_0.npy ... and names.txt there\n"
            "  --print N           values of each output to print (default 10, 0 with --output-dir)\n"
            "  --runs N            run N times and report times\n");
+    if (model->use_threads)
+        printf("  --threads N         at most N threads (default %d, as compiled)\n", model->threads);
     if (model->load) printf("  --weights FILE      the weights, %" PRId64 " bytes\n", model->weight_bytes);
 }
 
@@ -431,6 +434,7 @@ static void read_option(struct options *options, const char *name, const char *v
     else if (!strcmp(name, "--weights")) options->weights = value;
     else if (!strcmp(name, "--random") && good) options->random = 1, options->seed = (uint64_t)number;
     else if (!strcmp(name, "--print") && good && number >= 0) options->print = (long)number;
+    else if (!strcmp(name, "--threads") && good && number > 0 && number <= 64) options->threads = (int)number;
     else if (!strcmp(name, "--runs") && good && number > 0 && number <= 1000000) options->runs = (long)number;
     else wrong_usage(options, name, "is no option, or its value makes no sense");
 }
@@ -498,6 +502,7 @@ int main(int argc, char **argv)
         }
     }
     if (options.print < 0) options.print = options.output_dir ? 0 : 10;
+    if (model->use_threads) model->use_threads(options.threads, NULL);
     int good = check_names(&job) && bind_dims(&job);
     if (good && model->load && model->load(options.weights ? options.weights : "") != 0)
         good = fail(&options, options.weights ? options.weights : "weights",

@@ -68,6 +68,9 @@ if(NOT TENON_FUZZ)
     add_script_test(emitted python3 ${CMAKE_SOURCE_DIR}/tests/test_emitted.py)
   endif()
   set_tests_properties(emitted PROPERTIES TIMEOUT 1800)
+  if(NOT TENON_SANITIZE)
+    add_script_test(threads python3 ${CMAKE_SOURCE_DIR}/tests/test_threads.py)
+  endif()
 
   # All 2^32 inputs of the f32 functions: half an hour, so only `ctest -C long -L long` runs it.
   add_executable(math_exhaustive ${CMAKE_SOURCE_DIR}/tests/math_exhaustive.c)
