@@ -27,6 +27,7 @@ enum option {
     OPT_RUNS,
     OPT_THREADS,
     OPT_GRAIN,
+    OPT_EXACT_CONV,
     OPT_JSON,
     OPT_QUIET,
     OPT_LIST_PASSES,
@@ -72,6 +73,7 @@ static const struct option_row rows[] = {
     {OPT_JOBS, "--jobs", "N", FOR_TEST, "cases at a time (default: one per CPU)"},
     {OPT_THREADS, "--threads", "N", FOR_MODEL, "code for up to N threads (default 1); the same results for every number"},
     {OPT_GRAIN, "--grain", "N", FOR_MODEL, "operations that are worth another thread (default 12000, a microsecond or two)"},
+    {OPT_EXACT_CONV, "--exact-conv", NULL, FOR_MODEL, "no convolution by Winograd's algorithm, whose rounding errors are about twice as large"},
     {OPT_WEIGHTS, "--weights", "embed|file", FOR_COMPILE,
      "weights inside the artefact (default), or OUT.weights beside it, mapped when loaded"},
     {OPT_EMIT, "--emit", "STAGE", FOR_COMPILE,
@@ -222,6 +224,7 @@ static bool apply(struct arena *arena, const struct option_row *row, const char 
         options->threads = pipeline->pass.threads = (int)v;
         break;
     case OPT_GRAIN: return read_number(row->name, s, 1, DIM_HUGE, &pipeline->pass.grain);
+    case OPT_EXACT_CONV: pipeline->pass.exact_conv = true; break;
     case OPT_JOBS:
         ok = read_number(row->name, s, 1, 64, &v);
         options->jobs = (int)v;

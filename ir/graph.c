@@ -79,6 +79,15 @@ int64_t node_int(const struct node *node, const char *name, int64_t otherwise)
     return attr ? attr->i : otherwise;
 }
 
+bool node_is_prefix(const struct node *node)
+{
+    if (node->op != OP_slice) return false;
+    const struct attr *start = node_attr(node, "start"), *step = node_attr(node, "step");
+    for (int i = 0; i < start->n; i++)
+        if (start->ints[i] != 0 || step->ints[i] != 1) return false;
+    return true;
+}
+
 static int attr_order(const void *a, const void *b)
 {
     return strcmp(((const struct attr *)a)->name, ((const struct attr *)b)->name);

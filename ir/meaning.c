@@ -417,8 +417,7 @@ static void start(struct prog *prog, const struct node *node, struct opened *o)
     solve_lengths(o);
 }
 
-/* letter*E + letter on the left of an assignment */
-static bool is_split(const struct term *t, const struct term **high, const struct term **size, const struct term **low)
+bool meaning_is_split(const struct term *t, const struct term **high, const struct term **size, const struct term **low)
 {
     if (t->kind != TERM_CALL || t->op != EX_add || t->arg[0]->kind != TERM_CALL || t->arg[0]->op != EX_mul) return false;
     *high = t->arg[0]->arg[0];
@@ -450,7 +449,7 @@ static void bind_left(struct opened *o, ex const *idx)
         const struct term *t = slot[i].term;
         if (t->kind == TERM_LETTER) bind(o, t->name, slot[i].position, idx[i]);
         else if (t->kind == TERM_PICK) bind(o, t->name, (int)attr_of(o->node, t->attr)->ints[slot[i].position], idx[i]);
-        else if (is_split(t, &high, &size, &low)) {
+        else if (meaning_is_split(t, &high, &size, &low)) {
             ex n = evaluate_index(o, size, -1, NULL, 0);
             bind(o, high->name, 0, ex_binary(o->prog, EX_div, idx[i], n));
             bind(o, low->name, 0, ex_binary(o->prog, EX_mod, idx[i], n));
@@ -505,19 +504,19 @@ int meaning_space(struct prog *prog, const struct node *node, struct var **vars,
     const struct type *type = &node->out[0].type;
     const struct term *high, *size, *low;
     struct slot slot[RANK_MOST + 1];
-    int n = 0;
+    int n = 0, n_blocks = 0;
     bool plain = !op_row(node->op)->meaning || op_row(node->op)->meaning[0];
     if (plain) start(prog, node, &o);
     if (plain && !o.meaning->flat) spread(&o, o.meaning->left, o.meaning->n_left, type->rank, slot);
     for (int i = 0; i < type->rank; i++) {
         const struct term *t = plain && !o.meaning->flat ? slot[i].term : NULL;
-        if (t && is_split(t, &high, &size, &low)) {
+        if (t && meaning_is_split(t, &high, &size, &low)) {
             ex inner = evaluate_index(&o, size, -1, NULL, 0);
             struct var *block = letter_variable(&o, letter_of(&o, high->name), 0, letter_extent(&o, high->name, 0));
             vars[n + 1] = letter_variable(&o, letter_of(&o, low->name), 0, inner);
             subscripts[i] = ex_binary(prog, EX_add, ex_binary(prog, EX_mul, ex_var(prog, block), inner), ex_var(prog, vars[n + 1]));
-            memmove(vars + 1, vars, (size_t)n * sizeof *vars); /* blocks outermost: their weights stay in cache */
-            vars[0] = block;
+            memmove(vars + n_blocks + 1, vars + n_blocks, (size_t)(n - n_blocks) * sizeof *vars);
+            vars[n_blocks++] = block; /* blocks outermost: their weights stay in cache */
             n += 2;
             continue;
         }

@@ -29,6 +29,7 @@ struct meaning;
 /* Parses a line; NULL with *error set (static text) where it is malformed. */
 const struct meaning *meaning_parse(struct arena *arena, const char *line, const char **error);
 int meaning_inputs(const struct meaning *meaning); /* distinct inputs */
+bool meaning_reduces(const struct meaning *meaning); /* combines over letters, by += and its like */
 /* Ranks and extents of the result from the inputs', for rows whose shape the notation itself gives (OP_index).
  * False with *error where letters have no or different extents, or a subscript may lie outside its axis without `?`. */
 bool meaning_infer(const struct meaning *meaning, struct dims *dims, const struct node *node, struct type *out, const char **error);

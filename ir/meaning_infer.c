@@ -144,20 +144,54 @@ static bool read_clauses(struct extents *e)
     return true;
 }
 
-/* The left side: plain letters, each once; they are the result's axes. */
+/* How often a letter stands in an item of the left side: alone, or as one of the two of a split. */
+static int count_letter(const struct term *t, const char *name)
+{
+    const struct term *high, *size, *low;
+    if (t->kind == TERM_LETTER) return !strcmp(t->name, name);
+    return meaning_is_split(t, &high, &size, &low) ? !strcmp(high->name, name) + !strcmp(low->name, name) : 0;
+}
+
+static int count_on_left(const struct extents *e, const char *name)
+{
+    int n = 0;
+    for (int i = 0; i < e->meaning->n_left; i++) n += count_letter(e->meaning->left[i].term, name);
+    return n;
+}
+
+/* high*size + low: the axis has |high| blocks of `size`, which is the extent of low. */
+static bool read_split(struct extents *e, const struct term *t, dim *extent)
+{
+    const struct term *high, *size, *low;
+    dim lo, hi;
+    if (!meaning_is_split(t, &high, &size, &low))
+        return e->error = "the left side must be letters, or splits such as i*4 + j", false;
+    int h = find_letter(e, high->name), l = find_letter(e, low->name);
+    if (h == e->n || l == e->n) return e->error = no_extent, false;
+    if (!bounds(e, size, &lo, &hi) || lo != hi || e->extent[l] != lo)
+        return e->error = "the size of a split must be the extent of its second letter", false;
+    *extent = dim_mul(e->dims, e->extent[h], lo);
+    return true;
+}
+
+/* The left side: letters, each once, alone or in splits; they are the result's axes. */
 static bool read_left(struct extents *e, struct type *out)
 {
     const struct meaning *m = e->meaning;
-    if (!m->left || m->n_left > RANK_MOST) return e->error = "the left side must be plain letters, at most 16", false;
+    if (!m->left || m->n_left > RANK_MOST) return e->error = "the left side has at most 16 subscripts", false;
     for (int i = 0; i < m->n_left; i++) {
         const struct term *t = m->left[i].term;
-        if (t->kind != TERM_LETTER || m->left[i].many) return e->error = "the left side must be plain letters", false;
-        for (int k = 0; k < i; k++)
-            if (!strcmp(t->name, m->left[k].term->name)) return e->error = "a letter stands twice on the left", false;
+        if (m->left[i].many) return e->error = "'..' is for the op table only", false;
+        if (t->kind != TERM_LETTER) {
+            if (!read_split(e, t, &out->dim[i])) return false;
+            continue;
+        }
         int k = find_letter(e, t->name);
         if (k == e->n) return e->error = no_extent, false;
         out->dim[i] = e->extent[k];
     }
+    for (int i = 0; i < m->n_letters; i++)
+        if (count_on_left(e, m->letter[i].name) > 1) return e->error = "a letter stands twice on the left", false;
     out->rank = m->n_left;
     return true;
 }
@@ -167,8 +201,7 @@ static bool check_letters(struct extents *e)
 {
     const struct meaning *m = e->meaning;
     for (int i = 0; i < m->n_letters; i++) {
-        bool left = false;
-        for (int k = 0; k < m->n_left; k++) left |= !strcmp(m->left[k].term->name, m->letter[i].name);
+        bool left = count_on_left(e, m->letter[i].name) > 0;
         if (find_letter(e, m->letter[i].name) == e->n) return e->error = no_extent, false;
         if (!left && m->combine == EX_COUNT)
             return e->error = "a letter stands only on the right: say how to combine over it (+= *= min= max=)", false;

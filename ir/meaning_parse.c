@@ -335,3 +335,8 @@ int meaning_inputs(const struct meaning *meaning)
 {
     return meaning->n_inputs;
 }
+
+bool meaning_reduces(const struct meaning *meaning)
+{
+    return meaning->combine != EX_COUNT;
+}

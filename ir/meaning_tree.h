@@ -49,4 +49,7 @@ struct meaning {
     } letter[LETTERS_MOST];
 };
 
+/* Whether t is high*size + low with two letters, as on the left of an assignment that splits an axis. */
+bool meaning_is_split(const struct term *t, const struct term **high, const struct term **size, const struct term **low);
+
 #endif

@@ -265,12 +265,12 @@ static void store_scatter(struct nest *nest, const struct value *value, const st
     pop_to(nest, 1);
 }
 
-/* The contraction computed inside below a tree of elementwise operators; NULL where there is none. */
+/* The contraction computed inside below a tree of elementwise operators and prefix slices; NULL where there is none. */
 static const struct node *contraction_below(const struct nest *nest, const struct value *value, int *budget)
 {
     const struct node *node = value->node;
     if (op_row(node->op)->kind == OP_CONTRACT) return node;
-    if (op_row(node->op)->kind != OP_MAP || --*budget < 0) return NULL;
+    if ((op_row(node->op)->kind != OP_MAP && !node_is_prefix(node)) || --*budget < 0) return NULL;
     for (int i = 0; i < node->n_in; i++) {
         if (!is_inside(nest, node->in[i]) || node->in[i]->type.rank != value->type.rank) continue;
         const struct node *found = contraction_below(nest, node->in[i], budget);
@@ -288,6 +288,62 @@ static const struct node *space_of(const struct nest *nest, const struct value *
     return node ? node : value->node;
 }
 
+/* Whether a prefix slice on the way from the space to the value cuts this axis short. */
+static bool clips(const struct node *space, const struct value *value, int axis)
+{
+    return space->out[0].type.dim[axis] != value->type.dim[axis];
+}
+
+/* var over 0..n from here on; a plain number where that is one value, `fixed` where it is not NULL. */
+static void narrow(struct nest *nest, struct var **var, dim n, ex fixed, int rank, ex *idx)
+{
+    struct var *fresh = prog_index(nest->prog, (*var)->name, 0, fixed ? 0 : dim_sub(nest->prog->dims, n, 1));
+    for (int i = 0; i < rank; i++) idx[i] = ex_replace(nest->prog, idx[i], *var, fixed ? fixed : ex_var(nest->prog, fresh));
+    *var = fresh;
+}
+
+/* An axis that is cut short: high*size + low is whole blocks (part 0), or what is left of the last one (part 1). */
+static void clip(struct nest *nest, struct var **vars, int n, dim extent, int rank, ex *idx, int axis, int part)
+{
+    struct prog *prog = nest->prog;
+    int high = -1, low = -1;
+    dim size = 0, coef;
+    ex rest;
+    for (int i = 0; i < n; i++) {
+        if (!ex_uses(idx[axis], vars[i]) || !ex_affine(prog, idx[axis], vars[i], &coef, &rest)) continue;
+        if (coef == 1) low = i;
+        else high = i, size = coef;
+    }
+    if (low < 0) bug("nest", "clipped axis");
+    if (high < 0) {
+        narrow(nest, &vars[low], part ? 0 : extent, NULL, rank, idx);
+        return;
+    }
+    dim whole = dim_div(prog->dims, extent, size);
+    narrow(nest, &vars[high], whole, part ? ex_dim(prog, whole) : NULL, rank, idx);
+    if (part) narrow(nest, &vars[low], dim_mod(prog->dims, extent, size), NULL, rank, idx);
+}
+
+/* Part `part` of the parts that clipped axes make: bit k is the k-th clipped axis's. */
+static void store_part(struct nest *nest, const struct value *value, const struct view *to, const struct node *space, int part)
+{
+    struct var *vars[2 * RANK_MOST];
+    ex idx[RANK_MOST];
+    int n = meaning_space(nest->prog, space, vars, idx);
+    for (int i = 0; i < value->type.rank; i++) {
+        if (!clips(space, value, i)) continue;
+        clip(nest, vars, n, value->type.dim[i], value->type.rank, idx, i, part & 1);
+        part >>= 1;
+    }
+    for (int i = 0; i < n; i++) {
+        if (dim_is_const(vars[i]->hi) && vars[i]->hi < 0) return; /* an empty part */
+        push(nest, vars[i]);
+    }
+    store(nest, value, to, idx, compute(nest, value, idx, NULL));
+    pop_to(nest, 1);
+    nest->seen.n = 0;
+}
+
 void nest_store(struct nest *nest, const struct value *value, const struct view *to)
 {
     if (value->node->op == OP_concat) {
@@ -298,13 +354,10 @@ void nest_store(struct nest *nest, const struct value *value, const struct view 
         store_scatter(nest, value, to);
         return;
     }
-    struct var *vars[2 * RANK_MOST];
-    ex idx[RANK_MOST];
-    int n = meaning_space(nest->prog, space_of(nest, value), vars, idx);
-    for (int i = 0; i < n; i++) push(nest, vars[i]);
-    store(nest, value, to, idx, compute(nest, value, idx, NULL));
-    pop_to(nest, 1);
-    nest->seen.n = 0;
+    const struct node *space = space_of(nest, value);
+    int parts = 1;
+    for (int i = 0; i < value->type.rank; i++) parts *= clips(space, value, i) ? 2 : 1;
+    for (int part = 0; part < parts; part++) store_part(nest, value, to, space, part);
 }
 
 struct stmt *nest_finish(struct nest *nest)

@@ -122,7 +122,8 @@ static void consider(struct search *s)
 {
     int tile = 1;
     for (int a = 0; a < s->nest->n_chain; a++) tile *= s->plan.copies[a];
-    if (tile > BODY_MOST || !fits_registers(s)) return;
+    bool map = s->nest->n_axes == s->nest->n_chain;
+    if (tile > BODY_MOST || (!map && !fits_registers(s))) return;
     double cost = plan_cost(s);
     if (s->best_cost >= 0 && cost >= 0.995 * s->best_cost) return;
     s->best_cost = cost;
@@ -280,7 +281,8 @@ bool choose_plan(const struct loopnest *nest, const struct target *target, const
     for (int i = 0; i < nest->accesses.n; i++)
         for (int a = 0; a < nest->n_chain; a++)
             s.guarded[a] |= nest->accesses.at[i].guard && ex_uses(nest->accesses.at[i].guard, nest->axis[a].var);
-    for (int a = 0; a < AXES_MOST; a++) s.plan.copies[a] = 1;
+    for (int a = 0; a < AXES_MOST; a++) /* all cases side by side: they share what they load */
+        s.plan.copies[a] = map && a < nest->n_chain && nest->axis[a].cases ? (int)nest->axis[a].extent : 1;
     s.plan.lanes = s.plan.inner_lanes = 1;
     s.plan.vector_axis = -1;
     bool pure = inner_loops_pure(nest->body);
@@ -296,9 +298,10 @@ bool choose_plan(const struct loopnest *nest, const struct target *target, const
         while (s.plan.lanes > 2 && s.plan.lanes / 2 >= nest->axis[a].trips) s.plan.lanes /= 2;
         if (map) {
             consider(&s);
+            int before = s.plan.copies[a];
             s.plan.copies[a] = nest->axis[a].trips >= 4.0 * s.plan.lanes && nest->operations < 40 ? 2 : 1;
             consider(&s);
-            s.plan.copies[a] = 1;
+            s.plan.copies[a] = before;
         } else {
             search_copies(&s, nest->n_chain - 1, 3);
         }

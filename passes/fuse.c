@@ -12,6 +12,7 @@
  *   - a reduction fuses into an elementwise root when its position is fixed by the outer loops of that root (a
  *     row's maximum), or when each element is used once (an epilogue);
  *   - a contraction fuses into the elementwise chain that uses it (its epilogue), one per root;
+ *   - index notation that reduces nothing (a transform of tiles) fuses into such notation that alone reads it;
  *   - what a reshape reads is stored when its subscripts would need division.
  * Leaves alone: inputs and results of control flow and extern calls, graph outputs, concat (lower writes its parts
  * in place). Needs: composites expanded. */
@@ -173,7 +174,7 @@ static bool is_epilogue(struct fusion *f, const struct value *value, const struc
         const struct node *next = NULL;
         for (int u = f->first_use[at->id]; u >= 0; u = f->uses.at[u].next) {
             const struct node *node = f->uses.at[u].node;
-            bool clean = op_row(node->op)->kind == OP_MAP || node->op == OP_reshape;
+            bool clean = op_row(node->op)->kind == OP_MAP || node->op == OP_reshape || node_is_prefix(node);
             if (node->op == OP_transpose) { /* the contiguous axis stays where it is */
                 const int64_t *perm = node_attr(node, "perm")->ints;
                 int rank = at->type.rank;
@@ -214,10 +215,21 @@ static bool tops_contraction(struct fusion *f, const struct value *value, int de
     return false;
 }
 
+/* Index notation without a reduction. */
+static bool is_transform(struct fusion *f, const struct node *node)
+{
+    const char *error;
+    if (node->op != OP_index) return false;
+    const struct meaning *meaning = meaning_parse(f->scratch, node_attr(node, "meaning")->s, &error);
+    return meaning && !meaning_reduces(meaning);
+}
+
 /* May `value`, all of whose uses end up in `root`, be computed there? */
 static bool may_fuse(struct fusion *f, const struct value *value, const struct value *root, int n_uses)
 {
     enum op_kind kind = kind_of(value);
+    int only = f->first_use[value->id];
+    if (f->uses.at[only].next < 0 && root && is_transform(f, value->node) && is_transform(f, f->uses.at[only].node)) return true;
     for (int u = f->first_use[value->id]; u >= 0; u = f->uses.at[u].next) {
         const struct node *user = f->uses.at[u].node;
         enum op_kind by = op_row(user->op)->kind;
@@ -231,7 +243,8 @@ static bool may_fuse(struct fusion *f, const struct value *value, const struct v
     }
     if (kind == OP_MAP || is_index_map(value->node)) return root || (is_plain_map(value->node) && n_uses > 0);
     if (!root || f->is_output[value->id]) return false;
-    if (op_row(root->node->op)->kind != OP_MAP && root->node->op != OP_reshape && root->node->op != OP_transpose) return false;
+    bool chain = op_row(root->node->op)->kind == OP_MAP || root->node->op == OP_reshape || root->node->op == OP_transpose;
+    if (!chain && !node_is_prefix(root->node)) return false;
     if (kind == OP_CONTRACT) {
         if (f->contraction[root->id] || !is_epilogue(f, value, root)) return false;
         f->contraction[root->id] = value;

@@ -12,6 +12,7 @@
  * weights that are computed. Follows: Liu et al., Optimizing CNN Model Inference on CPUs (2019), section 3, with
  * full channels innermost instead of blocked ones, which needs no multiple of the vector width. */
 #include "passes.h"
+#include "winograd.h"
 
 #include <string.h>
 
@@ -21,6 +22,7 @@ struct layout {
     struct value **last; /* old value -> new with channels last, where it was made so */
     bool *made_last;     /* by old id: the operator that makes it works with channels last */
     int lanes;           /* of f32 in the target's vectors */
+    const struct pass_options *options;
 };
 
 /* Where axis `a` of rank r goes when channels go last, and the permutation as transpose wants it. */
@@ -103,6 +105,13 @@ static bool any_negative(const int64_t *list, int n)
     return false;
 }
 
+static bool all_ones(const int64_t *list, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (list[i] != 1) return false;
+    return true;
+}
+
 static struct value *pack_weight(struct layout *l, struct value *w, int64_t block)
 {
     int64_t perm[RANK_MOST];
@@ -118,6 +127,14 @@ static struct value *pack_weight(struct layout *l, struct value *w, int64_t bloc
     return graph_transpose(l->to, graph_reshape(l->to, w, r + 1, dims), perm);
 }
 
+/* A window of 3 by 3 that steps by one. */
+static bool is_3x3(const struct node *node)
+{
+    const struct type *w = &node->in[1]->type;
+    const struct attr *stride = node_attr(node, "stride"), *dilation = node_attr(node, "dilation");
+    return w->rank == 4 && w->dim[2] == 3 && w->dim[3] == 3 && all_ones(stride->ints, 2) && all_ones(dilation->ints, 2);
+}
+
 static struct value *convolution(struct layout *l, const struct node *node)
 {
     struct value *w = l->map[node->in[1]->id];
@@ -127,6 +144,11 @@ static struct value *convolution(struct layout *l, const struct node *node)
     bool depthwise = group > 1 && wt->dim[1] == 1 && wt->dim[0] == group;
     const int64_t *pad = node_attr(node, "pad")->ints, *after = node_attr(node, "pad_after")->ints;
     if (!w || !value_const(w) || r + 1 > RANK_MOST || (group != 1 && !depthwise) || any_negative(pad, n) || any_negative(after, n)) return NULL;
+    if (is_3x3(node) && group == 1 && !l->options->exact_conv) {
+        struct winograd_conv conv = {get_last(l, node->in[0]), w, pad, after, pick_block(l, wt->dim[0])};
+        struct value *y = winograd_build(l->to, &conv, l->options->target);
+        if (y || diag_errors(l->to->diag)) return y;
+    }
     struct value *padded = pad_axes(l, get_last(l, node->in[0]), pad, after, 0);
     struct attr attrs[3] = {*node_attr(node, "stride"), *node_attr(node, "dilation")};
     if (!depthwise) {
@@ -263,7 +285,7 @@ static struct value *convert(struct layout *l, const struct node *node, struct v
 static struct graph *layout(const struct graph *graph, struct arena *unit, const struct pass_options *options)
 {
     struct graph *to = graph_like(graph, unit, graph->name);
-    struct layout l = {.to = to, .map = NEW_ARRAY(unit, struct value *, graph->next_value + 1),
+    struct layout l = {.to = to, .options = options, .map = NEW_ARRAY(unit, struct value *, graph->next_value + 1),
                        .last = NEW_ARRAY(unit, struct value *, graph->next_value + 1),
                        .made_last = NEW_ARRAY(unit, bool, graph->next_value + 1)};
     bool *live = graph_live(graph, unit);

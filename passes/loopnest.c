@@ -48,6 +48,14 @@ static void add_access(struct reading *reading, struct access access)
     LIST_PUSH(nest->prog->arena, &nest->accesses, access);
 }
 
+/* var == number: the axis' iterations differ in what they compute. */
+static void note_case(struct loopnest *nest, ex e)
+{
+    for (int a = 0; a < nest->n_chain; a++)
+        if (e->arg[0]->op == EX_var && e->arg[0]->var == nest->axis[a].var && ex_is_const(e->arg[1]))
+            nest->axis[a].cases = dim_is_const(nest->axis[a].extent) && nest->axis[a].extent <= CASES_MOST;
+}
+
 static void read_expr(struct reading *reading, ex e)
 {
     if (!e || e->op == EX_const || e->op == EX_dim || e->op == EX_var || map_get(&reading->seen, e)) return;
@@ -56,6 +64,7 @@ static void read_expr(struct reading *reading, ex e)
     if (e->op == EX_load)
         add_access(reading, (struct access){.buf = e->buf, .load = e, .index = e->arg[0], .guard = e->arg[1],
                                             .guarded = e->arg[1] != NULL});
+    if (e->op == EX_eq && e->arg[0]->dt == DT_index) note_case(nest, e);
     if (e->dt != DT_index && e->op != EX_load) nest->operations += expr_row(e->op)->cost * reading->weight;
     if (e->dt != DT_index && e->dt != DT_bool && dtype_bytes(e->dt) > nest->element_bytes)
         nest->element_bytes = (int)dtype_bytes(e->dt);

@@ -3,7 +3,7 @@
 #define TENON_LOOPNEST_H
 #include "rewrite.h"
 
-enum { AXES_MOST = 24, STRIDE_UNKNOWN = INT32_MAX };
+enum { AXES_MOST = 24, CASES_MOST = 8, STRIDE_UNKNOWN = INT32_MAX };
 
 struct axis {
     struct var *var;
@@ -12,6 +12,7 @@ struct axis {
     double trips;    /* a number for costs: the extent, or a guess for a symbolic one */
     bool reduction;  /* not of the outer chain: a loop somewhere in the body */
     int depth;       /* reduction: loops around it inside the body */
+    bool cases;      /* few values, and what is computed is selected by comparing them with numbers */
 };
 struct access {
     bool store, affine, guarded;

@@ -10,6 +10,7 @@ struct pass_options {
     const struct target *target;
     int level;        /* -O0 .. -O3 */
     int threads;
+    bool exact_conv;         /* --exact-conv: no convolution by Winograd's algorithm */
     int64_t grain;           /* --grain: operations worth another thread; 0: the usual number */
     int64_t max_arena_bytes; /* --max-ram; 0: no limit */
     /* Expands a composite node into `to`: the prelude lives in frontend/, above us. in: the node's inputs in `to`;
