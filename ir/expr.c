@@ -369,8 +369,14 @@ ex ex_load_guarded(struct prog *prog, struct buffer *buf, enum dtype dt, ex inde
     return load(prog, buf, dt, index, 1, 1, false, guard, otherwise);
 }
 
+bool ex_covers(ex count, int lanes)
+{
+    return ex_is_const(count) && count->imm >= lanes;
+}
+
 ex ex_load_masked(struct prog *prog, struct buffer *buf, enum dtype dt, ex index, int lanes, ex count, ex otherwise)
 {
+    if (ex_covers(count, lanes)) return ex_load(prog, buf, dt, index, lanes, 1);
     return load(prog, buf, dt, index, lanes, 1, true, count, otherwise);
 }
 
@@ -381,6 +387,8 @@ ex ex_rebuild(struct prog *prog, ex like, ex const *args)
     case EX_load:
         if (like->arg[1] && !like->masked && like->lanes == 1)
             return ex_load_guarded(prog, like->buf, like->dt, args[0], args[1], args[2]);
+        if (like->masked && args[1] && ex_covers(args[1], like->lanes)) /* as ex_load_masked */
+            return load(prog, like->buf, like->dt, args[0], like->lanes, like->imm, false, NULL, NULL);
         return load(prog, like->buf, like->dt, args[0], like->lanes, like->imm, like->masked, args[1], args[2]);
     case EX_select: return ex_select(prog, args[0], args[1], args[2]);
     case EX_fma: return ex_fma(prog, args[0], args[1], args[2]);
@@ -480,7 +488,7 @@ struct stmt *stmt_store(struct prog *prog, struct buffer *buf, ex index, ex valu
     stmt->buf = buf;
     stmt->a = index;
     stmt->b = value;
-    stmt->c = count;
+    stmt->c = count && ex_covers(count, value->lanes) ? NULL : count;
     stmt->step = stride;
     return stmt;
 }

@@ -179,6 +179,7 @@ bool ex_affine(struct prog *prog, ex e, struct var *var, dim *coef, ex *rest);
 bool ex_range(struct prog *prog, ex e, dim *lo, dim *hi);
 static inline bool ex_is_const(ex e) { return e->op == EX_const; }
 bool ex_is_int(ex e, int64_t v); /* the plain integer v */
+bool ex_covers(ex count, int lanes); /* a count of active lanes that is known to mask nothing */
 
 /* Statements; append links a list at *tail's end. */
 struct stmt *stmt_new(struct prog *prog, enum stmt_kind kind);

@@ -11,7 +11,7 @@
 #include "guards.h"
 #include "loops.h"
 
-enum { COPIES_MOST = 14, BODY_MOST = 240 };
+enum { COPIES_MOST = 14, BODY_MOST = 240, BYTES_PER_CYCLE = 24 /* from the second cache level */ };
 static const int heights[] = {1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14};
 enum { N_HEIGHTS = sizeof heights / sizeof *heights };
 
@@ -63,7 +63,7 @@ static double lane_cost(const struct search *s, const struct access *access)
     }
     if (plan->vector_axis < 0) return 1;
     int64_t stride = loopnest_stride(access, plan->vector_axis);
-    double splat = s->target->vector_bytes == 64 ? 0.7 : 1;
+    double splat = s->target->vector_bytes == 64 ? 0.9 : 1;
     return stride == 0 ? splat : stride == 1 ? 1 : 2.5 * plan->lanes;
 }
 
@@ -72,11 +72,23 @@ static bool depends_on(const struct access *access, int axis)
     return !access->known[axis] || access->coef[axis] != 0;
 }
 
+/* Bytes of vectors that one iteration of the innermost reduction takes from the second cache level: operands that are
+ * read along lanes, once per position, and are too many over the whole reduction to stay in the first. */
+static double streamed_bytes(const struct search *s, const struct access *access, double each)
+{
+    const struct loopnest *nest = s->nest;
+    if (s->plan.vector_axis < 0 || access->store || access->weight <= 1 || loopnest_stride(access, s->plan.vector_axis) != 1) return 0;
+    double panel = each / access->weight * s->plan.lanes * nest->element_bytes;
+    for (int a = nest->n_chain; a < nest->n_axes; a++)
+        if (depends_on(access, a)) panel *= nest->axis[a].trips;
+    return panel > s->target->l1_bytes * 0.5 ? each * s->plan.lanes * nest->element_bytes : 0;
+}
+
 static double plan_cost(const struct search *s)
 {
     const struct loopnest *nest = s->nest;
     const struct tile_plan *plan = &s->plan;
-    double copies[AXES_MOST], tiles = 1, bodies = 1, loads = 0;
+    double copies[AXES_MOST], tiles = 1, bodies = 1, loads = 0, streamed = 0;
     for (int a = 0; a < nest->n_chain; a++) {
         tiles *= tiles_of(s, a, &copies[a]);
         bodies *= copies[a];
@@ -86,11 +98,15 @@ static double plan_cost(const struct search *s)
         double each = access->weight * lane_cost(s, access) * (access->store ? 1.5 : 1);
         for (int a = 0; a < nest->n_chain; a++)
             if (depends_on(access, a)) each *= copies[a];
+        streamed += streamed_bytes(s, access, each);
         loads += each;
     }
+    streamed /= BYTES_PER_CYCLE;
     double width = plan->inner_lanes > 1 ? plan->inner_lanes : 1;
     double work = nest->operations * bodies / width / (s->target->has_fma ? 4 : 2);
-    double cycles = (work > loads / 2 ? work : loads / 2) + 0.15 * (work + loads / 2);
+    double cycles = (work > loads / 2 ? work : loads / 2);
+    if (cycles < streamed) cycles = streamed;
+    cycles += 0.15 * (work + loads / 2 + streamed);
     double chain = nest->n_registers > 0 ? s->inner_trips / width * 4 : 0;
     if (plan->inner_lanes > 1 && chain > 0) chain /= nest->n_registers * bodies >= 4 ? 1 : 4; /* parts: reduce.c */
     if (cycles < chain) cycles = chain;
@@ -146,6 +162,7 @@ static void search_copies(struct search *s, int from, int more)
     for (int a = from; a >= 0; a--) {
         if (s->guarded[a] && cuts_edges(s, a)) continue;
         double units = s->nest->axis[a].trips / (a == s->plan.vector_axis ? s->plan.lanes : 1);
+        if (s->target->vector_bytes >= 32) units = ceil_of(units); /* the last vector may be a masked one: tile.c */
         for (int h = 1; h < N_HEIGHTS && heights[h] <= units; h++) {
             s->plan.copies[a] = heights[h];
             if (!fits_registers(s)) break;
@@ -317,7 +334,7 @@ bool choose_plan(const struct loopnest *nest, const struct target *target, const
     if (s.best_cost < 0) return false;
     choose_order(&s);
     *plan = s.best;
-    plan->unroll_size = 96;
+    plan->unroll_size = 180;
     bool inside = !map && !pure && plan->vector_axis < 0; /* loops in the body that store */
     return !inside;
 }

@@ -190,10 +190,18 @@ static bool is_epilogue(struct fusion *f, const struct value *value, const struc
     return true;
 }
 
-/* Pass lower lets what a padding reads be stored inside the padded buffer: no reason to move work into it. */
 static bool is_padding(const struct node *node)
 {
     return node->op == OP_pad;
+}
+
+/* Pass lower lets what a padding reads be stored inside the padded buffer: no reason to compute it there, under guards. */
+static bool is_stored_inside(const struct value *value, const struct node *padding)
+{
+    const struct attr *before = node_attr(padding, "before"), *after = node_attr(padding, "after");
+    for (int i = 0; i < before->n; i++)
+        if (!dim_is_const(before->ints[i]) || !dim_is_const(after->ints[i]) || before->ints[i] < 0 || after->ints[i] < 0) return false;
+    return value_const(padding->in[1]) && opens(value->node);
 }
 
 static bool reads_repeatedly(const struct node *user)
@@ -235,7 +243,8 @@ static bool may_fuse(struct fusion *f, const struct value *value, const struct v
         enum op_kind by = op_row(user->op)->kind;
         bool free_map = is_plain_map(value->node);
         if (!opens(user) || (f->repeats[value->id] && !free_map)) return false;
-        if ((by == OP_REDUCE || is_padding(user)) && tops_contraction(f, value, 0)) return false;
+        if (by == OP_REDUCE && tops_contraction(f, value, 0)) return false;
+        if (is_padding(user) && is_stored_inside(value, user)) return false;
         if (user->op == OP_scatter && !free_map && kind != OP_MAP) return false;
         if (by == OP_MOVE && user->op != OP_concat && !is_plain_map(user) && cost_of(value) > 4) return false;
         if (expands(user) && kind == OP_MAP && cost_of(value) > 1) return false;

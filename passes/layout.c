@@ -12,6 +12,7 @@
  * weights that are computed. Follows: Liu et al., Optimizing CNN Model Inference on CPUs (2019), section 3, with
  * full channels innermost instead of blocked ones, which needs no multiple of the vector width. */
 #include "passes.h"
+#include "phases.h"
 #include "winograd.h"
 
 #include <string.h>
@@ -135,6 +136,16 @@ static bool is_3x3(const struct node *node)
     return w->rank == 4 && w->dim[2] == 3 && w->dim[3] == 3 && all_ones(stride->ints, 2) && all_ones(dilation->ints, 2);
 }
 
+/* The stride of zeros along the spatial axes that the operand of a plain convolution was given, or NULL. */
+static const int64_t *zeros_between(const struct node *node)
+{
+    const struct node *x = node->in[0]->node;
+    int n = node->in[0]->type.rank - 2;
+    if (x->op != OP_dilate || !all_ones(node_attr(node, "stride")->ints, n) || !all_ones(node_attr(node, "dilation")->ints, n)) return NULL;
+    const int64_t *stride = node_attr(x, "stride")->ints;
+    return all_ones(stride, 2) ? stride + 2 : NULL;
+}
+
 static struct value *convolution(struct layout *l, const struct node *node)
 {
     struct value *w = l->map[node->in[1]->id];
@@ -144,6 +155,13 @@ static struct value *convolution(struct layout *l, const struct node *node)
     bool depthwise = group > 1 && wt->dim[1] == 1 && wt->dim[0] == group;
     const int64_t *pad = node_attr(node, "pad")->ints, *after = node_attr(node, "pad_after")->ints;
     if (!w || !value_const(w) || r + 1 > RANK_MOST || (group != 1 && !depthwise) || any_negative(pad, n) || any_negative(after, n)) return NULL;
+    const int64_t *zeros = group == 1 ? zeros_between(node) : NULL;
+    if (zeros) {
+        struct value *from = get_last(l, node->in[0]->node->in[0]);
+        struct phases_conv conv = {from, w, n, zeros, pad, node->out[0].type.dim + 2, pick_block(l, wt->dim[0])};
+        struct value *y = phases_build(l->to, &conv);
+        if (y || diag_errors(l->to->diag)) return y;
+    }
     if (is_3x3(node) && group == 1 && !l->options->exact_conv) {
         struct winograd_conv conv = {get_last(l, node->in[0]), w, pad, after, pick_block(l, wt->dim[0])};
         struct value *y = winograd_build(l->to, &conv, l->options->target);

@@ -141,6 +141,7 @@ static struct stmt *rewrite_stmt(struct rewriter *r, const struct stmt *s)
     to->a = s->kind == STMT_WHILE ? NULL : rewrite_expr(r, s->a);
     to->b = rewrite_expr(r, s->b);
     to->c = rewrite_expr(r, s->c);
+    if (to->c && ex_covers(to->c, to->b->lanes)) to->c = NULL;
     if (s->kind == STMT_FOR || s->kind == STMT_LET) to->var = rewrite_define(r, s->var);
     else if (s->kind == STMT_SET) to->var = rewrite_var(r, s->var);
     to->body = rewrite_list(r, s->body);

@@ -17,7 +17,7 @@ enum { SEGMENTS_MOST = 16, TAPS_MOST = 8 };
 struct segment {
     dim lo, hi;     /* of the axis */
     int copies, lanes;
-    bool masked;    /* one trip with hi - lo active lanes, fewer than `lanes` */
+    bool masked;    /* one trip with hi - lo active lanes, fewer than copies*lanes: the last copy is masked */
     bool edge;      /* guards remain */
 };
 struct segments {
@@ -83,6 +83,19 @@ static void cut_tail(struct tiling *t, struct segments *cut, dim lo, dim hi, int
                                       .edge = edge});
 }
 
+/* 0..extent with a ragged end, in tiles of whole vectors and, as the last tile's last copy, a masked one: it shares
+ * what the tile loads. */
+static void cut_ragged(struct segments *cut, int64_t extent, int copies, int lanes)
+{
+    int64_t units = (extent + lanes - 1) / lanes, tiles = (units + copies - 1) / copies, low = units / tiles, at = 0;
+    int64_t counts[] = {units % tiles, tiles - units % tiles - 1, 1};
+    for (int i = 0; i < 3; i++) {
+        int64_t height = i == 0 ? low + 1 : low, end = at + counts[i] * height * lanes;
+        add_segment(cut, (struct segment){.lo = at, .hi = i == 2 ? extent : end, .copies = (int)height, .lanes = lanes, .masked = i == 2});
+        at = end;
+    }
+}
+
 /* lo..hi in tiles of `copies` units of `lanes`. */
 static void cut_range(struct tiling *t, struct segments *cut, dim lo, dim hi, int copies, int lanes, bool edge,
                       dim inner_lo, dim inner_hi)
@@ -116,7 +129,10 @@ static void cut_axis(struct tiling *t, int axis)
     }
     bool known = guards_interval(t->nest, axis, &lo, &hi);
     if (!known) lo = hi = 0;
-    if (known && lo == 0 && hi == extent) {
+    bool masks = t->target->vector_bytes >= 32, whole = known && lo == 0 && hi == extent;
+    if (whole && vector && masks && dim_is_const(extent) && extent > lanes && extent % lanes) {
+        cut_ragged(cut, extent, copies, lanes);
+    } else if (whole) {
         cut_range(t, cut, 0, extent, copies, lanes, false, 0, extent);
     } else if (!vector && dim_is_const(extent)) {
         cut_range(t, cut, 0, extent, copies, 1, true, lo, hi);
@@ -157,7 +173,7 @@ static struct stmt *make_lanes(struct tiling *t, struct stmt *list, struct var *
     struct lanes lanes = {.var = var, .base = start->lo == start->hi ? c->base : ex_var(prog, start), .lanes = s->lanes};
     struct stmt *made;
     *jammed = false;
-    if (s->masked) lanes.count = ex_binary(prog, EX_sub, ex_dim(prog, s->hi), c->base);
+    if (s->masked) lanes.count = ex_binary(prog, EX_sub, ex_dim(prog, s->hi), s->copies > 1 ? lanes.base : c->base);
     if (loops_vectorize(prog, list, &lanes, &made)) {
         *jammed = true;
         if (s->copies == 1) {
@@ -179,15 +195,39 @@ static bool any_edge(const struct tiling *t)
     return false;
 }
 
-/* Which axes are copied, by falling number of copies: the widest is jammed first, so that values shared along it
- * are used by neighbouring statements. */
+static int copies_of(const struct tiling *t, int axis)
+{
+    return t->plan->copies[axis] > 1 ? t->chosen[axis].segment->copies : 1;
+}
+
+/* Copies of the operand that is copied most among those that depend on the axis. */
+static int operand_copies(const struct tiling *t, int axis)
+{
+    int most = 0;
+    for (int i = 0; i < t->nest->accesses.n; i++) {
+        const struct access *access = &t->nest->accesses.at[i];
+        int copies = 1;
+        if (access->store || access->weight <= 1 || (access->known[axis] && access->coef[axis] == 0)) continue;
+        for (int a = 0; a < t->nest->n_chain; a++)
+            if (!access->known[a] || access->coef[a] != 0) copies *= copies_of(t, a);
+        if (copies > most) most = copies;
+    }
+    return most;
+}
+
+/* Which axes are copied, those of the operand with the most copies first: what is jammed last varies fastest, so an
+ * element of that operand is used by neighbouring statements and gone, while the other operand stays in registers. */
 static int copied_axes(const struct tiling *t, int *axes)
 {
     int n = 0;
     for (int a = 0; a < t->nest->n_chain; a++) {
         if (a == t->plan->vector_axis || t->plan->copies[a] <= 1) continue;
-        int k = n++;
-        for (; k > 0 && t->chosen[axes[k - 1]].segment->copies < t->chosen[a].segment->copies; k--) axes[k] = axes[k - 1];
+        int k = n++, key = operand_copies(t, a);
+        for (; k > 0; k--) {
+            int other = operand_copies(t, axes[k - 1]);
+            if (other > key || (other == key && copies_of(t, axes[k - 1]) >= copies_of(t, a))) break;
+            axes[k] = axes[k - 1];
+        }
         axes[k] = a;
     }
     return n;
