@@ -418,6 +418,17 @@ static void put_fail(struct cfamily *printer, const struct stmt *s)
     text_printf(printer->out, ") return %d;\n", s->code);
 }
 
+/* By address as a number: the element may lie outside of the buffer, where C knows no pointers. */
+static void put_prefetch(struct cfamily *printer, const struct stmt *s)
+{
+    cfamily_share(printer, &s->a, 1);
+    cfamily_line(printer);
+    text_printf(printer->out, "__builtin_prefetch((const void *)((uintptr_t)%s + (uintptr_t)(%lld*(", cfamily_buffer(printer, s->buf),
+                (long long)dtype_bytes(s->buf->dt));
+    cfamily_expr(printer, s->a, 0);
+    text_add(printer->out, "))), 0, 2);\n");
+}
+
 void cfamily_stmts(struct cfamily *printer, const struct stmt *list)
 {
     for (const struct stmt *s = list; s; s = s->next) switch (s->kind) {
@@ -429,6 +440,7 @@ void cfamily_stmts(struct cfamily *printer, const struct stmt *list)
         case STMT_WHILE: put_while(printer, s); break;
         case STMT_CALL: printer->call(printer, s); break;
         case STMT_FAIL: put_fail(printer, s); break;
+        case STMT_PREFETCH: put_prefetch(printer, s); break;
         case STMT_BARRIER: printer->barrier(printer); break;
         }
 }

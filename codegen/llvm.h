@@ -107,6 +107,7 @@ LLVMValueRef llvm_cast(struct llvm *e, LLVMValueRef a, enum dtype from, enum dty
 
 /* llvm_memory.c */
 LLVMValueRef llvm_dim_value(struct llvm *e, dim d);
+void llvm_prefetch(struct llvm *e, const struct stmt *s);
 LLVMValueRef llvm_address(struct llvm *e, struct buffer *buf, LLVMValueRef index); /* index NULL: its start */
 LLVMValueRef llvm_load(struct llvm *e, ex x);
 void llvm_store(struct llvm *e, const struct stmt *s);

@@ -390,3 +390,11 @@ void llvm_store(struct llvm *e, const struct stmt *s)
         element_store(e, s, LLVMBuildExtractElement(e->builder, v, llvm_i64(e, i), ""),
                       address_plus(e, s->buf->dt, address, i * s->step));
 }
+
+void llvm_prefetch(struct llvm *e, const struct stmt *s)
+{
+    LLVMValueRef address = element_address(e, s->buf, s->a);
+    LLVMTypeRef pointer = LLVMTypeOf(address);
+    LLVMValueRef read = LLVMConstInt(e->i32, 0, 0), second_level = LLVMConstInt(e->i32, 2, 0), data = LLVMConstInt(e->i32, 1, 0);
+    llvm_intrinsic(e, "llvm.prefetch", &pointer, 1, (LLVMValueRef[]){address, read, second_level, data}, 4);
+}

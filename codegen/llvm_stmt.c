@@ -273,6 +273,7 @@ static void block_build(struct llvm *e, const struct stmt *s)
         case STMT_FAIL:
             return_if(e, llvm_expr(e, s->a), LLVMConstInt(e->i32, (unsigned long long)(long long)s->code, 1));
             break;
+        case STMT_PREFETCH: llvm_prefetch(e, s); break;
         case STMT_BARRIER: check_status(e, team_call(e, 0, e->i32, NULL)); break;
         }
     }

@@ -493,6 +493,14 @@ struct stmt *stmt_store(struct prog *prog, struct buffer *buf, ex index, ex valu
     return stmt;
 }
 
+struct stmt *stmt_prefetch(struct prog *prog, struct buffer *buf, ex index)
+{
+    struct stmt *stmt = stmt_new(prog, STMT_PREFETCH);
+    stmt->buf = buf;
+    stmt->a = index;
+    return stmt;
+}
+
 struct stmt *stmt_let(struct prog *prog, struct var *var, ex value, bool mutable)
 {
     struct stmt *stmt = stmt_new(prog, STMT_LET);

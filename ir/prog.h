@@ -84,6 +84,7 @@ enum stmt_kind {
     STMT_WHILE,   /* body; while a   (a is evaluated after the body) */
     STMT_CALL,    /* kernel or extern function on `args` */
     STMT_FAIL,    /* if a: stop the whole run and return status `code` (a bad index in the user's data ...) */
+    STMT_PREFETCH,/* buf[a] will be read soon: a hint that may lie outside of the buffer and changes nothing */
     STMT_BARRIER  /* main: no worker goes on before all are here; a kernel's failure takes effect here */
 };
 enum loop_kind { LOOP_SERIAL, LOOP_PARALLEL, LOOP_UNROLL, LOOP_GROUP0, LOOP_GROUP1, LOOP_GROUP2, LOOP_LANE0, LOOP_LANE1, LOOP_LANE2 };
@@ -185,6 +186,7 @@ bool ex_covers(ex count, int lanes); /* a count of active lanes that is known to
 struct stmt *stmt_new(struct prog *prog, enum stmt_kind kind);
 struct stmt *stmt_for(struct prog *prog, struct var *var, ex lo, ex hi, int64_t step, struct stmt *body);
 struct stmt *stmt_store(struct prog *prog, struct buffer *buf, ex index, ex value, int64_t stride, ex count);
+struct stmt *stmt_prefetch(struct prog *prog, struct buffer *buf, ex index);
 struct stmt *stmt_let(struct prog *prog, struct var *var, ex value, bool mutable);
 struct stmt *stmt_set(struct prog *prog, struct var *var, ex value);
 void stmt_append(struct stmt **list, struct stmt *more);

@@ -343,6 +343,7 @@ static void compile_stmt(struct compiler *c, const struct stmt *stmt)
         code.imm = stmt->code;
         emit(c, LEVEL_HERE, code);
         break;
+    case STMT_PREFETCH: break;
     case STMT_BARRIER: break; /* one thread */
     }
 }

@@ -241,6 +241,14 @@ static bool parse_store(struct parser *p, struct stmt *stmt)
     return stmt->b != NULL;
 }
 
+static bool parse_prefetch(struct parser *p, struct stmt *stmt)
+{
+    stmt->buf = parse_buffer_name(p);
+    if (!stmt->buf || !token_expect(p, "[")) return false;
+    stmt->a = parse_expr(p);
+    return stmt->a && token_expect(p, "]");
+}
+
 static bool parse_let(struct parser *p, struct stmt *stmt)
 {
     stmt->var = parse_var(p);
@@ -339,7 +347,8 @@ static bool parse_stmt_of(struct parser *p, struct stmt *stmt, bool *found)
         const char *word;
         enum stmt_kind kind;
     } row[] = {{"for", STMT_FOR}, {"store", STMT_STORE}, {"let", STMT_LET}, {"reg", STMT_LET}, {"set", STMT_SET},
-               {"if", STMT_IF}, {"do", STMT_WHILE}, {"call", STMT_CALL}, {"extern", STMT_CALL}, {"fail", STMT_FAIL}, {"barrier", STMT_BARRIER}};
+               {"if", STMT_IF}, {"do", STMT_WHILE}, {"call", STMT_CALL}, {"extern", STMT_CALL}, {"fail", STMT_FAIL}, {"prefetch", STMT_PREFETCH},
+               {"barrier", STMT_BARRIER}};
     size_t i = 0, n = sizeof row / sizeof *row;
     const char *word = p->token.text;
     while (i < n && !token_is(p, row[i].word)) i++;
@@ -357,6 +366,7 @@ static bool parse_stmt_of(struct parser *p, struct stmt *stmt, bool *found)
     case STMT_WHILE: return parse_while(p, stmt);
     case STMT_CALL: return parse_call(p, stmt, !strcmp(word, "extern"));
     case STMT_FAIL: return parse_fail(p, stmt);
+    case STMT_PREFETCH: return parse_prefetch(p, stmt);
     case STMT_BARRIER: return true;
     }
     return false;

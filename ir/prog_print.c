@@ -313,6 +313,11 @@ static void print_stmt(struct printer *p, const struct stmt *stmt)
         print_expr(p, p->text, stmt->a, 0);
         text_add(p->text, "\n");
         break;
+    case STMT_PREFETCH:
+        text_printf(p->text, "prefetch %s[", print_buffer_name(p, stmt->buf));
+        print_expr(p, p->text, stmt->a, 0);
+        text_add(p->text, "]\n");
+        break;
     case STMT_BARRIER: text_add(p->text, "barrier\n"); break;
     }
 }

@@ -268,6 +268,9 @@ static void check_stmt(struct verifier *v, const struct stmt *stmt)
         check_operand(v, stmt, stmt->a, "condition", DT_bool, 1);
         if (stmt->code == 0) fault(v, stmt, "status 0 means that nothing is wrong");
         break;
+    case STMT_PREFETCH:
+        if (buffer_is_known(v, stmt, stmt->buf)) check_operand(v, stmt, stmt->a, "subscript", DT_index, 1);
+        break;
     case STMT_BARRIER: break;
     }
 }

@@ -81,7 +81,12 @@ static double streamed_bytes(const struct search *s, const struct access *access
     double panel = each / access->weight * s->plan.lanes * nest->element_bytes;
     for (int a = nest->n_chain; a < nest->n_axes; a++)
         if (depends_on(access, a)) panel *= nest->axis[a].trips;
-    return panel > s->target->l1_bytes * 0.5 ? each * s->plan.lanes * nest->element_bytes : 0;
+    if (panel <= s->target->l1_bytes * 0.5) return 0;
+    int64_t width = (int64_t)s->plan.lanes * s->plan.copies[s->plan.vector_axis], step = INT64_MAX;
+    for (int a = nest->n_chain; a < nest->n_axes; a++)
+        if (loopnest_stride(access, a) > 0 && loopnest_stride(access, a) < step) step = loopnest_stride(access, a);
+    double gaps = step > width && step <= 4 * width ? 1.5 : 1; /* a stream with gaps is read twice */
+    return gaps * each * s->plan.lanes * nest->element_bytes;
 }
 
 static double plan_cost(const struct search *s)

@@ -219,7 +219,7 @@ static void walk_stmt(struct walk *walk, const struct stmt *stmt, struct stmt **
     copy->var = walk_var(walk, stmt->var);
     copy->buf = walk_buffer(walk, stmt->buf);
     switch (stmt->kind) {
-    case STMT_LET: case STMT_SET: case STMT_STORE: case STMT_FAIL:
+    case STMT_LET: case STMT_SET: case STMT_STORE: case STMT_FAIL: case STMT_PREFETCH:
         copy->a = walk_expr(walk, stmt->a);
         copy->b = walk_expr(walk, stmt->b);
         copy->c = walk_expr(walk, stmt->c);

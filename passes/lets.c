@@ -138,7 +138,8 @@ static ex build(struct sharing *s, ex e, int at)
 
 static bool is_straight(const struct stmt *s)
 {
-    return s->kind == STMT_LET || s->kind == STMT_SET || s->kind == STMT_STORE || s->kind == STMT_FAIL;
+    return s->kind == STMT_LET || s->kind == STMT_SET || s->kind == STMT_STORE || s->kind == STMT_FAIL ||
+           s->kind == STMT_PREFETCH;
 }
 
 /* first..before `stop` becomes a list at *out; the end of that list. */

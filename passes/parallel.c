@@ -396,7 +396,7 @@ static void deal_stmt(struct deal *deal, const struct stmt *s, struct stmt **out
     switch (s->kind) {
     case STMT_CALL: deal_call(deal, s, out); return;
     case STMT_STORE: deal_store(deal, s, out); return;
-    case STMT_BARRIER: return;
+    case STMT_PREFETCH: case STMT_BARRIER: return;
     case STMT_LET:
     case STMT_SET:
     case STMT_FAIL: everyone_reads(deal, s, read, 1, out); break;

@@ -11,6 +11,7 @@
  */
 #include "guards.h"
 #include "loops.h"
+#include "prefetch.h"
 #include "tile.h"
 
 enum { SEGMENTS_MOST = 16, TAPS_MOST = 8 };
@@ -129,7 +130,8 @@ static void cut_axis(struct tiling *t, int axis)
     }
     bool known = guards_interval(t->nest, axis, &lo, &hi);
     if (!known) lo = hi = 0;
-    bool masks = t->target->vector_bytes >= 32, whole = known && lo == 0 && hi == extent;
+    bool reduces = t->nest->n_axes > t->nest->n_chain, masks = t->target->vector_bytes >= 32 && reduces;
+    bool whole = known && lo == 0 && hi == extent;
     if (whole && vector && masks && dim_is_const(extent) && extent > lanes && extent % lanes) {
         cut_ragged(cut, extent, copies, lanes);
     } else if (whole) {
@@ -233,6 +235,56 @@ static int copied_axes(const struct tiling *t, int *axes)
     return n;
 }
 
+enum { PREFETCH_LEAST = 256 << 10 }; /* bytes of an operand: smaller ones stay in cache */
+
+static bool depends_on(const struct access *access, int axis)
+{
+    return !access->known[axis] || access->coef[axis] != 0;
+}
+
+static int64_t trips_of(const struct segment *s)
+{
+    int64_t step = (int64_t)s->copies * s->lanes, length = dim_is_const(s->hi) && dim_is_const(s->lo) ? s->hi - s->lo : 0;
+    return (length + step - 1) / step;
+}
+
+/* The operand's next panel is along the innermost loop that moves it; the loops inside that one visit it again. */
+static bool find_prefetch(const struct tiling *t, const struct access *access, struct prefetch *prefetch)
+{
+    struct prog *prog = t->nest->prog;
+    int level = t->nest->n_chain - 1, axis = -1, visitor = -1;
+    for (; level >= 0; level--) {
+        axis = t->plan->order[level];
+        if (trips_of(t->chosen[axis].segment) <= 1) continue;
+        if (depends_on(access, axis)) break;
+        if (visitor < 0) visitor = axis;
+    }
+    if (level < 0) return false;
+    const struct segment *s = t->chosen[axis].segment;
+    *prefetch = (struct prefetch){.buf = access->buf, .ahead = access->coef[axis] * s->copies * s->lanes, .turns = 1};
+    if (visitor < 0) return true;
+    const struct chosen *v = &t->chosen[visitor];
+    int64_t visits = trips_of(v->segment), height = (int64_t)v->segment->copies * v->segment->lanes;
+    prefetch->turns = visits >= 4 ? 4 : visits >= 2 ? 2 : 1;
+    ex at = ex_binary(prog, EX_div, ex_binary(prog, EX_sub, v->base, ex_dim(prog, v->segment->lo)), ex_int(prog, DT_index, height));
+    prefetch->turn = ex_binary(prog, EX_mod, at, ex_int(prog, DT_index, prefetch->turns));
+    return true;
+}
+
+/* Large operands that are read along lanes once per position of a reduction. */
+static void add_prefetches(const struct tiling *t, struct stmt *list)
+{
+    for (int i = 0; i < t->nest->accesses.n; i++) {
+        const struct access *access = &t->nest->accesses.at[i];
+        struct prefetch prefetch;
+        bool streams = t->plan->vector_axis >= 0 && !access->store && access->weight > 1 && access->affine &&
+                       loopnest_stride(access, t->plan->vector_axis) == 1 && dim_is_const(access->buf->elements);
+        for (int a = 0; a < t->nest->n_axes && streams; a++) streams = dim_is_const(access->coef[a]);
+        if (!streams || access->buf->elements * dtype_bytes(access->buf->dt) < PREFETCH_LEAST) continue;
+        if (find_prefetch(t, access, &prefetch)) prefetch_panel(t->nest->prog, list, &prefetch);
+    }
+}
+
 static struct stmt *make_body(struct tiling *t)
 {
     struct prog *prog = t->nest->prog;
@@ -271,7 +323,9 @@ static struct stmt *make_body(struct tiling *t)
     if (plan->inner_lanes > 1) vectors = reduce_vectorize(prog, vectors, plan->inner_lanes, t->target->vector_bytes >= 32);
     else vectors = reduce_unroll(prog, vectors, plan->unroll_size);
     if (t->target->has_fma) loops_use_fma(prog, vectors);
-    return guards_drop(vectors);
+    vectors = guards_drop(vectors);
+    add_prefetches(t, vectors);
+    return vectors;
 }
 
 static struct stmt *make_loops(struct tiling *t, int level)

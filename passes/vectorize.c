@@ -209,7 +209,7 @@ static struct stmt *vector_stmt(struct vectorizer *v, const struct stmt *s)
         to->a = rewrite_expr(v->r, s->a);
         to->code = s->code;
         return to;
-    case STMT_WHILE: case STMT_CALL: case STMT_BARRIER: break;
+    case STMT_WHILE: case STMT_CALL: case STMT_PREFETCH: case STMT_BARRIER: break;
     }
     fail(v, NULL);
     return NULL;
