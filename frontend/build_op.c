@@ -43,6 +43,7 @@ static const struct attr_row {
     {OP_pad_wrap, "before", FILL_EVERY, 0, NULL},
     {OP_pad_wrap, "after", FILL_EVERY, 0, NULL},
     {OP_dilate, "stride", FILL_EVERY, 1, NULL},
+    {OP_repeat, "times", FILL_EVERY, 1, NULL},
     {OP_concat, "axis", FILL_AXIS, 0, NULL},
     {OP_gather, "axis", FILL_AXIS_0, 0, NULL},
     {OP_gather, "batch", FILL_NUMBER, 0, NULL},

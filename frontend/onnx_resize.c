@@ -3,7 +3,7 @@
  * Along an axis every output position has a coordinate in the input; it takes a few input elements (taps) around that
  * coordinate with weights of its distance to them. Coordinates, tap positions and weights are one-dimensional f64
  * values computed by graph nodes, constant where the sizes are, so that dynamic sizes need nothing else. A nearest
- * resize by a whole factor is a broadcast.
+ * resize by a whole factor repeats elements.
  */
 #include "onnx_build.h"
 
@@ -144,14 +144,9 @@ static struct value *mix_taps(const struct resize *r, struct value *x, const str
 /* Each element `times` in a row. */
 static struct value *repeat_elements(struct graph *g, struct value *x, int axis, int64_t times)
 {
-    dim dims[RANK_MOST + 1];
-    if (x->type.rank + 1 > RANK_MOST) return NULL;
-    struct type type = x->type;
-    type.dim[axis] = dim_mul(g->dims, type.dim[axis], times);
-    x = build_unsqueeze(g, x, axis + 1);
-    if (!x) return NULL;
-    for (int i = 0; i < x->type.rank; i++) dims[i] = i == axis + 1 ? times : x->type.dim[i];
-    return graph_reshape(g, graph_broadcast(g, x, type.rank + 1, dims), type.rank, type.dim);
+    int64_t every[RANK_MOST];
+    for (int i = 0; i < x->type.rank; i++) every[i] = i == axis ? times : 1;
+    return graph_node(g, OP_repeat, 1, &x, 1, (struct attr[]){ATTR_L("times", every, x->type.rank)});
 }
 
 /* Whether a nearest resize by a whole factor takes element o / factor. */

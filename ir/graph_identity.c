@@ -57,6 +57,7 @@ struct value *node_identity(struct graph *graph, const struct node *node, const 
     case OP_slice: return same && ints_are(node, "start", 0) && ints_are(node, "step", 1) ? x : NULL;
     case OP_pad: case OP_pad_edge: case OP_pad_reflect: case OP_pad_wrap:
         return ints_are(node, "before", 0) && ints_are(node, "after", 0) ? x : NULL;
+    case OP_repeat: return ints_are(node, "times", 1) ? x : NULL;
     case OP_dilate: return ints_are(node, "stride", 1) ? x : NULL;
     case OP_concat: return node->n_in == 1 ? x : NULL;
     case OP_sum: case OP_prod: case OP_reduce_min: case OP_reduce_max:

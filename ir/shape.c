@@ -194,6 +194,16 @@ static bool infer_dilate(struct inference *inf)
     return true;
 }
 
+static bool infer_repeat(struct inference *inf)
+{
+    const struct type *x = &inf->node->in[0]->type;
+    const int64_t *times;
+    if (!wants_ints(inf, "times", x->rank, &times) || !wants_positive(inf, "times", times, x->rank)) return false;
+    *inf->out = *x;
+    for (int i = 0; i < x->rank; i++) inf->out->dim[i] = dim_mul(inf->graph->dims, x->dim[i], times[i]);
+    return true;
+}
+
 static bool infer_concat(struct inference *inf)
 {
     const struct type *x = &inf->node->in[0]->type;
@@ -378,6 +388,7 @@ static bool infer(struct inference *inf)
     case SHAPE_slice: return infer_slice(inf);
     case SHAPE_pad: return infer_pad(inf);
     case SHAPE_dilate: return infer_dilate(inf);
+    case SHAPE_repeat: return infer_repeat(inf);
     case SHAPE_concat: return infer_concat(inf);
     case SHAPE_gather: return infer_gather(inf);
     case SHAPE_gather_elements: return infer_gather_elements(inf);

@@ -190,6 +190,17 @@ static bool is_epilogue(struct fusion *f, const struct value *value, const struc
     return true;
 }
 
+/* Whether functions such as exp stand between the value and the root. A contraction whose results are single numbers (one
+ * output channel) has its lanes along the reduction: they would be computed one at a time. */
+static bool is_costly_until(struct fusion *f, const struct value *value, const struct value *root)
+{
+    for (int steps = 0; value != root && steps < GROUP_MOST; steps++) {
+        value = f->uses.at[f->first_use[value->id]].node->out;
+        if (cost_of(value) >= 10 && kind_of(value) == OP_MAP) return true;
+    }
+    return false;
+}
+
 static bool is_padding(const struct node *node)
 {
     return node->op == OP_pad;
@@ -255,6 +266,7 @@ static bool may_fuse(struct fusion *f, const struct value *value, const struct v
     bool chain = op_row(root->node->op)->kind == OP_MAP || root->node->op == OP_reshape || root->node->op == OP_transpose;
     if (!chain && !node_is_prefix(root->node)) return false;
     if (kind == OP_CONTRACT) {
+        if (value->type.dim[value->type.rank - 1] == 1 && is_costly_until(f, value, root)) return false;
         if (f->contraction[root->id] || !is_epilogue(f, value, root)) return false;
         f->contraction[root->id] = value;
         return true;

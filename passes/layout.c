@@ -286,7 +286,7 @@ static struct value *convert(struct layout *l, const struct node *node, struct v
     switch (node->op) {
     case OP_conv: *last = convolution(l, node); return NULL;
     case OP_pool_max: case OP_pool_sum: *last = pool(l, node); return NULL;
-    case OP_concat: case OP_pad: case OP_pad_edge: case OP_pad_reflect: case OP_pad_wrap: case OP_slice: case OP_dilate:
+    case OP_concat: case OP_pad: case OP_pad_edge: case OP_pad_reflect: case OP_pad_wrap: case OP_slice: case OP_dilate: case OP_repeat:
         if (is_last(l, node->in[0])) *last = follow(l, node);
         return NULL;
     case OP_gather:

@@ -86,7 +86,7 @@ static bool takes(enum op op, enum dtype dt)
     case SHAPE_cast: case SHAPE_select: case SHAPE_reshape: case SHAPE_transpose: case SHAPE_broadcast: case SHAPE_slice:
     case SHAPE_pad: case SHAPE_concat: case SHAPE_gather: case SHAPE_gather_elements: case SHAPE_scatter:
     case SHAPE_find: return true;
-    case SHAPE_dilate: return true;
+    case SHAPE_dilate: case SHAPE_repeat: return true;
     case SHAPE_det: return dt == DT_f32 || dt == DT_f64;
     case SHAPE_none: case SHAPE_control: return false;
     }
@@ -141,6 +141,7 @@ static struct value *build_move(struct lab *lab, enum op op, enum shape_class cl
         if (op == OP_pad) in[1] = input(lab, scalar);
         return graph_node(lab->graph, op, op == OP_pad ? 2 : 1, in, 2, (struct attr[]){ATTR_L("before", b, r), ATTR_L("after", c, r)});
     }
+    case SHAPE_repeat: return graph_node(lab->graph, op, 1, in, 1, (struct attr[]){ATTR_L("times", c, r)});
     case SHAPE_dilate: return graph_node(lab->graph, op, 1, in, 1, (struct attr[]){ATTR_L("stride", c, r)});
     default: return NULL; /* the caller chose */
     }
@@ -276,7 +277,7 @@ static struct value *build(struct lab *lab, enum op op, enum shape_class class, 
     case SHAPE_same: case SHAPE_first: case SHAPE_float: case SHAPE_bool: case SHAPE_int: case SHAPE_bits: case SHAPE_compare:
     case SHAPE_select: return build_plain(lab, op, class, dt);
     case SHAPE_reshape: case SHAPE_transpose: case SHAPE_broadcast: case SHAPE_slice: case SHAPE_pad:
-    case SHAPE_dilate: return build_move(lab, op, class, dt);
+    case SHAPE_dilate: case SHAPE_repeat: return build_move(lab, op, class, dt);
     case SHAPE_gather: case SHAPE_gather_elements: case SHAPE_scatter: return build_indexed(lab, op, class, dt);
     case SHAPE_reduce: case SHAPE_find: return build_reduce(lab, op, class, dt);
     case SHAPE_pool: case SHAPE_conv: return build_window(lab, op, class, dt);
