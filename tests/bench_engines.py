@@ -109,7 +109,7 @@ def load_mnn(threads, inputs, outputs, work, path):
     variables = []
     for _, value in inputs:
         whole = numpy.issubdtype(value.dtype, numpy.integer)
-        value = numpy.ascontiguousarray(value.astype(numpy.int32) if whole else value)
+        value = value.astype(numpy.int32) if whole else value
         variables.append(MNN.expr.const(value, list(value.shape), MNN.expr.NCHW, MNN.expr.int if whole else MNN.expr.float))
 
     def run():
@@ -146,7 +146,7 @@ def load_ncnn(threads, inputs, outputs, work, path):
     values = []
     for _, value in inputs:  # pnnx takes an axis of one image away
         value = value if value.dtype == numpy.float32 else value.astype(numpy.int32)
-        values.append(ncnn.Mat(numpy.ascontiguousarray(value[0] if value.ndim > 1 and value.shape[0] == 1 else value)).clone())
+        values.append(ncnn.Mat(value[0] if value.ndim > 1 and value.shape[0] == 1 else value).clone())
 
     def run():
         extractor, results = net.create_extractor(), []
