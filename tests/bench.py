@@ -264,6 +264,7 @@ def main():
     parser.add_argument("--json", help="write all figures there")
     parser.add_argument("model", nargs="*", default=NAMES)
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the large files in /tmp go
     names, counts = options.engines.split(","), [int(n) for n in options.threads.split(",")]
     if any(n not in ENGINES for n in names) or any(n < 1 or n > len(os.sched_getaffinity(0)) for n in counts):
         parser.error("an engine that is not known, or more threads than CPUs")

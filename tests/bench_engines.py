@@ -10,7 +10,7 @@ comes without a large framework.
 
 Adding one: a row, and the functions it needs.
 """
-import ctypes, glob, importlib.util, json, os, shutil, subprocess, sys, time
+import ctypes, glob, importlib.util, json, os, re, shutil, subprocess, sys, time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TENON = os.environ.get("TENON", os.path.join(ROOT, "build/release/tenon"))
@@ -130,9 +130,16 @@ def start_ncnn(model, threads):
         shapes = ",".join("[" + ",".join(map(str, dims)) + "]" + short[kind] for _, kind, dims in model.tensors()[0])
         must([library_of("pnnx", "pnnx"), "m.onnx", "inputshape=" + shapes, "fp16=0"], model.limit, cwd=place)
         for name in os.listdir(place):
-            if ".ncnn." not in name:
+            if ".ncnn." not in name and name != "m_ncnn.py":
                 os.remove(os.path.join(place, name))
     return python("ncnn", model, threads)
+
+
+def batch_axis(work, name):
+    """Which axis of an input or output is the batch in ncnn, as keywords: the example that pnnx writes says it."""
+    with open(work + "/ncnn/m_ncnn.py") as f:
+        found = re.search(rf"\b{name}\.numpy\(.*?batch_index=(\d+)", f.read())
+    return {"batch_index": int(found[1])} if found else {}
 
 
 def load_ncnn(threads, inputs, outputs, work, path):
@@ -143,21 +150,20 @@ def load_ncnn(threads, inputs, outputs, work, path):
     net.opt.use_fp16_arithmetic = net.opt.use_fp16_storage = net.opt.use_fp16_packed = net.opt.use_bf16_storage = False
     if net.load_param(glob.glob(work + "/ncnn/*.ncnn.param")[0]) or net.load_model(glob.glob(work + "/ncnn/*.ncnn.bin")[0]):
         raise RuntimeError("pnnx left operators that ncnn does not have")
-    values = []
-    for _, value in inputs:  # pnnx takes an axis of one image away
-        value = value if value.dtype == numpy.float32 else value.astype(numpy.int32)
-        values.append(ncnn.Mat(value[0] if value.ndim > 1 and value.shape[0] == 1 else value).clone())
+    values = [value if value.dtype == numpy.float32 else value.astype(numpy.int32) for _, value in inputs]
+    values = [ncnn.Mat(value, **batch_axis(work, f"in{k}")).clone() for k, value in enumerate(values)]
+    axes = [batch_axis(work, f"out{k}") for k in range(len(outputs))]
 
     def run():
         extractor, results = net.create_extractor(), []
         for k, value in enumerate(values):
             if extractor.input(f"in{k}", value):
                 raise RuntimeError("ncnn has no such input")
-        for k in range(len(outputs)):
+        for k, axis in enumerate(axes):
             status, value = extractor.extract(f"out{k}")
             if status:
                 raise RuntimeError(f"ncnn extract: status {status}")
-            results.append(numpy.array(value))
+            results.append(value.numpy(**axis))
         return results
     return run
 
