@@ -153,9 +153,10 @@ def measure(model, want, names, threads, options):
                 engine.turn(-(-LEAST_RUNS // options.rounds), deadline)
             except Failed as e:
                 row["failed"][engine.name] = str(e)
-                engine.close()
-        running = [engine for engine in running if engine.name not in row["failed"]]
-    row["peak_gflops_per_s"] = statistics.median(peaks)
+        for engine in [e for e in running if e.name in row["failed"]]:
+            engine.close()
+            running.remove(engine)
+    row["peak_gflops_per_s"] = max(peaks)
     for engine in running:
         engine.close()
         low, median, high = statistics.quantiles(engine.times, n=4)

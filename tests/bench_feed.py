@@ -23,7 +23,7 @@ def fix_sizes(path, sizes, target):
                 value.type.tensor_type.shape.dim.add().dim_value = n
     for value in net.graph.output:
         value.type.tensor_type.ClearField("shape")
-    onnx.save(net, target)
+    onnx.save(onnx.shape_inference.infer_shapes(net), target)
 
 
 def make_feed(name, path, folder):
