@@ -161,8 +161,9 @@ def measure(model, want, names, threads, options):
         engine.close()
         low, median, high = statistics.quantiles(engine.times, n=4)
         key = engine.name if engine.threads == threads else engine.name + " on 1"
-        row["engines"][key] = {"median_ms": median * 1e3, "quartiles_ms": [low * 1e3, high * 1e3], "runs": len(engine.times),
-                               "others": max(engine.others), "prepare_s": engine.prepare_s, "error": engine.error, **engine.loading}
+        row["engines"][key] = {"median_ms": median * 1e3, "min_ms": min(engine.times) * 1e3, "quartiles_ms": [low * 1e3, high * 1e3],
+                               "runs": len(engine.times), "others": max(engine.others), "prepare_s": engine.prepare_s,
+                               "error": engine.error, **engine.loading}
     return row
 
 
