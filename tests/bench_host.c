@@ -274,7 +274,10 @@ static void time_runs(struct engine *engine, long n, const char *folder)
 int main(int argc, char **argv)
 {
     static struct engine engine;
-    if (argc != 7) return fprintf(stderr, "usage: bench_host ENGINE THREADS FEED OUT LIBRARY MODEL\n"), 2;
+    if (argc != 7) {
+        fprintf(stderr, "usage: bench_host ENGINE THREADS FEED OUT LIBRARY MODEL\n");
+        return 2;
+    }
     read_feed(&engine, argv[3]);
     double start = seconds();
     void *library = dlopen(argv[5], RTLD_NOW | RTLD_GLOBAL);
