@@ -73,6 +73,8 @@ static void print_json(struct session *session, const struct options *options, c
     json_number(&json, rate * 1e-9);
     text_add(&json, ", \"peak_fraction\": ");
     json_number(&json, rate / r->peak);
+    text_add(&json, ", \"peak_gflops_per_s\": ");
+    json_number(&json, r->peak * 1e-9);
     text_add(&json, "}\n");
     fputs(text_string(&json), stdout);
 }

@@ -57,6 +57,8 @@ if(NOT TENON_FUZZ)
     add_script_test(real_voice ${python} ${CMAKE_SOURCE_DIR}/tests/real.py silero_vad)
     set_tests_properties(real_pictures real_voice PROPERTIES SKIP_RETURN_CODE 77)
   endif()
+  add_script_test(bench ${python} ${CMAKE_SOURCE_DIR}/tests/test_bench.py)
+  set_tests_properties(bench PROPERTIES SKIP_RETURN_CODE 77)
   set_tests_properties(onnx_cases models PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 2400)
 
   add_script_test(malformed python3 ${CMAKE_SOURCE_DIR}/tests/test_malformed.py)
