@@ -88,6 +88,8 @@ void progress_show(const struct session *session, const char *format, ...) __att
 double clock_seconds(void);
 /* Peak resident memory of this process in bytes. */
 int64_t memory_peak_bytes(void);
+/* Sorts n > 0 numbers; returns the median. */
+double numbers_median(double *numbers, int n);
 /* s as a JSON string with its quotes. */
 void json_string(struct text *text, const char *s);
 /* A finite number in JSON, null otherwise. */
@@ -113,7 +115,13 @@ struct engine_run *engine_open(struct session *session, const struct options *op
 /* One run: n inputs, dense; out: the program's outputs in arena. False after a message. */
 bool engine_call(struct session *session, struct engine_run *run, const struct tensor *in, const int64_t *symbols,
                  struct arena *arena, struct tensor *out);
+/* One run's seconds, its outputs thrown away; below zero after a message. */
+double engine_time(struct session *session, struct engine_run *run, const struct tensor *in, const int64_t *symbols,
+                   int n_out);
 void engine_close(struct engine_run *run);
+/* From now on the marks of a compiled program (pass profile) call note(context, site, worker), on the worker's thread;
+ * NULL: nothing. False where the program has no marks. */
+bool engine_note_to(struct engine_run *run, void (*note)(void *context, int64_t site, int64_t worker), void *context);
 int64_t engine_code_bytes(const struct engine_run *run); /* of the loaded library without its weights */
 /* The sizes that the inputs give the model's named dimensions; NULL after a message about what does not fit. */
 const int64_t *engine_symbols(struct session *session, const struct unit *unit, const struct tensor *in);

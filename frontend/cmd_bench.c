@@ -17,43 +17,22 @@ struct result {
     double peak; /* FLOP/s */
 };
 
-static int compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
-/* One run's seconds; below zero after a message. */
-static double time_once(struct session *session, struct engine_run *run, const struct trial *trial, struct arena *arena,
-                        struct tensor *out)
-{
-    double start = clock_seconds();
-    return engine_call(session, run, trial->in, trial->symbols, arena, out) ? clock_seconds() - start : -1;
-}
-
 static bool time_runs(struct session *session, const struct options *options, struct engine_run *run,
                       const struct trial *trial, struct result *result)
 {
-    struct arena *scratch = arena_new();
-    struct tensor *out = NEW_ARRAY(scratch, struct tensor, trial->n_out + 1);
-    result->first = time_once(session, run, trial, scratch, out);
-    double warm = result->first < 0 ? -1 : time_once(session, run, trial, scratch, out);
-    arena_free(scratch);
+    result->first = engine_time(session, run, trial->in, trial->symbols, trial->n_out);
+    double warm = result->first < 0 ? -1 : engine_time(session, run, trial->in, trial->symbols, trial->n_out);
     if (warm < 0) return false;
     double wanted = warm > 0 ? 1.0 / warm : 10000;
     int runs = options->runs ? options->runs : wanted < 5 ? 5 : wanted > 10000 ? 10000 : (int)wanted;
     double *seconds = NEW_ARRAY(session->arena, double, runs);
     for (int i = 0; i < runs; i++) {
-        scratch = arena_new(); /* outputs of one run: freed outside the timed part */
-        out = NEW_ARRAY(scratch, struct tensor, trial->n_out + 1);
-        seconds[i] = time_once(session, run, trial, scratch, out);
-        arena_free(scratch);
+        seconds[i] = engine_time(session, run, trial->in, trial->symbols, trial->n_out);
         if (seconds[i] < 0) return false;
     }
-    qsort(seconds, (size_t)runs, sizeof *seconds, compare_doubles);
     result->runs = runs;
+    result->median = numbers_median(seconds, runs);
     result->least = seconds[0];
-    result->median = runs % 2 ? seconds[runs / 2] : (seconds[runs / 2 - 1] + seconds[runs / 2]) / 2;
     return true;
 }
 

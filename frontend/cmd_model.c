@@ -20,6 +20,18 @@ double clock_seconds(void)
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
+static int compare_numbers(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+double numbers_median(double *numbers, int n)
+{
+    qsort(numbers, (size_t)n, sizeof *numbers, compare_numbers);
+    return n % 2 ? numbers[n / 2] : (numbers[n / 2 - 1] + numbers[n / 2]) / 2;
+}
+
 int64_t memory_peak_bytes(void)
 {
     struct rusage usage;
