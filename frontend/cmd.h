@@ -90,7 +90,9 @@ double clock_seconds(void);
 int64_t memory_peak_bytes(void);
 /* Sorts n > 0 numbers; returns the median. */
 double numbers_median(double *numbers, int n);
-/* s as a JSON string with its quotes. */
+/* Bytes of the character of UTF-8 at s, which is not at its end; 0: it is none. */
+int utf8_bytes(const char *s);
+/* s as a JSON string with its quotes; bytes that are no UTF-8 become U+FFFD. */
 void json_string(struct text *text, const char *s);
 /* A finite number in JSON, null otherwise. */
 void json_number(struct text *text, double v);

@@ -87,7 +87,7 @@ int command_bench(struct session *session, const struct options *options)
     bool ok = time_runs(session, options, run, &trial, &result);
     engine_close(run);
     if (!ok) return STATUS_INPUT;
-    result.peak = peak_flops();
+    result.peak = peak_flops(options->threads);
     progress_show(session, NULL);
     if (options->json) print_json(session, options, &result);
     else print_result(options, &result);

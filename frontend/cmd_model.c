@@ -51,6 +51,18 @@ void progress_show(const struct session *session, const char *format, ...)
     fflush(stderr);
 }
 
+int utf8_bytes(const char *s)
+{
+    const unsigned char *c = (const unsigned char *)s;
+    if (c[0] < 0x80) return 1;
+    int n = c[0] >= 0xc2 && c[0] <= 0xdf ? 2 : (c[0] & 0xf0) == 0xe0 ? 3 : c[0] >= 0xf0 && c[0] <= 0xf4 ? 4 : 0;
+    for (int i = 1; i < n; i++)
+        if ((c[i] & 0xc0) != 0x80) return 0;
+    bool is_wrong = (c[0] == 0xe0 && c[1] < 0xa0) || (c[0] == 0xed && c[1] > 0x9f) || /* too long; halves of UTF-16 */
+                    (c[0] == 0xf0 && c[1] < 0x90) || (c[0] == 0xf4 && c[1] > 0x8f);
+    return is_wrong ? 0 : n;
+}
+
 void json_string(struct text *text, const char *s)
 {
     text_add(text, "\"");
@@ -58,7 +70,13 @@ void json_string(struct text *text, const char *s)
         unsigned char c = (unsigned char)*s;
         if (c == '"' || c == '\\') text_printf(text, "\\%c", c);
         else if (c < 32 || c == 127) text_printf(text, "\\u%04x", c);
-        else text_add_n(text, s, 1);
+        else if (c < 128) text_add_n(text, s, 1);
+        else {
+            int n = utf8_bytes(s);
+            if (n) text_add_n(text, s, (size_t)n);
+            else text_add(text, "\\ufffd");
+            s += n ? n - 1 : 0;
+        }
     }
     text_add(text, "\"");
 }
