@@ -42,10 +42,12 @@ struct options {
     const struct target *target;
     LIST(struct setting) dims, inputs;
     LIST(const char *) imports; /* folders */
+    LIST(const char *) reports; /* files, .html or .json */
     const char *model;          /* which one of a file with several */
     bool zero_weights;
     struct pipeline_options pipeline; /* with pass.level, pass.target, pass.max_arena_bytes */
-    const char *out, *emit, *output_dir, *cc, *abi_json;
+    const char *out, *emit, *output_dir, *cc, *abi_json, *trace;
+    bool layers; /* a table of kernel calls */
     bool weights_file, json, keep, random, list_passes, help, quiet;
     uint64_t seed;
     int runs, threads, jobs;
@@ -83,6 +85,9 @@ void model_pipeline(struct session *session, const struct options *options, stru
 /* The model's name in generated code: resnet50 of "dir/resnet50.onnx". */
 const char *model_name(struct arena *arena, const char *path);
 
+/* Whether the path ends in the suffix and has more than that. */
+bool has_suffix(const char *path, const char *suffix);
+
 /* A step that may take a while: shown on a terminal, erased by the next. NULL erases. */
 void progress_show(const struct session *session, const char *format, ...) __attribute__((format(printf, 2, 3)));
 double clock_seconds(void);
@@ -104,6 +109,12 @@ struct totals {
     int64_t live_bytes; /* largest live set, and the main statement at which it stands */
     int live_step;
 };
+struct span { /* of a buffer's use in main, in steps or calls; bytes in the arena */
+    int first, last;
+    int64_t lo, hi;
+};
+/* Bytes covered by the spans (sorted by lo) alive at step: in-place values and aliases share bytes and count once. */
+int64_t spans_live(const struct span *sorted, int n, int step);
 void program_totals(const struct prog *prog, const int64_t *symbols, struct arena *arena, struct totals *totals);
 /* The arena's buffers alive at a step of main into live (room for all); their number. */
 int program_live(const struct prog *prog, const int64_t *symbols, int step, struct arena *arena,

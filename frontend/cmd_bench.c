@@ -6,6 +6,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "cmd.h"
 #include "cmd_peak.h"
+#include "cmd_report.h"
 
 #include <stdlib.h>
 
@@ -59,8 +60,8 @@ static void print_json(struct session *session, const struct options *options, c
 static void print_result(const struct options *options, const struct result *r)
 {
     double rate = r->median > 0 ? r->totals.flops / r->median : 0;
-    printf("%s through %s for %s, %d thread\n", options->paths[0], options->engine == ENGINE_LLVM ? "LLVM" : "C",
-           options->target->name, options->threads);
+    printf("%s through %s for %s, %d thread%s\n", options->paths[0], options->engine == ENGINE_LLVM ? "LLVM" : "C",
+           options->target->name, options->threads, options->threads > 1 ? "s" : "");
     printf("  median %.4g ms, least %.4g ms of %d runs; first run %.4g ms; compiled in %.0f ms\n", 1e3 * r->median,
            1e3 * r->least, r->runs, 1e3 * r->first, 1e3 * r->compile);
     printf("  arena %lld bytes, weights %lld bytes, code %lld bytes\n", (long long)r->totals.arena_bytes,
@@ -69,11 +70,32 @@ static void print_result(const struct options *options, const struct result *r)
            100 * rate / r->peak, r->peak * 1e-9);
 }
 
-int command_bench(struct session *session, const struct options *options)
+/* The calls' times after the whole runs', and what is made of them. */
+static bool report_calls(struct session *session, const struct options *options, struct engine_run *run,
+                         const struct prog *prog, const struct trial *trial, const struct result *result,
+                         struct report *report)
+{
+    struct profile *profile = NEW(session->arena, struct profile);
+    progress_show(session, "timing calls");
+    if (!profile_take(session, run, prog, trial, result->runs, session->arena, profile)) return false;
+    *report = (struct report){.median = result->median, .least = result->least, .first = result->first, .runs = result->runs};
+    report_make(session, options, prog, trial->symbols, profile, report);
+    return true;
+}
+
+int command_bench(struct session *session, const struct options *given)
 {
     struct unit unit;
     struct trial trial;
     struct result result = {0};
+    struct report report;
+    struct options changed = *given, *options = &changed;
+    bool calls = options->layers || options->reports.n || options->trace;
+    if (options->json && options->layers) {
+        fputs("tenon: --json prints one object and --layers a table: --report=FILE.json writes the calls as JSON\n", stderr);
+        return STATUS_USAGE;
+    }
+    options->pipeline.pass.profile = calls;
     double start = clock_seconds();
     if (!model_open(session, options, options->paths[0], session->arena, &unit)) return STATUS_INPUT;
     if (!trial_make(&unit, 1, NULL, session->arena, &trial, session->diag)) return STATUS_INPUT;
@@ -85,11 +107,13 @@ int command_bench(struct session *session, const struct options *options)
     result.code_bytes = engine_code_bytes(run);
     progress_show(session, "timing");
     bool ok = time_runs(session, options, run, &trial, &result);
+    ok = ok && (!calls || report_calls(session, options, run, unit.prog, &trial, &result, &report));
     engine_close(run);
     if (!ok) return STATUS_INPUT;
-    result.peak = peak_flops(options->threads);
+    result.peak = calls ? report.machine.flops : peak_flops(options->threads);
     progress_show(session, NULL);
     if (options->json) print_json(session, options, &result);
     else print_result(options, &result);
-    return STATUS_OK;
+    if (options->layers) report_print(&report, stdout);
+    return !calls || report_write(session, options, &report) ? STATUS_OK : STATUS_INPUT;
 }

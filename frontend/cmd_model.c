@@ -93,7 +93,7 @@ const char *model_name(struct arena *arena, const char *path)
     return text_identifier(arena, arena_strndup(arena, base, dot && dot > base ? (size_t)(dot - base) : strlen(base)));
 }
 
-static bool has_suffix(const char *path, const char *suffix)
+bool has_suffix(const char *path, const char *suffix)
 {
     size_t n = strlen(path), m = strlen(suffix);
     return n > m && !strcmp(path + n - m, suffix);

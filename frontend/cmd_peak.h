@@ -21,7 +21,7 @@ struct machine {
 };
 /* About half a second. */
 void machine_measure(int threads, struct machine *machine);
-/* The level that `bytes` bytes used over and over are read from. */
-const struct memory_level *machine_level(const struct machine *machine, double bytes);
+/* Least seconds to read `bytes` bytes of `set` bytes that are used over and over: the caches hold what they can of it. */
+double machine_read(const struct machine *machine, double bytes, double set);
 
 #endif

@@ -18,7 +18,7 @@ struct building {
     LIST(struct formal *) formals;
     struct text layers;           /* the user's names, as identifiers */
     struct text names, operators; /* the same as the user has them, and what is computed; for reports */
-    int n_fused;
+    LIST(const struct value *) computed;
     const char *stored;           /* why the result is */
 };
 
@@ -71,9 +71,19 @@ static struct stmt *call_of(struct building *b)
     *origin = (struct call_origin){.layers = b->names.n ? text_string(&b->names) : "",
                                    .operators = b->operators.n ? text_string(&b->operators) : b->kernel->name,
                                    .stored = b->stored ? b->stored : "",
-                                   .n_fused = b->n_fused};
+                                   .n_fused = b->computed.n ? b->computed.n - 1 : 0};
     call->origin = origin;
     return call;
+}
+
+/* For the call's origin: each value once, though several in the group may use it. */
+static void note_value(struct building *b, const struct value *value)
+{
+    for (int i = 0; i < b->computed.n; i++)
+        if (b->computed.at[i] == value) return;
+    LIST_PUSH(b->l->prog->arena, &b->computed, value);
+    text_printf(&b->operators, "%s%s", b->operators.n ? " " : "", op_row(value->node->op)->name);
+    if (value->name && value->name[0]) text_printf(&b->names, "%s%s", b->names.n ? ", " : "", value->name);
 }
 
 /* The operators of a fused group, for the kernel's name, and the user's names for them. */
@@ -88,12 +98,8 @@ static void describe(struct building *b, const struct value *value, struct text 
     size_t length = strlen(op);
     bool again = name->n >= length && !strcmp(text_string(name) + name->n - length, op);
     if (heavy && !again && name->n < 36) text_printf(name, "%s%s", name->n ? "_" : "", op);
-    if (value->name && value->name[0] && b->layers.n < 400) {
-        text_printf(&b->layers, "%s%s", b->layers.n ? ", " : "", text_identifier(b->l->prog->arena, value->name));
-        text_printf(&b->names, "%s%s", b->names.n ? ", " : "", value->name);
-    }
-    text_printf(&b->operators, "%s%s", b->operators.n ? " " : "", op);
-    b->n_fused += depth > 0;
+    if (value->name && value->name[0] && b->layers.n < 400) text_printf(&b->layers, "%s%s", b->layers.n ? ", " : "", text_identifier(b->l->prog->arena, value->name));
+    note_value(b, value);
     ++*n;
 }
 

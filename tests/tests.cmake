@@ -59,6 +59,7 @@ if(NOT TENON_FUZZ)
   endif()
   set_tests_properties(onnx_cases models PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 2400)
 
+  add_script_test(report python3 ${CMAKE_SOURCE_DIR}/tests/test_report.py)
   add_script_test(malformed python3 ${CMAKE_SOURCE_DIR}/tests/test_malformed.py)
 
   # Emitted C under warnings, sanitizers, guard pages and valgrind: every example with the gcc build, two with the others.
