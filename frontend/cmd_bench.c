@@ -75,9 +75,11 @@ static bool report_calls(struct session *session, const struct options *options,
                          const struct prog *prog, const struct trial *trial, const struct result *result,
                          struct report *report)
 {
+    enum { RUNS_MOST = 1000 }; /* a sample of every call is kept of each */
     struct profile *profile = NEW(session->arena, struct profile);
+    int runs = result->runs < RUNS_MOST ? result->runs : RUNS_MOST;
     progress_show(session, "timing calls");
-    if (!profile_take(session, run, prog, trial, result->runs, session->arena, profile)) return false;
+    if (!profile_take(session, run, prog, trial, runs, session->arena, profile)) return false;
     *report = (struct report){.median = result->median, .least = result->least, .first = result->first, .runs = result->runs};
     report_make(session, options, prog, trial->symbols, profile, report);
     return true;
@@ -110,7 +112,7 @@ int command_bench(struct session *session, const struct options *given)
     ok = ok && (!calls || report_calls(session, options, run, unit.prog, &trial, &result, &report));
     engine_close(run);
     if (!ok) return STATUS_INPUT;
-    result.peak = calls ? report.machine.flops : peak_flops(options->threads);
+    result.peak = calls ? report.machine.flops : peak_flops(unit.prog->threads ? unit.prog->threads : 1);
     progress_show(session, NULL);
     if (options->json) print_json(session, options, &result);
     else print_result(options, &result);

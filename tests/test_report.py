@@ -158,6 +158,20 @@ def hostile_model(path):
         f.write(pb.model(graph))
 
 
+def check_effective(folder):
+    """A kernel that does fewer operations than its operator's definition has its rate by both."""
+    with open(os.path.join(folder, "direct.tnp"), "w") as f:
+        f.write('program "direct"\ninput x: f32[64]\noutput y: f32[64]\narena_bytes 0\n'
+                'kernel k(out y: f32[64], in x: f32[64]) {\n  cost 64.0, 512.0, direct 640.0\n'
+                '  for i in 0..64 {\n    store y[i] = load x[i]*0.5\n  }\n}\nmain {\n  call k(y + 0, x + 0)\n}\n')
+    assert "cost 64.0, 512.0, direct 6.4e+02" in tenon(folder, "check", "direct.tnp", "--passes=profile", "--stop-after=profile")
+    table = tenon(folder, "bench", "direct.tnp", "--passes=profile", "--runs=3", "--layers", "--report=d.json", "--report=d.html")
+    call = read_json(os.path.join(folder, "d.json"))["calls"][0]
+    assert call["flops"] == 64 and call["direct_flops"] == 640 and call["bytes"] == 512
+    assert abs(call["effective_flops_per_s"] / call["flops_per_s"] - 10) < 1e-4
+    assert "effective" in table and "effective" in "".join(read_page(os.path.join(folder, "d.html")).words)
+
+
 def check_hostile(folder):
     hostile_model(os.path.join(folder, "<b> & co.onnx"))
     model = "<b> & co.onnx"
@@ -186,12 +200,13 @@ def main():
         check_model(folder, "transformer.tn", targets[-1], "--zero-weights", "--threads=2", "--grain=1", workers=2)
         check_compile(folder, "digits.tn")
         check_hostile(folder)
+        check_effective(folder)
         one = json.loads(tenon(folder, "bench", "digits.tn", "--runs=2", "--json", "--report=b.json"))
         assert set(one) == {"model", "target", "threads", "runs", "median_ms", "min_ms", "first_ms", "compile_ms", "arena_bytes",
                             "weight_bytes", "code_bytes", "flops", "gflops_per_s", "peak_fraction"}, one
         r = subprocess.run([TENON, "compile", "digits.tn", "-o", "m.c", "--report=none/r.html"], cwd=folder, capture_output=True, text=True)
         assert r.returncode == 1 and "none/r.html" in r.stderr, r.stderr
-    print("reports of 6 models are right")
+    print("reports of 7 models are right")
 
 
 if __name__ == "__main__":
