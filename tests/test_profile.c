@@ -3,9 +3,17 @@
 #include "../frontend/cmd_profile.h"
 #include "../passes/profile.h"
 
-#include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#define must(what) must_hold((what), #what, __LINE__)
+static void must_hold(bool holds, const char *what, int line)
+{
+    if (holds) return;
+    fprintf(stderr, "tests/test_profile.c:%d: not so: %s\n", line, what);
+    exit(1);
+}
 
 /* Two calls, the second in a loop of five. */
 static const char loop_text[] = "program \"loop\"\n"
@@ -38,30 +46,30 @@ static void take(struct session *session, enum engine engine, const char *passes
     struct trial trial;
     struct pipeline_options pipeline = {.passes = passes, .verify_each = true, .out = stdout,
                                         .pass = {.target = options.target, .level = 2, .threads = threads, .grain = 1}};
-    assert(unit.prog && trial_make(&unit, 1, NULL, session->arena, &trial, session->diag));
-    assert(pipeline_run(&unit, session->arena, &pipeline, session->diag));
+    must(unit.prog != NULL && trial_make(&unit, 1, NULL, session->arena, &trial, session->diag));
+    must(pipeline_run(&unit, session->arena, &pipeline, session->diag));
     struct engine_run *run = engine_open(session, &options, engine, &unit);
-    assert(run);
+    must(run != NULL);
     bool ok = profile_take(session, run, unit.prog, &trial, runs, session->arena, profile);
-    assert(ok == (strstr(passes, "profile") != NULL));
-    assert(engine_time(session, run, trial.in, trial.symbols, trial.n_out) >= 0); /* marks of nobody */
+    must(ok == (strstr(passes, "profile") != NULL));
+    must(engine_time(session, run, trial.in, trial.symbols, trial.n_out) >= 0); /* marks of nobody */
     engine_close(run);
 }
 
 static void check_rows(const struct profile *profile, int runs)
 {
     double sum = profile->rest.least;
-    assert(profile->runs == runs && profile->n_sites == 2);
-    assert(!strcmp(profile->sites[0].kernel, "root") && !strcmp(profile->sites[1].kernel, "half"));
-    assert(profile->sites[0].calls == 1 && profile->sites[1].calls == 5);
+    must(profile->runs == runs && profile->n_sites == 2);
+    must(!strcmp(profile->sites[0].kernel, "root") && !strcmp(profile->sites[1].kernel, "half"));
+    must(profile->sites[0].calls == 1 && profile->sites[1].calls == 5);
     for (int i = 0; i < 2; i++) {
         const struct profile_site *site = &profile->sites[i];
-        assert(site->least > 0 && site->least <= site->median && site->median <= site->total);
-        assert(site->call && site->call->kernel);
+        must(site->least > 0 && site->least <= site->median && site->median <= site->total);
+        must(site->call && site->call->kernel != NULL);
         sum += site->least;
     }
-    assert(sum <= profile->median);
-    assert(profile->least <= profile->median);
+    must(sum <= profile->median);
+    must(profile->least <= profile->median);
 }
 
 /* Each worker's events follow one another; calls of the loop are there five times. */
@@ -71,12 +79,12 @@ static void check_events(const struct profile *profile)
     for (int w = 0; w < profile->workers; w++)
         for (int i = 0; i < profile->events[w].n; i++) {
             const struct profile_event *event = &profile->events[w].at[i];
-            assert(event->site >= PROFILE_WAIT && event->site < profile->n_sites);
-            assert(event->start <= event->end && event->start >= 0);
-            assert(i == 0 || profile->events[w].at[i - 1].end <= event->start);
+            must(event->site >= PROFILE_WAIT && event->site < profile->n_sites);
+            must(event->start <= event->end && event->start >= 0);
+            must(i == 0 || profile->events[w].at[i - 1].end <= event->start);
             halves += event->site == 1;
         }
-    assert(halves >= 5);
+    must(halves >= 5);
 }
 
 int main(void)
@@ -89,12 +97,12 @@ int main(void)
         check_rows(&profile, 7);
         check_events(&profile);
         take(&session, (enum engine)engine, "parallel,profile", 2, 3, &profile);
-        assert(profile.workers == 2 && profile.wait.calls > 0);
+        must(profile.workers == 2 && profile.wait.calls > 0);
         check_rows(&profile, 3);
         check_events(&profile);
-        assert(diag_errors(session.diag) == 0);
+        must(diag_errors(session.diag) == 0);
         take(&session, (enum engine)engine, "parallel", 1, 3, &profile); /* no marks: a message */
-        assert(diag_errors(session.diag) == 1);
+        must(diag_errors(session.diag) == 1);
         arena_free(session.arena);
     }
     return 0;

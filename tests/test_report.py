@@ -7,7 +7,7 @@ their place, that a report costs an artefact nothing, and that what is not measu
 import filecmp, html.parser, json, os, re, shutil, subprocess, sys, tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-TENON = os.environ.get("TENON", os.path.join(ROOT, "build/release/tenon"))
+TENON = os.path.abspath(os.environ.get("TENON", os.path.join(ROOT, "build/release/tenon")))
 sys.path.insert(0, os.path.join(ROOT, "tests/malformed"))
 import protobuf as pb
 
