@@ -68,7 +68,7 @@ static void check_rows(const struct profile *profile, int runs)
         must(site->call && site->call->kernel != NULL);
         sum += site->least;
     }
-    must(sum <= profile->median);
+    must(profile->workers > 1 || sum <= profile->median); /* several may work at the same time */
     must(profile->least <= profile->median);
 }
 
