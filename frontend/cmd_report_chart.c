@@ -28,7 +28,7 @@ static bool has_place(const struct report_call *call)
 
 static struct scale scale_of(const struct report *report)
 {
-    struct scale scale = {.x_lo = -1, .x_hi = 2, .y_lo = log10(report->machine.flops) - 2};
+    struct scale scale = {.x_lo = -1, .x_hi = 2, .y_lo = log10(report->machine.flops) - 2, .y_hi = log10(report->machine.flops) + 0.25};
     for (int i = 0; i < report->n_calls; i++) {
         const struct report_call *call = &report->calls[i];
         if (!has_place(call)) continue;
@@ -36,8 +36,8 @@ static struct scale scale_of(const struct report *report)
         if (x - 0.1 < scale.x_lo) scale.x_lo = x - 0.1;
         if (x + 0.1 > scale.x_hi) scale.x_hi = x + 0.1;
         if (y - 0.1 < scale.y_lo) scale.y_lo = y - 0.1;
+        if (y + 0.1 > scale.y_hi) scale.y_hi = y + 0.1;
     }
-    scale.y_hi = log10(report->machine.flops) + 0.25;
     return scale;
 }
 

@@ -78,7 +78,14 @@ static void put_totals(const struct report *report, struct text *out)
 /* How the time divides among what bounds the calls. */
 static void put_split(const struct report *report, struct text *out)
 {
-    double part[BOUND_COUNT] = {0}, between = report->profile ? report->profile->rest.median : 0, sum = between;
+    const struct profile *profile = report->profile;
+    double part[BOUND_COUNT] = {0}, between = profile ? profile->rest.median : 0;
+    if (profile && report->threads > 1) { /* whoever waits longest may wait for a call of another: what calls leave */
+        double left = profile->median - report->measured;
+        between += profile->wait.median;
+        between = left < 0 ? 0 : left < between ? left : between;
+    }
+    double sum = between;
     for (int i = 0; i < report->n_calls; i++) {
         part[report->calls[i].bound] += report_seconds(&report->calls[i]);
         sum += report_seconds(&report->calls[i]);
@@ -91,7 +98,9 @@ static void put_split(const struct report *report, struct text *out)
     for (int i = 0; i < BOUND_COUNT; i++)
         text_printf(out, "<span><i class=\"%s\"></i>%s %.1f %%</span>", bound_name((enum bound)i), bound_name((enum bound)i),
                     100 * part[i] / sum);
-    if (report->profile) text_printf(out, "<span><i class=\"between\"></i>between calls %.1f %%</span>", 100 * between / sum);
+    if (profile)
+        text_printf(out, "<span><i class=\"between\"></i>%s %.1f %%</span>",
+                    report->threads > 1 ? "waiting for one another, between calls" : "between calls", 100 * between / sum);
     text_add(out, "</div>\n");
 }
 
@@ -248,14 +257,15 @@ static void put_decisions(const struct report *report, struct text *out)
     text_printf(out, "<h2>What was decided</h2>\n<p>%d values are computed inside the %d calls that use them and never stored.",
                 fused, report->n_calls);
     if (moves) {
-        text_printf(out, " %d calls compute nothing and only move data (transposes and copies that were kept, borders): ", moves);
+        text_printf(out, " %d call%s nothing and only move%s data (transposes and copies that were kept, borders): ", moves,
+                    moves == 1 ? " computes" : "s compute", moves == 1 ? "s" : "");
         amount_text(out, moved, "B");
         text_add(out, ", ");
         seconds_text(out, seconds);
         text_add(out, ".");
     }
     text_add(out, "</p>\n<div class=\"wide\"><table><thead><tr><th>call</th><th class=\"left\">layers, kernel</th>"
-                  "<th class=\"left\">computes</th><th class=\"left\">result is stored, since it is</th>"
+                  "<th class=\"left\">computes</th><th class=\"left\">why its result is stored</th>"
                   "<th class=\"left\">schedule</th></tr></thead>\n<tbody>\n");
     for (int i = 0; i < report->n_calls; i++) put_decision(&report->calls[i], out);
     text_add(out, "</tbody></table></div>\n");
