@@ -1,7 +1,9 @@
 /* tenon bench: latency, memory, FLOP/s, and their part of the multiply-add peak that this machine reaches now.
  *
  * Median and least of repeated runs on the same random input, one thread, after one first run that is reported by
- * itself. The peak is measured in the same process: independent chains of vector multiply-adds (cmd_peak.c).
+ * itself. The peak is measured in the same process: independent chains of vector multiply-adds (cmd_peak.c). With
+ * --layers, --report or --trace the program has marks, which are listened to in runs of their own after those
+ * (cmd_profile.h).
  */
 #define _POSIX_C_SOURCE 200809L
 #include "cmd.h"

@@ -191,7 +191,8 @@ static void put_calls(const struct report *report, struct text *out)
                      "operations at the peak, or the bytes from the caches and memory they are in, whichever takes longer. "
                      "Overhead: neither explains a quarter of the time, which goes into other instructions, latencies or the "
                      "call itself.</p>\n",
-                report->threads > 1 ? "Time: of the worker that takes longest. " : "", effective ? "Effective: by the operations of the operator's definition. " : "");
+                report->threads > 1 ? "Time: of the worker that takes longest. " : "",
+                effective ? "Effective: by the operations of the operator's definition. " : "");
     text_add(out, "<div class=\"wide\"><table class=\"calls\"><thead><tr><th>call</th><th class=\"left\">layers, kernel</th>");
     if (report->profile) text_add(out, "<th>time</th>");
     text_printf(out, "<th>share</th><th>roofline</th><th class=\"left\">bound by</th><th>GFLOP/s</th>%s<th>of peak</th>"

@@ -91,7 +91,7 @@ struct call_arg {
     struct buffer *buf;
     ex offset; /* in elements, index; NULL: 0 */
 };
-/* What of the model a call computes, for reports; strings live as long as the statement, user's names are escaped. */
+/* What of the model a call computes, for reports. Names are as the file has them: whoever prints them escapes them. */
 struct call_origin {
     const char *layers;    /* user's names between commas, "" where there are none */
     const char *operators; /* all that are computed in it, "conv add relu" */
