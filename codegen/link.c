@@ -4,6 +4,7 @@
  * finished file is copied to its place, so a failure leaves nothing half written. Weights go through the
  * assembler's .incbin; only a few bytes of them are ever C text.
  */
+#include "../ir/extern.h"
 #include "interface.h"
 #include "process.h"
 
@@ -55,17 +56,20 @@ static bool put_file(struct linker *linker, const char *path, const struct text 
 
 /* Extern functions of the program's calls */
 
-static bool calls_extern(const struct stmt *list)
+/* Whether an extern function of this file is called. */
+static bool calls_extern(const struct stmt *list, const char *file)
 {
-    for (const struct stmt *s = list; s; s = s->next)
-        if ((s->kind == STMT_CALL && !s->kernel) || calls_extern(s->body) || calls_extern(s->other)) return true;
+    for (const struct stmt *s = list; s; s = s->next) {
+        const struct extern_row *row = s->kind == STMT_CALL && !s->kernel ? extern_find(s->extern_name) : NULL;
+        if ((row && !strcmp(row->file, file)) || calls_extern(s->body, file) || calls_extern(s->other, file)) return true;
+    }
     return false;
 }
 
-static bool has_externs(const struct prog *prog)
+static bool has_externs(const struct prog *prog, const char *file)
 {
-    bool found = calls_extern(prog->main);
-    for (int i = 0; i < prog->kernels.n && !found; i++) found = calls_extern(prog->kernels.at[i]->body);
+    bool found = calls_extern(prog->main, file);
+    for (int i = 0; i < prog->kernels.n && !found; i++) found = calls_extern(prog->kernels.at[i]->body, file);
     return found;
 }
 
@@ -93,6 +97,21 @@ static void put_weights_array(struct linker *linker, struct text *code)
     text_add(code, "\n};\n");
 }
 
+/* The text of a file of extern functions, where one is called: weak, since several models in one program may each
+ * carry them. */
+static void put_externs(struct linker *linker, const char *path, struct text *code)
+{
+    if (!has_externs(linker->prog, path)) return;
+    const struct embedded_file *externs = embedded(path);
+    text_add(code, "\n#if defined(__GNUC__)\n");
+#define EXTERN(name, buffers, scalars, file)                                                                           \
+    if (!strcmp(file, path)) text_add(code, "#pragma weak tenon_" #name "\n");
+#include "../ir/extern.def"
+#undef EXTERN
+    text_add(code, "#endif\n");
+    text_add_n(code, externs->text, externs->n_bytes);
+}
+
 /* The model's C text, which includes `header_name`. LLVM prints kernels and NAME_run itself. */
 static void make_texts(struct linker *linker, const char *header_name, struct text *header, struct text *code)
 {
@@ -113,15 +132,8 @@ static void make_texts(struct linker *linker, const char *header_name, struct te
     struct text interface = {.arena = linker->arena};
     interface_print(linker->prog, &linker->c, header, &interface);
     if (linker->options->backend == BACKEND_C) c_print(linker->prog, &linker->c, code);
-    if (has_externs(linker->prog)) { /* several models in one program may each carry these */
-        const struct embedded_file *externs = embedded("ir/extern.c");
-        text_add(code, "\n#if defined(__GNUC__)\n");
-#define EXTERN(name, buffers, scalars) text_add(code, "#pragma weak tenon_" #name "\n");
-#include "../ir/extern.def"
-#undef EXTERN
-        text_add(code, "#endif\n");
-        text_add_n(code, externs->text, externs->n_bytes);
-    }
+    put_externs(linker, "ir/extern.c", code);
+    put_externs(linker, "ir/extern_note.c", code);
     if (linker->weights.n_bytes && !linker->weights_apart) put_weights_array(linker, code);
     text_add_n(code, interface.at, interface.n);
 }

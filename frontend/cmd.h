@@ -42,10 +42,12 @@ struct options {
     const struct target *target;
     LIST(struct setting) dims, inputs;
     LIST(const char *) imports; /* folders */
+    LIST(const char *) reports; /* files, .html or .json */
     const char *model;          /* which one of a file with several */
     bool zero_weights;
     struct pipeline_options pipeline; /* with pass.level, pass.target, pass.max_arena_bytes */
-    const char *out, *emit, *output_dir, *cc, *abi_json;
+    const char *out, *emit, *output_dir, *cc, *abi_json, *trace;
+    bool layers; /* a table of kernel calls */
     bool weights_file, json, keep, random, list_passes, help, quiet;
     uint64_t seed;
     int runs, threads, jobs;
@@ -83,12 +85,19 @@ void model_pipeline(struct session *session, const struct options *options, stru
 /* The model's name in generated code: resnet50 of "dir/resnet50.onnx". */
 const char *model_name(struct arena *arena, const char *path);
 
+/* Whether the path ends in the suffix and has more than that. */
+bool has_suffix(const char *path, const char *suffix);
+
 /* A step that may take a while: shown on a terminal, erased by the next. NULL erases. */
 void progress_show(const struct session *session, const char *format, ...) __attribute__((format(printf, 2, 3)));
 double clock_seconds(void);
 /* Peak resident memory of this process in bytes. */
 int64_t memory_peak_bytes(void);
-/* s as a JSON string with its quotes. */
+/* Sorts n > 0 numbers; returns the median. */
+double numbers_median(double *numbers, int n);
+/* Bytes of the character of UTF-8 at s, which is not at its end; 0: it is none. */
+int utf8_bytes(const char *s);
+/* s as a JSON string with its quotes; bytes that are no UTF-8 become U+FFFD. */
 void json_string(struct text *text, const char *s);
 /* A finite number in JSON, null otherwise. */
 void json_number(struct text *text, double v);
@@ -100,6 +109,12 @@ struct totals {
     int64_t live_bytes; /* largest live set, and the main statement at which it stands */
     int live_step;
 };
+struct span { /* of a buffer's use in main, in steps or calls; bytes in the arena */
+    int first, last;
+    int64_t lo, hi;
+};
+/* Bytes covered by the spans (sorted by lo) alive at step: in-place values and aliases share bytes and count once. */
+int64_t spans_live(const struct span *sorted, int n, int step);
 void program_totals(const struct prog *prog, const int64_t *symbols, struct arena *arena, struct totals *totals);
 /* The arena's buffers alive at a step of main into live (room for all); their number. */
 int program_live(const struct prog *prog, const int64_t *symbols, int step, struct arena *arena,
@@ -113,7 +128,13 @@ struct engine_run *engine_open(struct session *session, const struct options *op
 /* One run: n inputs, dense; out: the program's outputs in arena. False after a message. */
 bool engine_call(struct session *session, struct engine_run *run, const struct tensor *in, const int64_t *symbols,
                  struct arena *arena, struct tensor *out);
+/* One run's seconds, its outputs thrown away; below zero after a message. */
+double engine_time(struct session *session, struct engine_run *run, const struct tensor *in, const int64_t *symbols,
+                   int n_out);
 void engine_close(struct engine_run *run);
+/* From now on the marks of a compiled program (pass profile) call note(context, site, worker), on the worker's thread;
+ * NULL: nothing. False where the program has no marks. */
+bool engine_note_to(struct engine_run *run, void (*note)(void *context, int64_t site, int64_t worker), void *context);
 int64_t engine_code_bytes(const struct engine_run *run); /* of the loaded library without its weights */
 /* The sizes that the inputs give the model's named dimensions; NULL after a message about what does not fit. */
 const int64_t *engine_symbols(struct session *session, const struct unit *unit, const struct tensor *in);

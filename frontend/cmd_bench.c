@@ -1,11 +1,14 @@
 /* tenon bench: latency, memory, FLOP/s, and their part of the multiply-add peak that this machine reaches now.
  *
  * Median and least of repeated runs on the same random input, one thread, after one first run that is reported by
- * itself. The peak is measured in the same process: independent chains of vector multiply-adds (cmd_peak.c).
+ * itself. The peak is measured in the same process: independent chains of vector multiply-adds (cmd_peak.c). With
+ * --layers, --report or --trace the program has marks, which are listened to in runs of their own after those
+ * (cmd_profile.h).
  */
 #define _POSIX_C_SOURCE 200809L
 #include "cmd.h"
 #include "cmd_peak.h"
+#include "cmd_report.h"
 
 #include <stdlib.h>
 
@@ -17,43 +20,22 @@ struct result {
     double peak; /* FLOP/s */
 };
 
-static int compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
-/* One run's seconds; below zero after a message. */
-static double time_once(struct session *session, struct engine_run *run, const struct trial *trial, struct arena *arena,
-                        struct tensor *out)
-{
-    double start = clock_seconds();
-    return engine_call(session, run, trial->in, trial->symbols, arena, out) ? clock_seconds() - start : -1;
-}
-
 static bool time_runs(struct session *session, const struct options *options, struct engine_run *run,
                       const struct trial *trial, struct result *result)
 {
-    struct arena *scratch = arena_new();
-    struct tensor *out = NEW_ARRAY(scratch, struct tensor, trial->n_out + 1);
-    result->first = time_once(session, run, trial, scratch, out);
-    double warm = result->first < 0 ? -1 : time_once(session, run, trial, scratch, out);
-    arena_free(scratch);
+    result->first = engine_time(session, run, trial->in, trial->symbols, trial->n_out);
+    double warm = result->first < 0 ? -1 : engine_time(session, run, trial->in, trial->symbols, trial->n_out);
     if (warm < 0) return false;
     double wanted = warm > 0 ? 1.0 / warm : 10000;
     int runs = options->runs ? options->runs : wanted < 5 ? 5 : wanted > 10000 ? 10000 : (int)wanted;
     double *seconds = NEW_ARRAY(session->arena, double, runs);
     for (int i = 0; i < runs; i++) {
-        scratch = arena_new(); /* outputs of one run: freed outside the timed part */
-        out = NEW_ARRAY(scratch, struct tensor, trial->n_out + 1);
-        seconds[i] = time_once(session, run, trial, scratch, out);
-        arena_free(scratch);
+        seconds[i] = engine_time(session, run, trial->in, trial->symbols, trial->n_out);
         if (seconds[i] < 0) return false;
     }
-    qsort(seconds, (size_t)runs, sizeof *seconds, compare_doubles);
     result->runs = runs;
+    result->median = numbers_median(seconds, runs);
     result->least = seconds[0];
-    result->median = runs % 2 ? seconds[runs / 2] : (seconds[runs / 2 - 1] + seconds[runs / 2]) / 2;
     return true;
 }
 
@@ -82,8 +64,8 @@ static void print_json(struct session *session, const struct options *options, c
 static void print_result(const struct options *options, const struct result *r)
 {
     double rate = r->median > 0 ? r->totals.flops / r->median : 0;
-    printf("%s through %s for %s, %d thread\n", options->paths[0], options->engine == ENGINE_LLVM ? "LLVM" : "C",
-           options->target->name, options->threads);
+    printf("%s through %s for %s, %d thread%s\n", options->paths[0], options->engine == ENGINE_LLVM ? "LLVM" : "C",
+           options->target->name, options->threads, options->threads > 1 ? "s" : "");
     printf("  median %.4g ms, least %.4g ms of %d runs; first run %.4g ms; compiled in %.0f ms\n", 1e3 * r->median,
            1e3 * r->least, r->runs, 1e3 * r->first, 1e3 * r->compile);
     printf("  arena %lld bytes, weights %lld bytes, code %lld bytes\n", (long long)r->totals.arena_bytes,
@@ -92,11 +74,34 @@ static void print_result(const struct options *options, const struct result *r)
            100 * rate / r->peak, r->peak * 1e-9);
 }
 
-int command_bench(struct session *session, const struct options *options)
+/* The calls' times after the whole runs', and what is made of them. */
+static bool report_calls(struct session *session, const struct options *options, struct engine_run *run,
+                         const struct prog *prog, const struct trial *trial, const struct result *result,
+                         struct report *report)
+{
+    enum { RUNS_MOST = 1000 }; /* a sample of every call is kept of each */
+    struct profile *profile = NEW(session->arena, struct profile);
+    int runs = result->runs < RUNS_MOST ? result->runs : RUNS_MOST;
+    progress_show(session, "timing calls");
+    if (!profile_take(session, run, prog, trial, runs, session->arena, profile)) return false;
+    *report = (struct report){.median = result->median, .least = result->least, .first = result->first, .runs = result->runs};
+    report_make(session, options, prog, trial->symbols, profile, report);
+    return true;
+}
+
+int command_bench(struct session *session, const struct options *given)
 {
     struct unit unit;
     struct trial trial;
     struct result result = {0};
+    struct report report;
+    struct options changed = *given, *options = &changed;
+    bool calls = options->layers || options->reports.n || options->trace;
+    if (options->json && options->layers) {
+        fputs("tenon: --json prints one object and --layers a table: --report=FILE.json writes the calls as JSON\n", stderr);
+        return STATUS_USAGE;
+    }
+    options->pipeline.pass.profile = calls;
     double start = clock_seconds();
     if (!model_open(session, options, options->paths[0], session->arena, &unit)) return STATUS_INPUT;
     if (!trial_make(&unit, 1, NULL, session->arena, &trial, session->diag)) return STATUS_INPUT;
@@ -108,11 +113,13 @@ int command_bench(struct session *session, const struct options *options)
     result.code_bytes = engine_code_bytes(run);
     progress_show(session, "timing");
     bool ok = time_runs(session, options, run, &trial, &result);
+    ok = ok && (!calls || report_calls(session, options, run, unit.prog, &trial, &result, &report));
     engine_close(run);
     if (!ok) return STATUS_INPUT;
-    result.peak = peak_flops();
+    result.peak = calls ? report.machine.flops : peak_flops(unit.prog->threads ? unit.prog->threads : 1);
     progress_show(session, NULL);
     if (options->json) print_json(session, options, &result);
     else print_result(options, &result);
-    return STATUS_OK;
+    if (options->layers) report_print(&report, stdout);
+    return !calls || report_write(session, options, &report) ? STATUS_OK : STATUS_INPUT;
 }

@@ -2,6 +2,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "../ir/graph_print.h"
 #include "cmd.h"
+#include "cmd_report.h"
 
 #include <errno.h>
 #include <string.h>
@@ -154,7 +155,10 @@ static int make_artefact(struct session *session, const struct options *options,
     if (options->abi_json && !write_abi(session, options, prog)) return STATUS_INPUT;
     times->seconds[TIME_LINK] = clock_seconds() - start;
     if (options->json) print_json(session, options->paths[0], text_string(&written), times);
-    return STATUS_OK;
+    if (!options->reports.n) return STATUS_OK;
+    struct report report = {0};
+    report_make(session, options, prog, trial_symbols(prog->dims, session->arena), NULL, &report);
+    return report_write(session, options, &report) ? STATUS_OK : STATUS_INPUT;
 }
 
 int command_compile(struct session *session, const struct options *options)
@@ -165,6 +169,10 @@ int command_compile(struct session *session, const struct options *options)
     bool text_only = options->emit || options->pipeline.stop_after;
     if (!options->out && !text_only) {
         fputs("tenon: -o OUT is missing: where shall the result go? (tenon compile --help)\n", stderr);
+        return STATUS_USAGE;
+    }
+    if (options->reports.n && (text_only || wants_model(options))) {
+        fputs("tenon: --report is about compiled code: it does not go with --emit, --stop-after or a .tn file\n", stderr);
         return STATUS_USAGE;
     }
     double start = clock_seconds();

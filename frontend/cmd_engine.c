@@ -102,6 +102,16 @@ int64_t engine_code_bytes(const struct engine_run *run)
     return run->file_bytes > run->weight_bytes ? run->file_bytes - run->weight_bytes : run->file_bytes;
 }
 
+bool engine_note_to(struct engine_run *run, void (*note)(void *context, int64_t site, int64_t worker), void *context)
+{
+    void (*set)(void (*)(void *, int64_t, int64_t), void *);
+    void *address = run->library ? dlsym(run->library, "tenon_note_to") : NULL;
+    if (!address) return false;
+    memcpy(&set, &address, sizeof set);
+    set(note, context);
+    return true;
+}
+
 /* Fills out's types and data for these symbols. */
 static bool make_outputs(struct session *session, const struct prog *prog, const int64_t *symbols, struct arena *arena,
                          struct tensor *out)
@@ -154,6 +164,17 @@ bool engine_call(struct session *session, struct engine_run *run, const struct t
                session->diag, (struct place){0},
                "the model stopped with code %d: its input asks for what it cannot do (an index outside a table?)",
                code);
+}
+
+double engine_time(struct session *session, struct engine_run *run, const struct tensor *in, const int64_t *symbols,
+                   int n_out)
+{
+    struct arena *scratch = arena_new(); /* outputs of one run: freed outside the timed part */
+    struct tensor *out = NEW_ARRAY(scratch, struct tensor, n_out + 1);
+    double start = clock_seconds();
+    double seconds = engine_call(session, run, in, symbols, scratch, out) ? clock_seconds() - start : -1;
+    arena_free(scratch);
+    return seconds;
 }
 
 static bool bind_dim(struct session *session, struct dims *dims, dim d, int64_t size, int64_t *values, bool *known)

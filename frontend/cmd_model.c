@@ -20,6 +20,18 @@ double clock_seconds(void)
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
+static int compare_numbers(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+double numbers_median(double *numbers, int n)
+{
+    qsort(numbers, (size_t)n, sizeof *numbers, compare_numbers);
+    return n % 2 ? numbers[n / 2] : (numbers[n / 2 - 1] + numbers[n / 2]) / 2;
+}
+
 int64_t memory_peak_bytes(void)
 {
     struct rusage usage;
@@ -39,6 +51,18 @@ void progress_show(const struct session *session, const char *format, ...)
     fflush(stderr);
 }
 
+int utf8_bytes(const char *s)
+{
+    const unsigned char *c = (const unsigned char *)s;
+    if (c[0] < 0x80) return 1;
+    int n = c[0] >= 0xc2 && c[0] <= 0xdf ? 2 : (c[0] & 0xf0) == 0xe0 ? 3 : c[0] >= 0xf0 && c[0] <= 0xf4 ? 4 : 0;
+    for (int i = 1; i < n; i++)
+        if ((c[i] & 0xc0) != 0x80) return 0;
+    bool is_wrong = (c[0] == 0xe0 && c[1] < 0xa0) || (c[0] == 0xed && c[1] > 0x9f) || /* too long; halves of UTF-16 */
+                    (c[0] == 0xf0 && c[1] < 0x90) || (c[0] == 0xf4 && c[1] > 0x8f);
+    return is_wrong ? 0 : n;
+}
+
 void json_string(struct text *text, const char *s)
 {
     text_add(text, "\"");
@@ -46,7 +70,13 @@ void json_string(struct text *text, const char *s)
         unsigned char c = (unsigned char)*s;
         if (c == '"' || c == '\\') text_printf(text, "\\%c", c);
         else if (c < 32 || c == 127) text_printf(text, "\\u%04x", c);
-        else text_add_n(text, s, 1);
+        else if (c < 128) text_add_n(text, s, 1);
+        else {
+            int n = utf8_bytes(s);
+            if (n) text_add_n(text, s, (size_t)n);
+            else text_add(text, "\\ufffd");
+            s += n ? n - 1 : 0;
+        }
     }
     text_add(text, "\"");
 }
@@ -63,7 +93,7 @@ const char *model_name(struct arena *arena, const char *path)
     return text_identifier(arena, arena_strndup(arena, base, dot && dot > base ? (size_t)(dot - base) : strlen(base)));
 }
 
-static bool has_suffix(const char *path, const char *suffix)
+bool has_suffix(const char *path, const char *suffix)
 {
     size_t n = strlen(path), m = strlen(suffix);
     return n > m && !strcmp(path + n - m, suffix);

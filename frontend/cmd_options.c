@@ -28,6 +28,9 @@ enum option {
     OPT_THREADS,
     OPT_GRAIN,
     OPT_EXACT_CONV,
+    OPT_REPORT,
+    OPT_LAYERS,
+    OPT_TRACE,
     OPT_JSON,
     OPT_QUIET,
     OPT_LIST_PASSES,
@@ -84,6 +87,10 @@ static const struct option_row rows[] = {
      "refuse a model whose arena is larger (suffix K, M or G)"},
     {OPT_CC, "--cc", "COMPILER", FOR_CODE, "the C compiler (default: $CC, else cc)"},
     {OPT_KEEP, "--keep", NULL, FOR_CODE, "keep temporary files and say where they are"},
+    {OPT_REPORT, "--report", "FILE", FOR_COMPILE | FOR_BENCH,
+     "also write what every kernel call costs, as a page (.html) or data (.json); may be repeated"},
+    {OPT_LAYERS, "--layers", NULL, FOR_BENCH, "also print the kernel calls, the longest first"},
+    {OPT_TRACE, "--trace", "FILE.json", FOR_BENCH, "also write one run for chrome://tracing, a track per worker"},
     {OPT_JSON, "--json", NULL, FOR_COMPILE | FOR_CHECK | FOR_BENCH, "one JSON object on standard output"},
     {OPT_QUIET, "--quiet", NULL, FOR_ALL, "no progress, no remarks"},
     {OPT_LIST_PASSES, "--list-passes", NULL, FOR_ALL, "the passes in their order, with what each does"},
@@ -184,6 +191,12 @@ static bool read_list(struct arena *arena, const char *name, const char *s, stru
     return true;
 }
 
+static bool read_report(struct arena *arena, const char *s, struct options *options)
+{
+    LIST_PUSH(arena, &options->reports, s);
+    return has_suffix(s, ".html") || has_suffix(s, ".json") || usage("--report writes a .html or .json file, not", s);
+}
+
 static bool apply(struct arena *arena, const struct option_row *row, const char *s, struct options *options)
 {
     struct pipeline_options *pipeline = &options->pipeline;
@@ -229,6 +242,11 @@ static bool apply(struct arena *arena, const struct option_row *row, const char 
         ok = read_number(row->name, s, 1, 64, &v);
         options->jobs = (int)v;
         break;
+    case OPT_REPORT: return read_report(arena, s, options);
+    case OPT_LAYERS: options->layers = true; break;
+    case OPT_TRACE:
+        options->trace = s;
+        return has_suffix(s, ".json") || usage("--trace writes a .json file, not", s);
     case OPT_JSON: options->json = true; break;
     case OPT_QUIET: options->quiet = true; break;
     case OPT_LIST_PASSES: options->list_passes = true; break;

@@ -1,12 +1,23 @@
-/* Measures the multiply-add peak. See cmd_peak.h.
+/* Measures the multiply-add peak and how fast memory is read. See cmd_peak.h.
  *
- * Twelve independent chains of vector multiply-adds in registers, for the widest vectors the CPU has: enough to cover
+ * Peak: twelve independent chains of vector multiply-adds in registers, for the widest vectors the CPU has: enough to cover
  * four cycles of latency on two or three units. The best of several short measurements counts, since anything else
  * on the machine can only lower one. CMakeLists.txt lets the compiler contract a*b + c in this file alone.
+ *
+ * Memory: each thread sums a block of its own, again and again, with eight independent sums of vectors: half of L2, a
+ * few times L2 where there is an L3, and more than all caches (capped, so that a machine with a huge L3 reports that as
+ * memory). Several threads meet before each measurement; their rates are added.
  */
 #define _POSIX_C_SOURCE 200809L
 #include "cmd_peak.h"
 #include "cmd.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 /* A function of n rounds that returns operations per second, on vectors of `width` bytes. */
 #define CHAIN(name, attributes, width)                                                                                 \
@@ -41,7 +52,48 @@ CHAIN(chain_32, __attribute__((target("avx2,fma"))), 32)
 #endif
 CHAIN(chain_16, , 16)
 
-double peak_flops(void)
+/* A function that reads n vectors of `width` bytes and returns the seconds. */
+#define READER(name, attributes, width)                                                                                \
+    typedef uint64_t name##_vector __attribute__((vector_size(width)));                                                \
+    attributes static double name(const void *bytes, int64_t n_bytes)                                                  \
+    {                                                                                                                  \
+        const name##_vector *at = bytes;                                                                               \
+        name##_vector s0 = {0}, s1 = s0, s2 = s0, s3 = s0, s4 = s0, s5 = s0, s6 = s0, s7 = s0;                         \
+        const int64_t n = n_bytes / (int64_t)sizeof *at;                                                               \
+        double start = clock_seconds();                                                                                \
+        for (int64_t i = 0; i + 8 <= n; i += 8) {                                                                      \
+            s0 += at[i], s1 += at[i + 1], s2 += at[i + 2], s3 += at[i + 3];                                            \
+            s4 += at[i + 4], s5 += at[i + 5], s6 += at[i + 6], s7 += at[i + 7];                                        \
+        }                                                                                                              \
+        KEEP(s0, s1, s2, s3, s4, s5);                                                                                  \
+        KEEP(s6, s7, s0, s1, s2, s3);                                                                                  \
+        return clock_seconds() - start;                                                                                \
+    }
+#if defined __x86_64__
+READER(read_64, __attribute__((target("avx512f"))), 64)
+READER(read_32, __attribute__((target("avx2"))), 32)
+#endif
+READER(read_16, , 16)
+
+/* What one thread of a measurement does, and what it found. */
+struct worker {
+    struct meeting *meeting;
+    pthread_t thread;
+    double rate;
+};
+struct meeting {
+    int threads;
+    _Atomic int there;
+    int64_t n_bytes; /* to read, each; 0: multiply-adds */
+};
+
+static void wait_for_all(struct meeting *meeting)
+{
+    atomic_fetch_add(&meeting->there, 1);
+    while (atomic_load(&meeting->there) < meeting->threads) sched_yield();
+}
+
+static double best_chain(void)
 {
     double (*chain)(long) = chain_16;
     double best = 0;
@@ -49,9 +101,107 @@ double peak_flops(void)
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) chain = chain_32;
     if (__builtin_cpu_supports("avx512f")) chain = chain_64;
 #endif
-    for (int i = 0; i < 8; i++) {
-        double rate = chain(3000000);
+    for (int i = 0; i < 80; i++) { /* a millisecond each, shorter than what others are given of a shared core */
+        double rate = chain(300000);
         if (rate > best) best = rate;
     }
     return best;
+}
+
+/* Bytes per second of the best of several readings of the whole block. */
+static double best_read(const void *block, int64_t n_bytes)
+{
+    double (*reader)(const void *, int64_t) = read_16;
+    double best = 0, spent = 0;
+#if defined __x86_64__
+    if (__builtin_cpu_supports("avx2")) reader = read_32;
+    if (__builtin_cpu_supports("avx512f")) reader = read_64;
+#endif
+    for (int i = 0; i < 3 || spent < 0.02; i++) {
+        double seconds = reader(block, n_bytes);
+        spent += seconds;
+        if (seconds > 0 && (double)n_bytes / seconds > best) best = (double)n_bytes / seconds;
+    }
+    return best;
+}
+
+static void *work(void *argument)
+{
+    struct worker *worker = argument;
+    int64_t n_bytes = worker->meeting->n_bytes;
+    void *block = NULL;
+    if (n_bytes && posix_memalign(&block, 4096, (size_t)n_bytes)) block = NULL;
+    if (block) memset(block, 1, (size_t)n_bytes);
+    wait_for_all(worker->meeting);
+    worker->rate = !n_bytes ? best_chain() : block ? best_read(block, n_bytes) : 0;
+    free(block);
+    return NULL;
+}
+
+/* The sum of what `threads` threads reach at the same time; those that cannot be made do not count. */
+static double together(int threads, int64_t n_bytes)
+{
+    struct worker worker[THREADS_MOST];
+    struct meeting meeting = {.threads = threads, .n_bytes = n_bytes};
+    double sum = 0;
+    for (int i = 0; i < threads; i++) worker[i] = (struct worker){.meeting = &meeting};
+    int made = 1;
+    while (made < threads && !pthread_create(&worker[made].thread, NULL, work, &worker[made])) made++;
+    atomic_fetch_add(&meeting.there, threads - made);
+    work(&worker[0]);
+    for (int i = 1; i < made; i++) pthread_join(worker[i].thread, NULL);
+    for (int i = 0; i < made; i++) sum += worker[i].rate;
+    return sum;
+}
+
+double peak_flops(int threads)
+{
+    return together(threads, 0);
+}
+
+static int64_t cache_bytes(int name, int64_t otherwise)
+{
+    long n = sysconf(name);
+    return n > 0 ? n : otherwise;
+}
+
+static void add_level(struct machine *machine, const char *name, int64_t bytes, int64_t block_bytes)
+{
+    double rate = together(machine->threads, block_bytes & ~(int64_t)4095);
+    if (rate > 0) machine->level[machine->n_levels++] = (struct memory_level){name, bytes, rate};
+}
+
+void machine_measure(int threads, struct machine *machine)
+{
+    enum { BLOCK_MOST = 192 << 20 };
+    int64_t l2 = 512 << 10, l3 = 0;
+#ifdef _SC_LEVEL2_CACHE_SIZE
+    l2 = cache_bytes(_SC_LEVEL2_CACHE_SIZE, l2);
+    l3 = cache_bytes(_SC_LEVEL3_CACHE_SIZE, 0);
+#endif
+    *machine = (struct machine){.threads = threads};
+    machine->flops_alone = peak_flops(1);
+    machine->flops = threads > 1 ? peak_flops(threads) : machine->flops_alone;
+    add_level(machine, "L2", l2, l2 / 2);
+    if (l3 > 4 * l2) add_level(machine, "L3", l3, 4 * l2 < l3 / 2 / threads ? 4 * l2 : l3 / 2 / threads);
+    int64_t block = (l3 > l2 ? 2 * l3 : (int64_t)BLOCK_MOST) / threads;
+    if (block < 8 << 20) block = 8 << 20;
+    if (block > BLOCK_MOST) block = BLOCK_MOST;
+    add_level(machine, "memory", INT64_MAX, block);
+    double again = peak_flops(1);
+    if (again > machine->flops_alone) machine->flops_alone = again;
+    if (threads > 1) again = peak_flops(threads);
+    if (again > machine->flops) machine->flops = again;
+}
+
+double machine_read(const struct machine *machine, double bytes, double set)
+{
+    double below = 0, seconds = 0;
+    for (int i = 0; i < machine->n_levels && below < set; i++) {
+        double upto = (double)machine->level[i].bytes < set ? (double)machine->level[i].bytes : set;
+        if (upto <= below) continue;
+        seconds += bytes * (upto - below) / set / machine->level[i].rate;
+        below = upto;
+    }
+    return seconds;
 }

@@ -3,10 +3,6 @@
 
 #include <stdlib.h>
 
-struct span { /* of a buffer's use in main, in steps; bytes in the arena */
-    int first, last;
-    int64_t lo, hi;
-};
 struct walk {
     const struct prog *prog;
     const int64_t *symbols;
@@ -59,8 +55,7 @@ static int compare_spans(const void *a, const void *b)
     return x->lo < y->lo ? -1 : x->lo > y->lo;
 }
 
-/* Bytes covered by the spans alive at step: in-place values and aliases share bytes and count once. */
-static int64_t live_at(const struct span *sorted, int n, int step)
+int64_t spans_live(const struct span *sorted, int n, int step)
 {
     int64_t sum = 0, end = 0;
     for (int i = 0; i < n; i++) {
@@ -103,7 +98,7 @@ void program_totals(const struct prog *prog, const int64_t *symbols, struct aren
     qsort(walk.spans, (size_t)n, sizeof *walk.spans, compare_spans);
     *totals = (struct totals){.flops = walk.flops, .bytes = walk.bytes};
     for (int i = 0; i < n; i++) { /* the live set grows only where a buffer begins */
-        int64_t live = live_at(walk.spans, n, walk.spans[i].first);
+        int64_t live = spans_live(walk.spans, n, walk.spans[i].first);
         if (live > totals->live_bytes) {
             totals->live_bytes = live;
             totals->live_step = walk.spans[i].first;

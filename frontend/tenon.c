@@ -27,7 +27,8 @@ static const struct command commands[] = {
      "  tenon compile net.onnx -o net.o --target=llvm object code through LLVM\n"
      "  tenon compile net.onnx --dim batch=1 -o net.so   with a dynamic dimension pinned\n"
      "  tenon compile net.onnx --emit=fuse            what the graph looks like after pass fuse\n"
-     "  tenon compile net.onnx -o model.so --abi-json=abi.json   for a caller that wants one plain C function\n"},
+     "  tenon compile net.onnx -o model.so --abi-json=abi.json   for a caller that wants one plain C function\n"
+     "  tenon compile net.onnx -o net.so --report=r.html   also what every kernel call should cost\n"},
     {"run", FOR_RUN, command_run, "MODEL", "compile in memory and run once",
      "Inputs go by the model's own names. Results are printed in short, or written as .npy files.\n\n"
      "  tenon run net.onnx --random 1                         on random input\n"
@@ -45,7 +46,12 @@ static const struct command commands[] = {
      "this machine reaches on multiply-adds (measured in a fraction of a second).\n\n"
      "  tenon bench net.onnx                  the C compiler's code\n"
      "  tenon bench net.onnx --target=llvm    LLVM's\n"
-     "  tenon bench net.onnx --runs 100 --json\n"},
+     "  tenon bench net.onnx --runs 100 --json\n"
+     "  tenon bench net.onnx --layers         every kernel call: time, rate, what bounds it; the longest first\n"
+     "  tenon bench net.onnx --report=r.html  the same as a page: roofline, memory, what was fused, stored and why\n"
+     "  tenon bench net.onnx --trace=t.json --threads=4   one run as chrome://tracing shows it\n\n"
+     "Calls are timed in their place, after the runs that the totals come from; without these options nothing in the code\n"
+     "takes times.\n"},
     {"test", FOR_TEST, command_test, "DIR...", "run ONNX backend cases",
      "DIR is a case (model.onnx and test_data_set_0/input_0.pb ...) or a folder of cases. One line per case:\n"
      "`pass|fail|skip NAME reason`; the last line counts them. A case is skipped only when the model is refused with "

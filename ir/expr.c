@@ -523,3 +523,13 @@ void stmt_append(struct stmt **list, struct stmt *more)
     while (*list) list = &(*list)->next;
     *list = more;
 }
+
+const struct call_origin *call_origin_copy(struct arena *arena, const struct call_origin *origin)
+{
+    if (!origin) return NULL;
+    struct call_origin *copy = arena_copy(arena, origin, sizeof *origin);
+    copy->layers = arena_strdup(arena, origin->layers);
+    copy->operators = arena_strdup(arena, origin->operators);
+    copy->stored = arena_strdup(arena, origin->stored);
+    return copy;
+}

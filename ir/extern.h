@@ -1,7 +1,7 @@
 /* What index notation cannot say: C functions that a compiled model calls.
  *
- * extern.def lists them; extern.c has the functions, in C11 that stands alone, since its text is carried into
- * artefacts; extern_find.c is the compiler's view of them. Read next: extern.c.
+ * extern.def lists them; extern.c and extern_note.c have the functions, in C11 that stands alone, since their text is
+ * carried into artefacts; extern_find.c is the compiler's view of them. Read next: extern.c.
  */
 #ifndef TENON_EXTERN_H
 #define TENON_EXTERN_H
@@ -11,6 +11,7 @@ struct extern_row {
     const char *name;
     int (*function)(void *const *buffers, const int64_t *scalars);
     int n_buffers, n_scalars;
+    const char *file; /* that has the function */
     /* Bytes of buffer `buffer` that a call with these scalars touches; -1 where the scalars make no sense. */
     int64_t (*extent_bytes)(int buffer, const int64_t *scalars);
 };
@@ -24,7 +25,7 @@ struct dims;
 struct node;
 int extern_scalars(struct dims *dims, const struct node *node, int64_t *scalars);
 
-#define EXTERN(name, buffers, scalars) int tenon_##name(void *const *buffers_, const int64_t *scalars_);
+#define EXTERN(name, buffers, scalars, file) int tenon_##name(void *const *buffers_, const int64_t *scalars_);
 #include "extern.def"
 #undef EXTERN
 

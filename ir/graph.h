@@ -52,6 +52,7 @@ struct value {
     int id;           /* unique in the graph */
     const char *name; /* as the user called it; may be NULL or repeated: printing makes it unique */
     bool fused;       /* set by pass fuse: computed where it is used, never stored */
+    const char *stored; /* set by pass fuse: why it is not fused, in words; NULL where it is */
 };
 struct node {
     enum op op;

@@ -92,6 +92,13 @@ struct call_arg {
     struct buffer *buf;
     ex offset; /* in elements, index; NULL: 0 */
 };
+/* What of the model a call computes, for reports. Names are as the file has them: whoever prints them escapes them. */
+struct call_origin {
+    const char *layers;    /* user's names between commas, "" where there are none */
+    const char *operators; /* all that are computed in it, "conv add relu" */
+    const char *stored;    /* why its result is stored, not computed where it is used */
+    int n_fused;           /* values computed in it that are never stored */
+};
 struct stmt {
     enum stmt_kind kind;
     enum loop_kind loop;
@@ -106,6 +113,7 @@ struct stmt {
     const char *extern_name;
     int n_args, n_scalars;
     struct call_arg *args;
+    const struct call_origin *origin; /* CALL; NULL: unknown, as after reading a text */
     ex *scalars; /* CALL: values of kernel->scalars (index or other scalars) */
     struct place place;
 };
@@ -118,6 +126,7 @@ struct kernel {
     LIST(struct var *) scalars; /* scalar parameters; symbols of dims are implicit parameters of every kernel */
     struct stmt *body;
     double flops, bytes; /* per call; symbols at their lower bound */
+    double direct_flops; /* of the plain way where `flops` are those of a cleverer one (Winograd); 0: the same */
     struct place place;  /* of the main node */
 };
 
@@ -190,6 +199,7 @@ struct stmt *stmt_prefetch(struct prog *prog, struct buffer *buf, ex index);
 struct stmt *stmt_let(struct prog *prog, struct var *var, ex value, bool mutable);
 struct stmt *stmt_set(struct prog *prog, struct var *var, ex value);
 void stmt_append(struct stmt **list, struct stmt *more);
+const struct call_origin *call_origin_copy(struct arena *arena, const struct call_origin *origin); /* NULL: NULL */
 
 /* Every invariant: types, lanes, scopes (a variable is used below its definition), formals, offsets. */
 bool prog_verify(const struct prog *prog, struct diag *diag);

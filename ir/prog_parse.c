@@ -441,7 +441,8 @@ static bool parse_note(struct parser *p, const char **note)
 
 static bool parse_cost(struct parser *p, struct kernel *kernel)
 {
-    return parse_element(p, DT_f64, &kernel->flops) && token_expect(p, ",") && parse_element(p, DT_f64, &kernel->bytes);
+    return parse_element(p, DT_f64, &kernel->flops) && token_expect(p, ",") && parse_element(p, DT_f64, &kernel->bytes) &&
+           (!token_take(p, ",") || (token_expect(p, "direct") && parse_element(p, DT_f64, &kernel->direct_flops)));
 }
 
 /* Notes and local arrays at the head of a kernel. */

@@ -366,6 +366,10 @@ static void print_kernel(struct printer *p, const struct kernel *kernel)
         text_double(text, kernel->flops, false);
         text_add(text, ", ");
         text_double(text, kernel->bytes, false);
+        if (kernel->direct_flops != 0) {
+            text_add(text, ", direct ");
+            text_double(text, kernel->direct_flops, false);
+        }
         text_add(text, "\n");
     }
     expr_map_clear(&p->seen);

@@ -204,6 +204,7 @@ static void walk_call(struct walk *walk, const struct stmt *call, struct stmt *c
     struct arena *arena = walk->prog->arena;
     if (call->kernel) copy->kernel = walk_kernel(walk, call->kernel);
     if (call->extern_name) copy->extern_name = arena_strdup(arena, call->extern_name);
+    copy->origin = call_origin_copy(arena, call->origin);
     copy->args = NEW_ARRAY(arena, struct call_arg, call->n_args + 1);
     for (int i = 0; i < call->n_args; i++)
         copy->args[i] = (struct call_arg){walk_buffer(walk, call->args[i].buf), walk_apart(walk, call->args[i].offset, end)};
@@ -265,7 +266,7 @@ static void walk_interface(struct walk *walk)
         struct kernel *kernel = NEW(arena, struct kernel);
         *kernel = (struct kernel){.name = arena_strdup(arena, old->name), .strategy = arena_strdup(arena, old->strategy),
                                   .layers = arena_strdup(arena, old->layers), .flops = old->flops, .bytes = old->bytes,
-                                  .place = old->place};
+                                  .direct_flops = old->direct_flops, .place = old->place};
         for (int k = 0; k < old->params.n; k++) LIST_PUSH(arena, &kernel->params, walk_buffer(walk, old->params.at[k]));
         for (int k = 0; k < old->scalars.n; k++) LIST_PUSH(arena, &kernel->scalars, walk_var(walk, old->scalars.at[k]));
         LIST_PUSH(arena, &prog->kernels, kernel);

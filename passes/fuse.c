@@ -243,39 +243,61 @@ static bool is_transform(struct fusion *f, const struct node *node)
     return meaning && !meaning_reduces(meaning);
 }
 
-/* May `value`, all of whose uses end up in `root`, be computed there? */
-static bool may_fuse(struct fusion *f, const struct value *value, const struct value *root, int n_uses)
+/* Why `value` may not be computed inside this user; NULL: it may. */
+static const char *why_not_inside(struct fusion *f, const struct value *value, const struct node *user)
+{
+    enum op_kind kind = kind_of(value), by = op_row(user->op)->kind;
+    bool free_map = is_plain_map(value->node);
+    if (!opens(user)) return "read by control flow or a function";
+    if (f->repeats[value->id] && !free_map) return "read many times by a contraction or a window";
+    if (by == OP_REDUCE && tops_contraction(f, value, 0)) return "on top of a contraction, of which it is the epilogue";
+    if (is_padding(user) && is_stored_inside(value, user)) return "stored inside the padded value";
+    if (user->op == OP_scatter && !free_map && kind != OP_MAP) return "what a scatter writes into";
+    if (by == OP_MOVE && user->op != OP_concat && !is_plain_map(user) && cost_of(value) > 4) return "an index map would repeat its work";
+    if (expands(user) && kind == OP_MAP && cost_of(value) > 1) return "a broadcast would repeat its work";
+    if (user->op == OP_reshape && !splits_cleanly(f, &user->out[0].type, &value->type)) return "a reshape would need divisions to read it";
+    return NULL;
+}
+
+/* Why `value`, all of whose uses end up in `root` (NULL: in several), is stored; NULL: it is computed there. */
+static const char *why_stored(struct fusion *f, const struct value *value, const struct value *root, int n_uses)
 {
     enum op_kind kind = kind_of(value);
     int only = f->first_use[value->id];
-    if (f->uses.at[only].next < 0 && root && is_transform(f, value->node) && is_transform(f, f->uses.at[only].node)) return true;
+    if (f->uses.at[only].next < 0 && root && is_transform(f, value->node) && is_transform(f, f->uses.at[only].node)) return NULL;
     for (int u = f->first_use[value->id]; u >= 0; u = f->uses.at[u].next) {
-        const struct node *user = f->uses.at[u].node;
-        enum op_kind by = op_row(user->op)->kind;
-        bool free_map = is_plain_map(value->node);
-        if (!opens(user) || (f->repeats[value->id] && !free_map)) return false;
-        if (by == OP_REDUCE && tops_contraction(f, value, 0)) return false;
-        if (is_padding(user) && is_stored_inside(value, user)) return false;
-        if (user->op == OP_scatter && !free_map && kind != OP_MAP) return false;
-        if (by == OP_MOVE && user->op != OP_concat && !is_plain_map(user) && cost_of(value) > 4) return false;
-        if (expands(user) && kind == OP_MAP && cost_of(value) > 1) return false;
-        if (user->op == OP_reshape && !splits_cleanly(f, &user->out[0].type, &value->type)) return false;
+        const char *why = why_not_inside(f, value, f->uses.at[u].node);
+        if (why) return why;
     }
-    if (kind == OP_MAP || is_index_map(value->node)) return root || (is_plain_map(value->node) && n_uses > 0);
-    if (!root || f->is_output[value->id]) return false;
+    if (kind == OP_MAP || is_index_map(value->node))
+        return root || (is_plain_map(value->node) && n_uses > 0) ? NULL : "used by several kernels";
+    if (!root || f->is_output[value->id]) return "used by several kernels";
     bool chain = op_row(root->node->op)->kind == OP_MAP || root->node->op == OP_reshape || root->node->op == OP_transpose;
-    if (!chain && !node_is_prefix(root->node)) return false;
+    if (!chain && !node_is_prefix(root->node)) return "the kernel that uses it is not elementwise";
     if (kind == OP_CONTRACT) {
-        if (value->type.dim[value->type.rank - 1] == 1 && is_costly_until(f, value, root)) return false;
-        if (f->contraction[root->id] || !is_epilogue(f, value, root)) return false;
+        bool alone = value->type.dim[value->type.rank - 1] == 1;
+        if (alone && is_costly_until(f, value, root)) return "one output channel: what follows has lanes of its own";
+        if (f->contraction[root->id]) return "the kernel that uses it has a contraction already";
+        if (!is_epilogue(f, value, root)) return "its elements are used more than once, or out of order";
         f->contraction[root->id] = value;
-        return true;
+        return NULL;
     }
-    if (kind != OP_REDUCE || f->contraction[root->id]) return false;
-    return rows_only(f, value, root) || is_epilogue(f, value, root);
+    if (kind != OP_REDUCE || f->contraction[root->id]) return "the kernel that uses it has a contraction already";
+    return rows_only(f, value, root) || is_epilogue(f, value, root) ? NULL : "a reduction whose place the loops of its user do not fix";
 }
 
-static void decide(struct fusion *f, const struct value *value)
+/* The same before its uses are looked at. */
+static const char *why_stored_itself(const struct fusion *f, const struct value *value, const struct value *root, int n_uses)
+{
+    if (f->is_output[value->id]) return "a result of the model";
+    if (!opens(value->node) || value->node->n_out != 1) return "the result of control flow or a function";
+    if (value->node->op == OP_concat || value->node->op == OP_scatter) return "its parts are written where they belong";
+    if (n_uses == 0) return "used by nobody here";
+    if (root && f->size[root->id] >= GROUP_MOST) return "the kernel that uses it is large enough";
+    return NULL;
+}
+
+static void decide(struct fusion *f, struct value *value)
 {
     const struct value *root = NULL;
     bool first = true, several = false;
@@ -289,8 +311,9 @@ static void decide(struct fusion *f, const struct value *value)
         first = false;
     }
     if (several) root = NULL;
-    bool fuse = opens(value->node) && value->node->op != OP_concat && value->node->op != OP_scatter && value->node->n_out == 1 &&
-                !f->is_output[value->id] && n_uses > 0 && (!root || f->size[root->id] < GROUP_MOST) && may_fuse(f, value, root, n_uses);
+    value->stored = why_stored_itself(f, value, root, n_uses);
+    if (!value->stored) value->stored = why_stored(f, value, root, n_uses);
+    bool fuse = !value->stored;
     if (fuse && root) f->size[root->id]++;
     f->stored[value->id] = !fuse;
     f->root[value->id] = fuse ? root : value;

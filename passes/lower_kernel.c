@@ -16,8 +16,10 @@ struct building {
     struct storage *storage;
     struct kernel *kernel;
     LIST(struct formal *) formals;
-    struct text layers;
-    LIST(const char *) names;
+    struct text layers;           /* the user's names, as identifiers */
+    struct text names, operators; /* the same as the user has them, and what is computed; for reports */
+    LIST(const struct value *) computed;
+    const char *stored;           /* why the result is */
 };
 
 static const struct view *formal_for(struct building *b, const struct value *value, const struct storage *at, const struct type *type, const char *name)
@@ -65,7 +67,23 @@ static struct stmt *call_of(struct building *b)
     call->kernel = kernel_shared(prog);
     if (call->kernel != b->kernel && b->kernel->layers[0] && strlen(call->kernel->layers) < 2000)
         call->kernel->layers = arena_printf(prog->arena, "%s; %s", call->kernel->layers, b->kernel->layers);
+    struct call_origin *origin = NEW(prog->arena, struct call_origin);
+    *origin = (struct call_origin){.layers = b->names.n ? text_string(&b->names) : "",
+                                   .operators = b->operators.n ? text_string(&b->operators) : b->kernel->name,
+                                   .stored = b->stored ? b->stored : "",
+                                   .n_fused = b->computed.n ? b->computed.n - 1 : 0};
+    call->origin = origin;
     return call;
+}
+
+/* For the call's origin: each value once, though several in the group may use it. */
+static void note_value(struct building *b, const struct value *value)
+{
+    for (int i = 0; i < b->computed.n; i++)
+        if (b->computed.at[i] == value) return;
+    LIST_PUSH(b->l->prog->arena, &b->computed, value);
+    text_printf(&b->operators, "%s%s", b->operators.n ? " " : "", op_row(value->node->op)->name);
+    if (value->name && value->name[0]) text_printf(&b->names, "%s%s", b->names.n ? ", " : "", value->name);
 }
 
 /* The operators of a fused group, for the kernel's name, and the user's names for them. */
@@ -81,6 +99,7 @@ static void describe(struct building *b, const struct value *value, struct text 
     bool again = name->n >= length && !strcmp(text_string(name) + name->n - length, op);
     if (heavy && !again && name->n < 36) text_printf(name, "%s%s", name->n ? "_" : "", op);
     if (value->name && value->name[0] && b->layers.n < 400) text_printf(&b->layers, "%s%s", b->layers.n ? ", " : "", text_identifier(b->l->prog->arena, value->name));
+    note_value(b, value);
     ++*n;
 }
 
@@ -125,7 +144,8 @@ struct stmt *kernel_of_value(struct lowering *l, struct storage *storage, const 
 {
     struct prog *prog = l->prog;
     if (type_count(&value->type) == 0) return NULL;
-    struct building b = {.l = l, .storage = storage, .layers = {.arena = prog->arena}};
+    struct building b = {.l = l, .storage = storage, .layers = {.arena = prog->arena},
+                         .names = {.arena = prog->arena}, .operators = {.arena = prog->arena}, .stored = value->stored};
     struct text name = {.arena = prog->arena};
     int n = 0;
     describe(&b, value, &name, &n, 0);
@@ -150,6 +170,7 @@ static struct stmt *kernel_of_loops(struct lowering *l, const char *name, const 
     struct prog *prog = l->prog;
     if (type_count(type) == 0) return NULL;
     struct building b = {.l = l, .kernel = prog_kernel(prog, name)};
+    b.stored = fill ? "the border of a value that is read beyond its edges" : "needed in a second place";
     const struct view *y = formal_for(&b, NULL, to, type, "y"), *x = fill ? NULL : formal_for(&b, NULL, from, type, "x");
     b.formals.at[0]->param->written = true;
     ex source = ex_dim(prog, 0), target = ex_dim(prog, 0);

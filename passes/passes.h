@@ -11,6 +11,7 @@ struct pass_options {
     int level;        /* -O0 .. -O3 */
     int threads;
     bool exact_conv;         /* --exact-conv: no convolution by Winograd's algorithm */
+    bool profile;            /* marks between the calls of main (pass profile) */
     int64_t grain;           /* --grain: operations worth another thread; 0: the usual number */
     int64_t max_arena_bytes; /* --max-ram; 0: no limit */
     /* Expands a composite node into `to`: the prelude lives in frontend/, above us. in: the node's inputs in `to`;
@@ -29,6 +30,7 @@ struct prog *pass_lower(const struct graph *graph, struct arena *unit, const str
 struct prog *pass_schedule(const struct prog *prog, struct arena *unit, const struct pass_options *options);
 struct prog *pass_expand(const struct prog *prog, struct arena *unit, const struct pass_options *options);
 struct prog *pass_parallel(const struct prog *prog, struct arena *unit, const struct pass_options *options);
+struct prog *pass_profile(const struct prog *prog, struct arena *unit, const struct pass_options *options);
 struct prog *pass_plan(const struct prog *prog, struct arena *unit, const struct pass_options *options, struct diag *diag);
 
 #endif

@@ -116,6 +116,14 @@ static int read_names(const char *list, enum pass *order, int most, struct diag 
     return n;
 }
 
+/* Two passes run only where an option asks for what they do. */
+static bool is_wanted(enum pass pass, const struct pass_options *options)
+{
+    if (pass == PASS_parallel) return options->threads > 1;
+    if (pass == PASS_profile) return options->profile;
+    return true;
+}
+
 int pipeline_order(const struct pipeline_options *options, enum pass *order, struct diag *diag)
 {
     enum pass stop = PASS_COUNT;
@@ -130,8 +138,7 @@ int pipeline_order(const struct pipeline_options *options, enum pass *order, str
         if (n < 0) return -1;
     } else {
         for (int i = 0; i < PASS_COUNT; i++)
-            if (rows[i].level <= options->pass.level && (i != PASS_parallel || options->pass.threads > 1))
-                order[n++] = (enum pass)i;
+            if (rows[i].level <= options->pass.level && is_wanted((enum pass)i, &options->pass)) order[n++] = (enum pass)i;
     }
     for (int i = 0; i < n; i++)
         if (order[i] == stop) return i + 1;

@@ -10,6 +10,7 @@ struct life { /* of an arena buffer; steps count main's statements in order, a l
 };
 struct lives {
     int n_steps;
+    LIST(const struct stmt *) steps; /* by step - 1; a loop's end: NULL */
     int n;           /* prog->next_buffer */
     struct life *at; /* by buffer id; buf NULL for other spaces */
 };

@@ -127,6 +127,7 @@ static struct kernel *merge_formals(struct prog *prog, const struct kernel *kern
     merged->layers = kernel->layers;
     merged->flops = kernel->flops;
     merged->bytes = kernel->bytes;
+    merged->direct_flops = kernel->direct_flops;
     merged->place = kernel->place;
     for (int i = 0; i < kernel->params.n; i++) {
         const struct buffer *from = kernel->params.at[i];

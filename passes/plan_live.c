@@ -68,6 +68,7 @@ static void walk(struct walking *w, const struct stmt *list)
 {
     for (; list; list = list->next) {
         w->lives->n_steps++;
+        LIST_PUSH(w->arena, &w->lives->steps, list);
         if (list->kind != STMT_WHILE) use_expr(w, list->a);
         use_expr(w, list->b);
         use_expr(w, list->c);
@@ -87,6 +88,7 @@ static void walk(struct walking *w, const struct stmt *list)
             w->branches = branches;
             if (list->kind == STMT_WHILE) use_expr(w, list->a);
             span.end = ++w->lives->n_steps;
+            LIST_PUSH(w->arena, &w->lives->steps, NULL);
             LIST_PUSH(w->arena, &w->loops, span);
         }
     }

@@ -117,6 +117,7 @@ static struct stmt *rewrite_call(struct rewriter *r, const struct stmt *s, struc
     struct kernel *kernel = s->kernel ? map_get(&r->kernels, s->kernel) : NULL;
     to->kernel = kernel ? kernel : s->kernel;
     to->extern_name = s->extern_name;
+    to->origin = call_origin_copy(r->to->arena, s->origin);
     to->n_args = s->n_args;
     to->n_scalars = s->n_scalars;
     to->args = NEW_ARRAY(r->to->arena, struct call_arg, s->n_args + 1);
@@ -178,6 +179,7 @@ static void copy_kernel(struct rewriter *r, const struct kernel *kernel, body_fu
     copy->layers = arena_strdup(to->arena, kernel->layers ? kernel->layers : "");
     copy->flops = kernel->flops;
     copy->bytes = kernel->bytes;
+    copy->direct_flops = kernel->direct_flops;
     copy->place = kernel->place;
     for (int i = 0; i < kernel->params.n; i++)
         LIST_PUSH(to->arena, &copy->params, copy_buffer(r, kernel->params.at[i]));

@@ -373,6 +373,7 @@ static void make_kernel(struct maker *m, const char *name)
     m->local = prog_buffer(prog, "pack", DT_f32, SPACE_LOCAL, ELEMENTS);
     kernel->layers = pick(m, 2) ? "a \"quoted\"\nname" : "";
     kernel->flops = pick(m, 1000) / 7.0;
+    kernel->direct_flops = pick(m, 3) * kernel->flops;
     m->vars[0] = prog_index(prog, "N", 0, 9);
     m->vars[1] = prog_var(prog, "s", DT_i64, 1);
     m->is_register[0] = m->is_register[1] = false;

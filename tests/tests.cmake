@@ -25,7 +25,7 @@ if(NOT TENON_FUZZ)
   endforeach()
   add_script_test(layers ${CMAKE_SOURCE_DIR}/tests/layers)
   # A folder of golden files is one test, of the folder's name.
-  foreach(folder cli language expand schedule plan parallel fuse lower simplify layout compose)
+  foreach(folder cli language expand schedule plan parallel profile fuse lower simplify layout compose)
     file(GLOB golden CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/${folder}/*.tn ${CMAKE_SOURCE_DIR}/tests/${folder}/*.tnp)
     if(golden)
       add_script_test(golden_${folder} python3 ${CMAKE_SOURCE_DIR}/tests/golden.py ${golden})
@@ -61,6 +61,7 @@ if(NOT TENON_FUZZ)
   set_tests_properties(bench PROPERTIES SKIP_RETURN_CODE 77)
   set_tests_properties(onnx_cases models PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 2400)
 
+  add_script_test(report python3 ${CMAKE_SOURCE_DIR}/tests/test_report.py)
   add_script_test(malformed python3 ${CMAKE_SOURCE_DIR}/tests/test_malformed.py)
 
   # Emitted C under warnings, sanitizers, guard pages and valgrind: every example with the gcc build, two with the others.

@@ -1,0 +1,148 @@
+/* The time of every call of main. See cmd_profile.h.
+ *
+ * A mark (pass profile, ir/extern_note.c) calls note() below on the worker's own thread: it ends what that worker was
+ * doing, adds the time to the site's, and begins the next. Each worker writes memory of its own only. After each run
+ * the sums become that run's sample of every site; least and median are of the samples.
+ */
+#define _POSIX_C_SOURCE 200809L
+#include "cmd_profile.h"
+#include "../passes/profile.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct tally { /* of one worker in one run; index site + 2: PROFILE_WAIT is first */
+    int site;  /* what it is doing */
+    double since;
+    double *seconds, *calls;
+    struct profile_events events;
+};
+struct recorder {
+    int n_sites, n_workers;
+    double start, clock_cost;
+    struct tally *tallies[THREADS_MOST];
+};
+enum { NO_SITE = -3, OFFSET = 2 };
+
+static void note(void *context, int64_t site, int64_t worker)
+{
+    struct recorder *recorder = context;
+    struct tally *tally = recorder->tallies[worker];
+    double now = clock_seconds();
+    if (tally->site != NO_SITE) {
+        double spent = now - tally->since - recorder->clock_cost;
+        tally->seconds[tally->site + OFFSET] += spent > 0 ? spent : 0;
+        tally->calls[tally->site + OFFSET]++;
+        struct profile_event *event = &tally->events.at[tally->events.n];
+        *event = (struct profile_event){tally->site, tally->since - recorder->start, now - recorder->start};
+        if (tally->events.n < PROFILE_EVENTS_MOST) tally->events.n++; /* one more is room for what is not kept */
+    }
+    tally->site = (int)site;
+    tally->since = clock_seconds();
+}
+
+static void recorder_open(struct recorder *recorder, const struct prog *prog, int n_sites, struct arena *arena)
+{
+    *recorder = (struct recorder){.n_sites = n_sites, .clock_cost = 1};
+    recorder->n_workers = prog->threads ? prog->threads : 1;
+    for (int i = 0; i < 100; i++) {
+        double start = clock_seconds(), cost = clock_seconds() - start;
+        if (cost < recorder->clock_cost) recorder->clock_cost = cost;
+    }
+    for (int i = 0; i < recorder->n_workers; i++) {
+        struct tally *tally = recorder->tallies[i] = NEW(arena, struct tally);
+        tally->seconds = NEW_ARRAY(arena, double, n_sites + OFFSET + 16); /* no line shared with a neighbour's */
+        tally->calls = NEW_ARRAY(arena, double, n_sites + OFFSET + 16);
+        tally->events.at = NEW_ARRAY(arena, struct profile_event, PROFILE_EVENTS_MOST + 1);
+    }
+}
+
+static void recorder_clear(struct recorder *recorder)
+{
+    for (int i = 0; i < recorder->n_workers; i++) {
+        struct tally *tally = recorder->tallies[i];
+        memset(tally->seconds, 0, (size_t)(recorder->n_sites + OFFSET) * sizeof *tally->seconds);
+        memset(tally->calls, 0, (size_t)(recorder->n_sites + OFFSET) * sizeof *tally->calls);
+        tally->events.n = 0;
+        tally->site = NO_SITE;
+    }
+    recorder->start = clock_seconds();
+}
+
+static struct profile_site *site_at(struct profile *profile, int site)
+{
+    return site == PROFILE_WAIT ? &profile->wait : site == PROFILE_REST ? &profile->rest : &profile->sites[site];
+}
+
+/* This run's time of a site, and the calls: of the worker that takes longest, and of all. */
+static double sample(const struct recorder *recorder, int site, double *calls)
+{
+    double longest = 0;
+    for (int i = 0; i < recorder->n_workers; i++) {
+        const struct tally *tally = recorder->tallies[i];
+        if (tally->seconds[site + OFFSET] > longest) longest = tally->seconds[site + OFFSET];
+        if (tally->calls[site + OFFSET] > *calls) *calls = tally->calls[site + OFFSET];
+    }
+    return longest;
+}
+
+static bool take_runs(struct session *session, struct engine_run *run, const struct trial *trial,
+                      struct recorder *recorder, struct profile *profile, double *whole, double **samples)
+{
+    for (int i = -1; i < profile->runs; i++) { /* -1: the run that does not count */
+        recorder_clear(recorder);
+        double seconds = engine_time(session, run, trial->in, trial->symbols, trial->n_out);
+        if (seconds < 0) return false;
+        if (i < 0) continue;
+        whole[i] = seconds;
+        for (int site = -OFFSET; site < profile->n_sites; site++) {
+            struct profile_site *at = site_at(profile, site);
+            double calls = 0;
+            samples[site + OFFSET][i] = sample(recorder, site, &calls);
+            at->total += samples[site + OFFSET][i];
+            at->calls += calls;
+        }
+    }
+    return true;
+}
+
+static void summarize(struct profile *profile, double *whole, double **samples)
+{
+    int runs = profile->runs;
+    profile->median = numbers_median(whole, runs);
+    profile->least = whole[0];
+    for (int site = -OFFSET; site < profile->n_sites; site++) {
+        struct profile_site *at = site_at(profile, site);
+        at->median = numbers_median(samples[site + OFFSET], runs);
+        at->least = samples[site + OFFSET][0];
+        at->calls /= runs;
+    }
+}
+
+bool profile_take(struct session *session, struct engine_run *run, const struct prog *prog, const struct trial *trial,
+                  int runs, struct arena *arena, struct profile *profile)
+{
+    struct recorder recorder;
+    *profile = (struct profile){.runs = runs > 0 ? runs : 1, .workers = prog->threads ? prog->threads : 1};
+    const struct stmt **calls = profile_calls(prog, arena, &profile->n_sites);
+    double *whole = NEW_ARRAY(arena, double, profile->runs);
+    double **samples = NEW_ARRAY(arena, double *, profile->n_sites + OFFSET);
+    for (int i = 0; i < profile->n_sites + OFFSET; i++) samples[i] = NEW_ARRAY(arena, double, profile->runs);
+    profile->sites = NEW_ARRAY(arena, struct profile_site, profile->n_sites + 1);
+    for (int i = 0; i < profile->n_sites; i++) {
+        const struct kernel *kernel = calls[i]->kernel;
+        profile->sites[i] = (struct profile_site){.call = calls[i],
+                                                  .kernel = kernel ? kernel->name : calls[i]->extern_name,
+                                                  .layers = kernel ? kernel->layers : ""};
+    }
+    recorder_open(&recorder, prog, profile->n_sites, arena);
+    if (!engine_note_to(run, note, &recorder))
+        return diag_error(session->diag, (struct place){0}, "the program has no marks between its calls (pass profile)");
+    bool ok = take_runs(session, run, trial, &recorder, profile, whole, samples);
+    engine_note_to(run, NULL, NULL);
+    if (!ok) return false;
+    summarize(profile, whole, samples);
+    profile->events = NEW_ARRAY(arena, struct profile_events, profile->workers);
+    for (int i = 0; i < profile->workers; i++) profile->events[i] = recorder.tallies[i]->events;
+    return true;
+}
