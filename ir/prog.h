@@ -126,6 +126,7 @@ struct kernel {
     struct stmt *body;
     double flops, bytes; /* per call; symbols at their lower bound */
     double direct_flops; /* of the plain way where `flops` are those of a cleverer one (Winograd); 0: the same */
+    uint64_t key;        /* what it was before it was scheduled (passes/tuning.h); 0 where nobody asked */
     struct place place;  /* of the main node */
 };
 

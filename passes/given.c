@@ -11,10 +11,12 @@ bool given_start(struct scheduler *s, const struct kernel *from)
 {
     struct tuning *tuning = s->tuning;
     uint64_t key = tuning_key(s->all->from, from, s->constant);
+    s->kernel->key = key;
     if (tuning->explore) {
         s->explored = tuning->explored.n;
         LIST_PUSH(tuning->arena, &tuning->explored,
-                  ((struct tuning_kernel){.key = key, .name = arena_strdup(tuning->arena, from->name)}));
+                  ((struct tuning_kernel){.key = key, .name = arena_strdup(tuning->arena, from->name),
+                                           .layers = arena_strdup(tuning->arena, from->layers)}));
     }
     struct tuning_line *line = tuning_find(tuning, key);
     if (!line) return true;

@@ -54,6 +54,15 @@ static bool read_double(struct reader *r, double lo, double hi, double *value)
     return true;
 }
 
+/* What stands behind the line's first `#`; NULL: nothing. */
+static const char *read_comment(const struct reader *r)
+{
+    const char *at = memchr(r->at, '#', (size_t)(r->end - r->at));
+    if (!at++) return NULL;
+    while (at < r->end && *at == ' ') at++;
+    return arena_strndup(r->tuning->arena, at, (size_t)(r->end - at));
+}
+
 static bool read_machine(struct reader *r)
 {
     struct tuning_machine machine = {.name = read_word(r)};
@@ -76,6 +85,7 @@ static bool read_machine(struct reader *r)
         if (r->at == r->end || *r->at++ != '=') return wrong(r, r->at, "'=' is expected here");
         if (!read_double(r, fields[i].lo, fields[i].hi, fields[i].value)) return false;
     }
+    machine.comment = read_comment(r);
     machine.l1_bytes = (int)l1;
     machine.l2_bytes = (int)l2;
     LIST_PUSH(r->tuning->arena, &r->tuning->machines, machine);
@@ -106,6 +116,7 @@ static bool read_kernel(struct reader *r)
     r->at++;
     line.place = (struct place){.source = r->source, .line = r->line, .column = 1 + (int)(r->at - r->start)};
     line.records = r->at;
+    line.comment = read_comment(r);
     LIST_PUSH(r->tuning->arena, &r->tuning->lines, line);
     return true;
 }

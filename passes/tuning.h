@@ -21,7 +21,7 @@ struct tuning_line {
     const char *target, *maker;
     int threads;
     const char *records; /* ends at a NUL, a line end or a `#` */
-    const char *comment; /* when written; NULL: none */
+    const char *comment; /* NULL: none */
     struct place place;  /* of records */
     bool used;
 };
@@ -29,7 +29,7 @@ struct tuning_machine { /* one per target */
     const char *name;
     double fmas_per_cycle, fma_latency, loads_per_cycle;
     int l1_bytes, l2_bytes;
-    const char *comment; /* when written */
+    const char *comment;
 };
 
 /* One loop that pass schedule decided on. */
@@ -40,7 +40,7 @@ struct tuning_point {
 };
 struct tuning_kernel {
     uint64_t key;
-    const char *name;
+    const char *name, *layers;
     LIST(struct tuning_point) points;
 };
 
