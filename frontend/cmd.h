@@ -55,7 +55,7 @@ struct options {
     int runs, threads, jobs;
     const char *tuning; /* file */
     int top, budget;    /* tune: records per loop, seconds */
-    bool machine;
+    bool machine, list; /* tune */
 };
 
 struct session {

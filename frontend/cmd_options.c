@@ -48,7 +48,8 @@ enum option {
     OPT_TUNING,
     OPT_TOP,
     OPT_BUDGET,
-    OPT_MACHINE
+    OPT_MACHINE,
+    OPT_LIST
 };
 
 struct option_row {
@@ -66,6 +67,7 @@ static const struct option_row rows[] = {
     {OPT_BUDGET, "--budget", "SECONDS", FOR_TUNE, "stop looking in time to end after this (default 60)"},
     {OPT_MACHINE, "--machine", NULL, FOR_TUNE,
      "without a MODEL: measure only what the cost model assumes of the CPU"},
+    {OPT_LIST, "--list", NULL, FOR_TUNE, "measure nothing: write or print every kernel's line, others to choose from as comments"},
     {OPT_TUNING, "--tuning", "FILE", FOR_MODEL, "schedules as measured by tenon tune; the same file, the same code"},
     {OPT_TARGET, "--target", "c|llvm|interpreter|all", FOR_CODE,
      "who makes the code: the C compiler (default), LLVM; to run and test also the interpreter"},
@@ -284,6 +286,7 @@ static bool apply(struct arena *arena, const struct option_row *row, const char 
         options->budget = (int)v;
         break;
     case OPT_MACHINE: options->machine = true; break;
+    case OPT_LIST: options->list = true; break;
     }
     return ok;
 }

@@ -77,16 +77,21 @@ static struct tuning *make_tuning(const struct tuner *tuner, const int *chosen, 
 }
 
 /* Whole or not at all: into a file beside it, then renamed. */
-static bool write_file(struct session *session, const char *path, const struct tuning *tuning)
+static bool write_text(struct session *session, const char *path, const char *text)
 {
-    struct text text = {.arena = session->arena};
     const char *part = arena_printf(session->arena, "%s.part", path);
     FILE *out = fopen(part, "wb");
-    tuning_print(tuning, &text);
-    bool ok = out && fputs(text_string(&text), out) >= 0;
+    bool ok = out && fputs(text, out) >= 0;
     if (out) ok = !fclose(out) && ok;
     ok = ok && !rename(part, path);
     return ok || diag_error(session->diag, (struct place){.path = path}, "cannot write: %s", strerror(errno));
+}
+
+static bool write_file(struct session *session, const char *path, const struct tuning *tuning)
+{
+    struct text text = {.arena = session->arena};
+    tuning_print(tuning, &text);
+    return write_text(session, path, text_string(&text));
 }
 
 static void add_record(struct tuner *tuner, struct trying *kernel, const char *records)
@@ -223,11 +228,9 @@ static void report(const struct tuner *tuner, const int *chosen, bool confirmed,
                1e3 * whole->base_median, 1e3 * whole->least, 1e3 * whole->base_least);
 }
 
-static bool tune_kernels(struct tuner *tuner)
+static bool open_model(struct tuner *tuner)
 {
     struct session *session = tuner->session;
-    struct tune_time whole = {0};
-    struct sigaction action = {.sa_flags = (int)SA_RESETHAND}, before;
     tuner->given->explore = tuner->options->top;
     if (!tune_open(session, tuner->options, tuner->given, &tuner->model)) return false;
     if (tuner->model.n_keys == 0)
@@ -237,6 +240,37 @@ static bool tune_kernels(struct tuner *tuner)
     for (int k = 0; k < tuner->model.n_keys; k++) tuner->kernels[k] = (struct trying){.n_tried = 1, .ratio = 1};
     add_records(tuner, tuner->given);
     tuner->given->explore = 0;
+    return true;
+}
+
+/* All lines there could be, those not chosen as comments. */
+static bool write_list(struct tuner *tuner)
+{
+    struct text text = {.arena = tuner->session->arena};
+    const struct tuning *given = tuner->given;
+    tuning_print(tuning_new(text.arena, given->diag, given->target, given->maker, given->threads), &text);
+    for (int k = 0; k < tuner->model.n_keys; k++) {
+        const struct trying *kernel = &tuner->kernels[k];
+        text_printf(&text, "# %s\n", kernel->name);
+        for (int i = 0; i < kernel->records.n; i++) {
+            struct tuning_line line = {.key = tuner->model.keys[k], .target = given->target, .maker = given->maker,
+                                       .threads = given->threads, .records = kernel->records.at[i]};
+            if (i) text_add(&text, "#   ");
+            tuning_print_line(&line, &text);
+        }
+    }
+    progress_show(tuner->session, NULL);
+    if (tuner->options->out) return write_text(tuner->session, tuner->options->out, text_string(&text));
+    fputs(text_string(&text), stdout);
+    return true;
+}
+
+static bool tune_kernels(struct tuner *tuner)
+{
+    struct session *session = tuner->session;
+    struct tune_time whole = {0};
+    struct sigaction action = {.sa_flags = (int)SA_RESETHAND}, before;
+    if (!tune_start(&tuner->model, tuner->given)) return false;
     tuner->seconds = tuner->options->budget / 40.0;
     if (tuner->seconds > tuner->model.build_seconds) tuner->seconds = tuner->model.build_seconds;
     if (tuner->seconds < SECONDS_LEAST) tuner->seconds = SECONDS_LEAST;
@@ -256,7 +290,7 @@ static bool tune_kernels(struct tuner *tuner)
 int command_tune(struct session *session, const struct options *options)
 {
     struct tuner tuner = {.session = session, .options = options, .given = options->pipeline.pass.tuning};
-    if (!options->out) {
+    if (!options->out && !options->list) {
         fputs("tenon: -o FILE is missing: where shall the tuning file go? (tenon tune --help)\n", stderr);
         return STATUS_USAGE;
     }
@@ -276,5 +310,6 @@ int command_tune(struct session *session, const struct options *options)
     }
     if (options->n_paths == 0)
         return write_file(session, options->out, make_tuning(&tuner, NULL, false)) ? STATUS_OK : STATUS_INPUT;
-    return tune_kernels(&tuner) ? STATUS_OK : STATUS_INPUT;
+    if (!open_model(&tuner)) return STATUS_INPUT;
+    return (options->list ? write_list(&tuner) : tune_kernels(&tuner)) ? STATUS_OK : STATUS_INPUT;
 }

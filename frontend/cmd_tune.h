@@ -24,8 +24,10 @@ struct tune_model {
     int n_keys;                /* kernels of different keys */
     const uint64_t *keys;
 };
-/* Reads, lowers and builds the untuned model; tuning->explored says what else there is. False after messages. */
+/* Reads and lowers the model; tuning->explored says how its kernels can be scheduled. False after messages. */
 bool tune_open(struct session *session, const struct options *options, struct tuning *tuning, struct tune_model *model);
+/* Builds the untuned model. */
+bool tune_start(struct tune_model *model, struct tuning *tuning);
 /* Ctrl-C was pressed: end the round at hand, keep what is known. */
 bool tune_interrupted(void);
 /* Fills tuning->explored once more, for the lines it has now. */

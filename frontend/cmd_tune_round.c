@@ -70,11 +70,18 @@ bool tune_open(struct session *session, const struct options *options, struct tu
     if (!trial_make(&model->lowered, 1, NULL, session->arena, &model->trial, session->diag)) return false;
     upto.pipeline.stop_after = "lower";
     if (model->lowered.graph && !model_lower(session, &upto, session->arena, &model->lowered)) return false;
+    if (!tune_explore(model, tuning)) return false;
+    find_keys(model, tuning);
+    return true;
+}
+
+bool tune_start(struct tune_model *model, struct tuning *tuning)
+{
+    struct session *session = model->session;
     double start = clock_seconds();
     model->base = model->lowered;
     if (!lower_rest(model, tuning, false, session->arena, &model->base)) return false;
-    find_keys(model, tuning);
-    model->base_run = engine_open(session, options, options->engine, &model->base);
+    model->base_run = engine_open(session, model->options, model->options->engine, &model->base);
     model->build_seconds = clock_seconds() - start;
     return model->base_run != NULL;
 }

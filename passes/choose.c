@@ -12,7 +12,7 @@
 #include "guards.h"
 #include "loops.h"
 
-enum { COPIES_MOST = 14, BODY_MOST = 240 };
+enum { BODY_MOST = 240 };
 static const int heights[] = {1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14};
 enum { N_HEIGHTS = sizeof heights / sizeof *heights };
 
@@ -404,8 +404,8 @@ const char *choose_check(const struct loopnest *nest, const struct target *targe
     for (int a = 0; a < nest->n_chain; a++) {
         if (plan->copies[a] < 1 || plan->copies[a] > BODY_MOST) return "copies are 1 to 240";
         tile *= plan->copies[a];
+        if (tile > BODY_MOST) return "more than 240 copies in all";
     }
-    if (tile > BODY_MOST) return "more than 240 copies in all";
     int wide = plan->vector_axis >= 0 ? plan->lanes : plan->inner_lanes;
     if (wide > 1 && wide > lanes) return "more lanes than the target has";
     if ((wide & (wide - 1)) != 0) return "lanes are a power of two";

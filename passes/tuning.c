@@ -65,9 +65,11 @@ static const char *read_comment(const struct reader *r)
 
 static bool read_machine(struct reader *r)
 {
+    skip_spaces(r);
+    const char *name = r->at;
     struct tuning_machine machine = {.name = read_word(r)};
     const struct target *row = machine.name ? target_find(machine.name) : NULL;
-    if (!row) return wrong(r, r->at, "a CPU's name is expected here (--cpu=help lists them)");
+    if (!row) return wrong(r, name, "a CPU's name is expected here (--cpu=help lists them)");
     double l1 = row->l1_bytes, l2 = row->l2_bytes;
     machine.fmas_per_cycle = row->fmas_per_cycle;
     machine.fma_latency = row->fma_latency;
@@ -156,6 +158,15 @@ static int line_end(const char *text)
     return (int)n;
 }
 
+void tuning_print_line(const struct tuning_line *line, struct text *text)
+{
+    const char *records = line->records + strspn(line->records, " \t");
+    text_printf(text, "kernel %016llx %s %s %d: %.*s", (unsigned long long)line->key, line->target, line->maker,
+                line->threads, line_end(records), records);
+    if (line->comment) text_printf(text, "  # %s", line->comment);
+    text_add(text, "\n");
+}
+
 void tuning_print(const struct tuning *tuning, struct text *text)
 {
     text_printf(text, "%s\n", first_line);
@@ -166,14 +177,7 @@ void tuning_print(const struct tuning *tuning, struct text *text)
         if (machine->comment) text_printf(text, "  # %s", machine->comment);
         text_add(text, "\n");
     }
-    for (int i = 0; i < tuning->lines.n; i++) {
-        const struct tuning_line *line = &tuning->lines.at[i];
-        const char *records = line->records + strspn(line->records, " \t");
-        text_printf(text, "kernel %016llx %s %s %d: %.*s", (unsigned long long)line->key, line->target, line->maker,
-                    line->threads, line_end(records), records);
-        if (line->comment) text_printf(text, "  # %s", line->comment);
-        text_add(text, "\n");
-    }
+    for (int i = 0; i < tuning->lines.n; i++) tuning_print_line(&tuning->lines.at[i], text);
 }
 
 struct tuning_line *tuning_find(const struct tuning *tuning, uint64_t key)

@@ -60,6 +60,7 @@ struct tuning *tuning_new(struct arena *arena, struct diag *diag, const char *ta
 /* Adds the file's lines; records are only looked at when used. False after errors. */
 bool tuning_parse(struct tuning *tuning, const struct source *source);
 void tuning_print(const struct tuning *tuning, struct text *text);
+void tuning_print_line(const struct tuning_line *line, struct text *text);
 /* The line for a kernel with these options; NULL where there is none. The latest wins. */
 struct tuning_line *tuning_find(const struct tuning *tuning, uint64_t key);
 /* A kernel's key before it is scheduled; constant: by parameter, pack_constants' answer. */
