@@ -35,6 +35,11 @@ struct setting { /* NAME=VALUE */
     const char *name, *value;
 };
 
+struct settings {
+    struct setting *at;
+    int n, cap;
+};
+
 struct options {
     enum command_bit command;
     int n_paths; /* arguments that are no options */
@@ -42,7 +47,7 @@ struct options {
     enum engine engine;
     bool engine_given;
     const struct target *target;
-    LIST(struct setting) dims, inputs;
+    struct settings dims, sizes, inputs;
     LIST(const char *) imports; /* folders */
     LIST(const char *) reports; /* files, .html or .json */
     const char *model;          /* which one of a file with several */

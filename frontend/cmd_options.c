@@ -49,7 +49,8 @@ enum option {
     OPT_TOP,
     OPT_BUDGET,
     OPT_MACHINE,
-    OPT_LIST
+    OPT_LIST,
+    OPT_SIZE
 };
 
 struct option_row {
@@ -67,6 +68,8 @@ static const struct option_row rows[] = {
     {OPT_BUDGET, "--budget", "SECONDS", FOR_TUNE, "stop looking in time to end after this (default 60)"},
     {OPT_MACHINE, "--machine", NULL, FOR_TUNE,
      "without a MODEL: measure only what the cost model assumes of the CPU"},
+    {OPT_SIZE, "--size", "NAME=N", FOR_TUNE,
+     "the size at which to time a dimension that stays open (default: a small one); may be repeated"},
     {OPT_LIST, "--list", NULL, FOR_TUNE, "measure nothing: write or print every kernel's line, others to choose from as comments"},
     {OPT_TUNING, "--tuning", "FILE", FOR_MODEL, "schedules as measured by tenon tune; the same file, the same code"},
     {OPT_TARGET, "--target", "c|llvm|interpreter|all", FOR_CODE,
@@ -192,14 +195,13 @@ static bool read_cpu(const char *s, struct options *options)
     return false;
 }
 
-static bool read_list(struct arena *arena, const char *name, const char *s, struct options *options, bool is_dim)
+static bool read_list(struct arena *arena, const char *name, const char *s, struct settings *list, bool is_dim)
 {
     struct setting setting;
     int64_t unused;
     if (!read_setting(arena, name, s, &setting)) return false;
     if (is_dim && !read_number(name, setting.value, 0, DIM_HUGE, &unused)) return false;
-    if (is_dim) LIST_PUSH(arena, &options->dims, setting);
-    else LIST_PUSH(arena, &options->inputs, setting);
+    LIST_PUSH(arena, list, setting);
     return true;
 }
 
@@ -224,8 +226,9 @@ static bool apply(struct arena *arena, const struct option_row *row, const char 
         ok = read_number(row->name, s, 0, 3, &v);
         pipeline->pass.level = (int)v;
         break;
-    case OPT_DIM: return read_list(arena, row->name, s, options, true);
-    case OPT_INPUT: return read_list(arena, row->name, s, options, false);
+    case OPT_DIM: return read_list(arena, row->name, s, &options->dims, true);
+    case OPT_SIZE: return read_list(arena, row->name, s, &options->sizes, true);
+    case OPT_INPUT: return read_list(arena, row->name, s, &options->inputs, false);
     case OPT_WEIGHTS:
         options->weights_file = !strcmp(s, "file");
         return options->weights_file || !strcmp(s, "embed") || usage("--weights is embed or file, not", s);

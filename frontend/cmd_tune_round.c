@@ -10,6 +10,8 @@
 #include "cmd_tune.h"
 
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -62,12 +64,35 @@ static void find_keys(struct tune_model *model, const struct tuning *tuning)
     model->keys = keys;
 }
 
+/* The sizes at which to time: small ones where --size gives none. NULL after a message. */
+static const int64_t *time_sizes(struct session *session, const struct options *options)
+{
+    struct dims *dims = session->dims;
+    int n = dims_n_symbols(dims);
+    int64_t *sizes = NEW_ARRAY(session->arena, int64_t, n + 1);
+    memcpy(sizes, trial_symbols(dims, session->arena), (size_t)n * sizeof *sizes);
+    for (int i = 0; i < options->sizes.n; i++) {
+        const struct setting *size = &options->sizes.at[i];
+        int64_t value = strtoll(size->value, NULL, 10);
+        int k = 0;
+        while (k < n && strcmp(dims_symbol(dims, k)->name, size->name) != 0) k++;
+        if (k == n)
+            return diag_error(session->diag, (struct place){0}, "--size: the model has no open dimension '%s'", size->name), NULL;
+        if (value < dims_symbol(dims, k)->lo || value > dims_symbol(dims, k)->hi)
+            return diag_error(session->diag, (struct place){0}, "--size: %s is %lld..%lld, not %lld", size->name,
+                              (long long)dims_symbol(dims, k)->lo, (long long)dims_symbol(dims, k)->hi, (long long)value), NULL;
+        sizes[k] = value;
+    }
+    return sizes;
+}
+
 bool tune_open(struct session *session, const struct options *options, struct tuning *tuning, struct tune_model *model)
 {
     struct options upto = *options;
     *model = (struct tune_model){.session = session, .options = options, .deadline = clock_seconds() + options->budget};
     if (!model_open(session, options, options->paths[0], session->arena, &model->lowered)) return false;
-    if (!trial_make(&model->lowered, 1, NULL, session->arena, &model->trial, session->diag)) return false;
+    const int64_t *sizes = time_sizes(session, options);
+    if (!sizes || !trial_make(&model->lowered, 1, sizes, session->arena, &model->trial, session->diag)) return false;
     upto.pipeline.stop_after = "lower";
     if (model->lowered.graph && !model_lower(session, &upto, session->arena, &model->lowered)) return false;
     if (!tune_explore(model, tuning)) return false;

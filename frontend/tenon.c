@@ -73,6 +73,7 @@ static const struct command commands[] = {
      "Ctrl-C ends early and keeps what was found. Give the --target, --cpu, --threads and --dim of the later use.\n\n"
      "  tenon tune net.onnx -o net.tune --target=llvm\n"
      "  tenon compile net.onnx -o net.so --target=llvm --tuning=net.tune\n"
+     "  tenon tune net.onnx -o net.tune --size length=300   a dimension stays open, timed at 300\n"
      "  tenon tune other.onnx --tuning=net.tune -o both.tune --target=llvm --budget=300 --top=30\n"
      "  tenon tune --machine -o here.tune          only what the cost model assumes: multiply-adds, loads, caches\n"},
 };

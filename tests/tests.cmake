@@ -71,6 +71,7 @@ if(NOT TENON_FUZZ)
   set_tests_properties(emitted PROPERTIES TIMEOUT 1800)
   if(NOT TENON_SANITIZE)
     add_script_test(threads python3 ${CMAKE_SOURCE_DIR}/tests/test_threads.py)
+    add_script_test(tuned_builds python3 ${CMAKE_SOURCE_DIR}/tests/test_tuning.py)
   endif()
 
   # All 2^32 inputs of the f32 functions: half an hour, so only `ctest -C long -L long` runs it.
