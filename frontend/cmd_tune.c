@@ -18,6 +18,7 @@ enum { EXPLORATIONS_MOST = 3 };
 #define BETTER 0.98  /* of the untuned time: worth another measurement */
 #define SECONDS_LEAST 0.4 /* of running in a round */
 #define KEPT 0.99    /* in the last measurement */
+#define WORTH 0.0002 /* of the whole model's time: less is no line's worth */
 #define NO_SLOWER 1.005
 
 struct trying { /* a kernel of a key */
@@ -123,6 +124,12 @@ static void add_records(struct tuner *tuner, const struct tuning *explored)
     }
 }
 
+/* Whether the kernel's part of what the whole model gains is worth a line. */
+static bool matters(const struct tune_time *time, const struct tune_time *whole)
+{
+    return time->base_median - time->median > WORTH * whole->base_median;
+}
+
 static int *best_of(const struct tuner *tuner, double ratio)
 {
     int *chosen = NEW_ARRAY(tuner->session->arena, int, tuner->model.n_keys + 1);
@@ -158,7 +165,7 @@ static bool try_next(struct tuner *tuner, bool *more)
         if (kernel->now < 0) continue;
         kernel->n_tried = kernel->now + 1;
         double ratio = tune_ratio(&times[k]);
-        if (ratio >= kernel->ratio) continue;
+        if (ratio >= kernel->ratio || !matters(&times[k], &whole)) continue;
         kernel->ratio = ratio;
         kernel->best = kernel->now;
         kernel->time = times[k];
@@ -200,7 +207,7 @@ static bool confirm(struct tuner *tuner, int *chosen, struct tune_time *whole)
         for (int k = 0; k < model->n_keys; k++) {
             if (chosen[k] == 0) continue;
             tuner->kernels[k].time = times[k];
-            if (tune_ratio(&times[k]) < KEPT) continue;
+            if (tune_ratio(&times[k]) < KEPT && matters(&times[k], whole)) continue;
             chosen[k] = 0;
             dropped++;
         }
