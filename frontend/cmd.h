@@ -22,15 +22,22 @@ enum command_bit {
     FOR_BENCH = 8,
     FOR_TEST = 16,
     FOR_VERIFY = 32,
-    FOR_MODEL = FOR_COMPILE | FOR_RUN | FOR_CHECK | FOR_BENCH | FOR_VERIFY,
-    FOR_CODE = FOR_COMPILE | FOR_RUN | FOR_BENCH | FOR_TEST | FOR_VERIFY,
-    FOR_ALL = 63
+    FOR_TUNE = 64,
+    FOR_PASSES = FOR_COMPILE | FOR_RUN | FOR_CHECK | FOR_BENCH | FOR_VERIFY,
+    FOR_MODEL = FOR_PASSES | FOR_TUNE,
+    FOR_CODE = FOR_COMPILE | FOR_RUN | FOR_BENCH | FOR_TEST | FOR_VERIFY | FOR_TUNE,
+    FOR_ALL = 127
 };
 
 enum engine { ENGINE_C, ENGINE_LLVM, ENGINE_INTERPRETER, ENGINE_ALL };
 
 struct setting { /* NAME=VALUE */
     const char *name, *value;
+};
+
+struct settings {
+    struct setting *at;
+    int n, cap;
 };
 
 struct options {
@@ -40,7 +47,7 @@ struct options {
     enum engine engine;
     bool engine_given;
     const struct target *target;
-    LIST(struct setting) dims, inputs;
+    struct settings dims, sizes, inputs;
     LIST(const char *) imports; /* folders */
     LIST(const char *) reports; /* files, .html or .json */
     const char *model;          /* which one of a file with several */
@@ -51,6 +58,9 @@ struct options {
     bool weights_file, json, keep, random, list_passes, help, quiet;
     uint64_t seed;
     int runs, threads, jobs;
+    const char *tuning; /* file */
+    int top, budget;    /* tune: records per loop, seconds */
+    bool machine, list; /* tune */
 };
 
 struct session {
@@ -78,6 +88,12 @@ struct graph *model_read(struct session *session, const struct options *options,
 /* A model as above, or a program text (.tnp) as --stop-after prints it after pass lower, into *model. */
 bool model_open(struct session *session, const struct options *options, const char *path, struct arena *unit,
                 struct unit *model);
+/* The whole file as a source, in the session; NULL after a message. */
+const struct source *source_read(struct session *session, const char *path);
+/* Reads --tuning's file into the options; false after messages. */
+bool tuning_open(struct session *session, struct options *options);
+/* Says on stderr what of the file was of no use, if anything. */
+void tuning_remark(const struct options *options);
 /* Runs the pipeline of the options on the unit; progress on a terminal. */
 bool model_lower(struct session *session, const struct options *options, struct arena *arena, struct unit *unit);
 /* The options' pipeline with this session's parts filled in. */
@@ -151,5 +167,6 @@ int command_check(struct session *session, const struct options *options);
 int command_bench(struct session *session, const struct options *options);
 int command_test(struct session *session, const struct options *options);
 int command_verify(struct session *session, const struct options *options);
+int command_tune(struct session *session, const struct options *options);
 
 #endif

@@ -1,5 +1,6 @@
 /* From a file to a graph to a program: what all commands do first; and progress, clocks, JSON. */
 #define _POSIX_C_SOURCE 200809L
+#include "../passes/tuning.h"
 #include "cmd.h"
 #include "language.h"
 #include "onnx.h"
@@ -99,8 +100,7 @@ bool has_suffix(const char *path, const char *suffix)
     return n > m && !strcmp(path + n - m, suffix);
 }
 
-/* The whole file as a source, in the session; NULL after a message. */
-static const struct source *read_source(struct session *session, const char *path)
+const struct source *source_read(struct session *session, const char *path)
 {
     enum { MOST = 64 << 20 };
     struct place place = {.path = path};
@@ -124,7 +124,7 @@ static const struct source *read_source(struct session *session, const char *pat
 static struct graph *read_language(struct session *session, const struct options *options, const char *path,
                                    struct arena *unit)
 {
-    const struct source *source = read_source(session, path);
+    const struct source *source = source_read(session, path);
     if (!source) return NULL;
     struct dim_pin *pins = NEW_ARRAY(session->arena, struct dim_pin, options->dims.n + 1);
     for (int i = 0; i < options->dims.n; i++)
@@ -173,7 +173,7 @@ bool model_open(struct session *session, const struct options *options, const ch
         model->graph = model_read(session, options, path, unit);
         return model->graph != NULL;
     }
-    const struct source *source = read_source(session, path);
+    const struct source *source = source_read(session, path);
     if (source) model->prog = prog_parse(source, unit, session->arena, session->dims, session->diag);
     return model->prog != NULL;
 }
@@ -197,4 +197,23 @@ bool model_lower(struct session *session, const struct options *options, struct 
     struct pipeline_options pipeline;
     model_pipeline(session, options, &pipeline);
     return pipeline_run(unit, arena, &pipeline, session->diag);
+}
+
+bool tuning_open(struct session *session, struct options *options)
+{
+    const char *maker = options->engine == ENGINE_LLVM ? "llvm" : "c";
+    struct tuning *tuning = tuning_new(session->arena, session->diag, options->target->name, maker, options->threads);
+    const struct source *source = source_read(session, options->tuning);
+    options->pipeline.pass.tuning = tuning;
+    return source && tuning_parse(tuning, source);
+}
+
+void tuning_remark(const struct options *options)
+{
+    const struct tuning *tuning = options->pipeline.pass.tuning;
+    int used = 0, n = tuning->lines.n;
+    for (int i = 0; i < n; i++) used += tuning->lines.at[i].used;
+    if (used == n || options->quiet) return;
+    fprintf(stderr, "%s: %d of %d kernel lines are of no use here: other kernels, sizes, CPU, --target or --threads\n",
+            options->tuning, n - used, n);
 }

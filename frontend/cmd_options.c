@@ -44,7 +44,13 @@ enum option {
     OPT_MODEL,
     OPT_IMPORT,
     OPT_ZERO_WEIGHTS,
-    OPT_JOBS
+    OPT_JOBS,
+    OPT_TUNING,
+    OPT_TOP,
+    OPT_BUDGET,
+    OPT_MACHINE,
+    OPT_LIST,
+    OPT_SIZE
 };
 
 struct option_row {
@@ -57,6 +63,15 @@ struct option_row {
 static const struct option_row rows[] = {
     {OPT_OUT, "-o", "OUT", FOR_COMPILE,
      "where to write; the suffix chooses: .c (with .h) .o .a .so .ll .s; none: an executable"},
+    {OPT_OUT, "-o", "FILE", FOR_TUNE, "where to write the tuning file"},
+    {OPT_TOP, "--top", "K", FOR_TUNE, "schedules to try for every loop (default 12)"},
+    {OPT_BUDGET, "--budget", "SECONDS", FOR_TUNE, "stop looking in time to end after this (default 60)"},
+    {OPT_MACHINE, "--machine", NULL, FOR_TUNE,
+     "without a MODEL: measure only what the cost model assumes of the CPU"},
+    {OPT_SIZE, "--size", "NAME=N", FOR_TUNE,
+     "the size at which to time a dimension that stays open (default: a small one); may be repeated"},
+    {OPT_LIST, "--list", NULL, FOR_TUNE, "measure nothing: write or print every kernel's line, others to choose from as comments"},
+    {OPT_TUNING, "--tuning", "FILE", FOR_MODEL, "schedules as measured by tenon tune; the same file, the same code"},
     {OPT_TARGET, "--target", "c|llvm|interpreter|all", FOR_CODE,
      "who makes the code: the C compiler (default), LLVM; to run and test also the interpreter"},
     {OPT_CPU, "--cpu", "NAME", FOR_CODE | FOR_CHECK,
@@ -94,16 +109,16 @@ static const struct option_row rows[] = {
     {OPT_JSON, "--json", NULL, FOR_COMPILE | FOR_CHECK | FOR_BENCH, "one JSON object on standard output"},
     {OPT_QUIET, "--quiet", NULL, FOR_ALL, "no progress, no remarks"},
     {OPT_LIST_PASSES, "--list-passes", NULL, FOR_ALL, "the passes in their order, with what each does"},
-    {OPT_PASSES, "--passes", "A,B,C", FOR_MODEL, "run exactly these passes, in this order"},
+    {OPT_PASSES, "--passes", "A,B,C", FOR_PASSES, "run exactly these passes, in this order"},
     {OPT_STOP_AFTER, "--stop-after", "STAGE", FOR_COMPILE | FOR_CHECK,
      "run up to this pass (or build) and print the unit's text"},
-    {OPT_PRINT_AFTER, "--print-after", "PASS", FOR_MODEL,
+    {OPT_PRINT_AFTER, "--print-after", "PASS", FOR_PASSES,
      "print the unit's text after this pass (names between commas, or all)"},
-    {OPT_PRINT_CHANGED, "--print-changed", NULL, FOR_MODEL, "print the text after every pass that changed it"},
+    {OPT_PRINT_CHANGED, "--print-changed", NULL, FOR_PASSES, "print the text after every pass that changed it"},
     {OPT_VERIFY_EACH, "--verify-each", NULL, FOR_ALL, "verify the unit after every pass"},
-    {OPT_EVAL_EACH, "--eval-each", "SEED", FOR_MODEL,
+    {OPT_EVAL_EACH, "--eval-each", "SEED", FOR_PASSES,
      "interpret the unit on the same random inputs before and after every pass"},
-    {OPT_TIME_PASSES, "--time-passes", NULL, FOR_MODEL, "time and memory of every pass"},
+    {OPT_TIME_PASSES, "--time-passes", NULL, FOR_PASSES, "time and memory of every pass"},
     {OPT_HELP, "--help", NULL, FOR_ALL, "this text"},
 };
 enum { N_ROWS = sizeof rows / sizeof *rows };
@@ -180,14 +195,13 @@ static bool read_cpu(const char *s, struct options *options)
     return false;
 }
 
-static bool read_list(struct arena *arena, const char *name, const char *s, struct options *options, bool is_dim)
+static bool read_list(struct arena *arena, const char *name, const char *s, struct settings *list, bool is_dim)
 {
     struct setting setting;
     int64_t unused;
     if (!read_setting(arena, name, s, &setting)) return false;
     if (is_dim && !read_number(name, setting.value, 0, DIM_HUGE, &unused)) return false;
-    if (is_dim) LIST_PUSH(arena, &options->dims, setting);
-    else LIST_PUSH(arena, &options->inputs, setting);
+    LIST_PUSH(arena, list, setting);
     return true;
 }
 
@@ -212,8 +226,9 @@ static bool apply(struct arena *arena, const struct option_row *row, const char 
         ok = read_number(row->name, s, 0, 3, &v);
         pipeline->pass.level = (int)v;
         break;
-    case OPT_DIM: return read_list(arena, row->name, s, options, true);
-    case OPT_INPUT: return read_list(arena, row->name, s, options, false);
+    case OPT_DIM: return read_list(arena, row->name, s, &options->dims, true);
+    case OPT_SIZE: return read_list(arena, row->name, s, &options->sizes, true);
+    case OPT_INPUT: return read_list(arena, row->name, s, &options->inputs, false);
     case OPT_WEIGHTS:
         options->weights_file = !strcmp(s, "file");
         return options->weights_file || !strcmp(s, "embed") || usage("--weights is embed or file, not", s);
@@ -264,16 +279,27 @@ static bool apply(struct arena *arena, const struct option_row *row, const char 
     case OPT_MODEL: options->model = s; break;
     case OPT_IMPORT: LIST_PUSH(arena, &options->imports, s); break;
     case OPT_ZERO_WEIGHTS: options->zero_weights = true; break;
+    case OPT_TUNING: options->tuning = s; break;
+    case OPT_TOP:
+        ok = read_number(row->name, s, 1, 1000, &v);
+        options->top = (int)v;
+        break;
+    case OPT_BUDGET:
+        ok = read_number(row->name, s, 1, 1000000, &v);
+        options->budget = (int)v;
+        break;
+    case OPT_MACHINE: options->machine = true; break;
+    case OPT_LIST: options->list = true; break;
     }
     return ok;
 }
 
-/* The row that argument s names; *value is what stands behind '=' or is glued to a one-letter option. */
-static const struct option_row *find_row(const char *s, const char **value)
+/* The command's row that argument s names; *value is what stands behind '=' or is glued to a one-letter option. */
+static const struct option_row *find_row(enum command_bit command, const char *s, const char **value)
 {
     for (int i = 0; i < N_ROWS; i++) {
         size_t n = strlen(rows[i].name);
-        if (strncmp(s, rows[i].name, n) != 0) continue;
+        if (!(rows[i].commands & (int)command) || strncmp(s, rows[i].name, n) != 0) continue;
         bool is_short = rows[i].name[1] != '-';
         if (s[n] && s[n] != '=' && !is_short) continue;
         *value = !s[n] ? NULL : is_short ? s + n : s + n + 1;
@@ -300,7 +326,8 @@ static bool unknown(enum command_bit command, const char *s)
 bool options_read(struct session *session, enum command_bit command, int argc, char **argv, struct options *options)
 {
     const char *cc = getenv("CC");
-    *options = (struct options){.command = command, .threads = 1, .cc = cc && *cc ? cc : "cc"};
+    *options = (struct options){.command = command, .threads = 1, .cc = cc && *cc ? cc : "cc", .top = 12,
+                                .budget = 60};
     options->pipeline.pass.level = 2;
     options->pipeline.pass.threads = 1;
     options->target = host_target();
@@ -317,8 +344,8 @@ bool options_read(struct session *session, enum command_bit command, int argc, c
             continue;
         }
         if (!strcmp(s, "-h")) s = "--help";
-        const struct option_row *row = find_row(s, &value);
-        if (!row || !(row->commands & (int)command)) return unknown(command, s);
+        const struct option_row *row = find_row(command, s, &value);
+        if (!row) return unknown(command, s);
         if (!row->argument && value) return usage("no value is taken by", row->name);
         if (row->argument && !value) {
             if (++i == argc) return usage("a value is missing after", row->name);

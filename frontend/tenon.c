@@ -66,6 +66,16 @@ static const struct command commands[] = {
      "wrong.\n\n"
      "  tenon verify net.onnx\n"
      "  tenon verify net.onnx --target=llvm --dim batch=2\n"},
+    {"tune", FOR_TUNE, command_tune, "MODEL -o FILE", "measure which schedules are fastest here, into a tuning file",
+     "Compiles the model with other schedules for all of its kernels, round by round, and times every kernel inside the\n"
+     "whole model, beside the untuned one. What is faster beyond noise, and once more when all of it is put together, is\n"
+     "written to FILE, so the tuned model is never slower. FILE then makes the same code on any machine.\n"
+     "Ctrl-C ends early and keeps what was found. Give the --target, --cpu, --threads and --dim of the later use.\n\n"
+     "  tenon tune net.onnx -o net.tune --target=llvm\n"
+     "  tenon compile net.onnx -o net.so --target=llvm --tuning=net.tune\n"
+     "  tenon tune net.onnx -o net.tune --size length=300   a dimension stays open, timed at 300\n"
+     "  tenon tune other.onnx --tuning=net.tune -o both.tune --target=llvm --budget=300 --top=30\n"
+     "  tenon tune --machine -o here.tune          only what the cost model assumes: multiply-adds, loads, caches\n"},
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
@@ -109,14 +119,16 @@ static int run_command(const struct command *command, struct session *session, i
         return STATUS_OK;
     }
     bool many = command->bit & (FOR_CHECK | FOR_TEST);
-    if (options.n_paths == 0 || (!many && options.n_paths > 1)) {
+    if ((options.n_paths == 0 && !options.machine) || (!many && options.n_paths > 1)) {
         fprintf(stderr, "tenon: usage: tenon %s [OPTION]... %s (tenon %s --help explains)\n", command->name,
                 command->arguments, command->name);
         return STATUS_USAGE;
     }
-    int status = command->run(session, &options);
+    bool ready = !options.tuning || tuning_open(session, &options);
+    int status = ready ? command->run(session, &options) : STATUS_INPUT;
     progress_show(session, NULL);
     fflush(stdout);
+    if (ready && options.tuning && status == STATUS_OK) tuning_remark(&options);
     diag_print(session->diag, stderr);
     return status == STATUS_OK && diag_errors(session->diag) ? STATUS_INPUT : status;
 }

@@ -127,6 +127,7 @@ struct kernel {
     struct stmt *body;
     double flops, bytes; /* per call; symbols at their lower bound */
     double direct_flops; /* of the plain way where `flops` are those of a cleverer one (Winograd); 0: the same */
+    uint64_t key;        /* what it was before it was scheduled (passes/tuning.h); 0 where nobody asked */
     struct place place;  /* of the main node */
 };
 
@@ -204,6 +205,8 @@ const struct call_origin *call_origin_copy(struct arena *arena, const struct cal
 /* Every invariant: types, lanes, scopes (a variable is used below its definition), formals, offsets. */
 bool prog_verify(const struct prog *prog, struct diag *diag);
 void prog_print(const struct prog *prog, struct text *text);
+/* What the kernel computes, without its name, layers, strategy and cost: equal kernels have equal texts. */
+void kernel_print(const struct prog *prog, const struct kernel *kernel, struct text *text);
 /* Reads what prog_print wrote; NULL after errors. The program obeys the rules of single nodes and names;
  * prog_verify checks the rest. */
 struct prog *prog_parse(const struct source *source, struct arena *unit, struct arena *session, struct dims *dims, struct diag *diag);

@@ -381,18 +381,23 @@ static void print_kernel(struct printer *p, const struct kernel *kernel)
     text_add(text, "}\n");
 }
 
+static void print_symbols(struct printer *p)
+{
+    for (int i = 0; i < dims_n_symbols(p->prog->dims); i++) {
+        const struct symbol *symbol = dims_symbol(p->prog->dims, i);
+        text_add(p->text, "dim ");
+        print_symbol(p->text, symbol->name);
+        text_printf(p->text, " %lld..%lld\n", (long long)symbol->lo, (long long)symbol->hi);
+    }
+}
+
 static void print_head(struct printer *p)
 {
     const struct prog *prog = p->prog;
     text_add(p->text, "program ");
     text_quoted(p->text, prog->name);
     text_add(p->text, "\n");
-    for (int i = 0; i < dims_n_symbols(prog->dims); i++) {
-        const struct symbol *symbol = dims_symbol(prog->dims, i);
-        text_add(p->text, "dim ");
-        print_symbol(p->text, symbol->name);
-        text_printf(p->text, " %lld..%lld\n", (long long)symbol->lo, (long long)symbol->hi);
-    }
+    print_symbols(p);
     for (int i = 0; i < prog->inputs.n; i++)
         print_buffer(p, prog->inputs.at[i], i < prog->input_names.n ? prog->input_names.at[i] : NULL);
     for (int i = 0; i < prog->outputs.n; i++)
@@ -417,13 +422,31 @@ static void print_threads(struct printer *p)
     text_add(p->text, "\n");
 }
 
-void prog_print(const struct prog *prog, struct text *text)
+static struct printer printer_new(const struct prog *prog, struct text *text, struct arena *scratch)
 {
-    struct arena *scratch = arena_new();
     struct printer p = {.prog = prog, .text = text, .scratch = scratch, .seen = {.arena = scratch}, .shared = {.arena = scratch}};
     p.var_name = NEW_ARRAY(scratch, const char *, prog->next_var + 1);
     p.var_order = NEW_ARRAY(scratch, int, prog->next_var + 1);
     p.buffer_name = NEW_ARRAY(scratch, const char *, prog->next_buffer + 1);
+    return p;
+}
+
+void kernel_print(const struct prog *prog, const struct kernel *kernel, struct text *text)
+{
+    struct arena *scratch = arena_new();
+    struct printer p = printer_new(prog, text, scratch);
+    struct kernel plain = *kernel;
+    plain.name = plain.layers = plain.strategy = "";
+    plain.flops = plain.bytes = 0;
+    print_symbols(&p);
+    print_kernel(&p, &plain);
+    arena_free(scratch);
+}
+
+void prog_print(const struct prog *prog, struct text *text)
+{
+    struct arena *scratch = arena_new();
+    struct printer p = printer_new(prog, text, scratch);
     print_head(&p);
     if (prog->threads) print_threads(&p);
     for (int i = 0; i < prog->kernels.n; i++) print_kernel(&p, prog->kernels.at[i]);

@@ -12,6 +12,8 @@ struct target {
     int n_registers;          /* vector registers */
     bool has_fma, has_f16c;
     int l1_bytes, l2_bytes;
+    double fmas_per_cycle, loads_per_cycle; /* of vectors */
+    double fma_latency;                     /* cycles */
 };
 
 /* NULL where there is no such row. "native" is host_target() of codegen/host.c. */

@@ -4,14 +4,15 @@
  * other stride one scalar per lane; copies along an axis share every load that does not depend on it. The search
  * tries each axis for lanes and up to two more for copies, under the register budget
  *     accumulators*tile + the smaller operand + 1 <= registers
- * and takes the least estimated cycles: two loads and two multiply-adds per cycle, latency 4 (figures of the x86
- * cores since 2013; only ratios matter). Loop order: the permutation that moves the fewest bytes past L2.
+ * and takes the least estimated cycles from the target's loads and multiply-adds per cycle and their latency (of the
+ * x86 cores since 2013 in the target table, or measured: tuning.h; only ratios matter). Loop order: the permutation
+ * that moves the fewest bytes past L2.
  */
 #include "choose.h"
 #include "guards.h"
 #include "loops.h"
 
-enum { COPIES_MOST = 14, BODY_MOST = 240, BYTES_PER_CYCLE = 24 /* from the second cache level */ };
+enum { BODY_MOST = 240, BYTES_PER_CYCLE = 24 /* from the second cache level */ };
 static const int heights[] = {1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14};
 enum { N_HEIGHTS = sizeof heights / sizeof *heights };
 
@@ -20,6 +21,8 @@ struct search {
     const struct target *target;
     struct tile_plan plan, best;
     double best_cost;
+    struct candidate *list; /* the n cheapest, cheapest first; NULL: only the best is wanted */
+    int n, most;
     double inner_trips; /* most iterations of loops inside the body */
     bool guarded[AXES_MOST]; /* some guard reads the axis */
 };
@@ -108,11 +111,12 @@ static double plan_cost(const struct search *s)
     }
     streamed /= BYTES_PER_CYCLE;
     double width = plan->inner_lanes > 1 ? plan->inner_lanes : 1;
-    double work = nest->operations * bodies / width / (s->target->has_fma ? 4 : 2);
-    double cycles = (work > loads / 2 ? work : loads / 2);
+    double work = nest->operations * bodies / width / (s->target->fmas_per_cycle * (s->target->has_fma ? 2 : 1));
+    loads /= s->target->loads_per_cycle;
+    double cycles = work > loads ? work : loads;
     if (cycles < streamed) cycles = streamed;
-    cycles += 0.15 * (work + loads / 2 + streamed);
-    double chain = nest->n_registers > 0 ? s->inner_trips / width * 4 : 0;
+    cycles += 0.15 * (work + loads + streamed);
+    double chain = nest->n_registers > 0 ? s->inner_trips / width * s->target->fma_latency : 0;
     if (plan->inner_lanes > 1 && chain > 0) chain /= nest->n_registers * bodies >= 4 ? 1 : 4; /* parts: reduce.c */
     if (cycles < chain) cycles = chain;
     cycles += s->inner_trips / width + 4;
@@ -139,6 +143,17 @@ static bool fits_registers(const struct search *s)
     return accumulators * tile + least + 1 <= s->target->n_registers;
 }
 
+/* Keeps the plan among the cheapest; of equals, the first met comes first. */
+static void list_plan(struct search *s, double cost)
+{
+    int at = s->n;
+    while (at > 0 && s->list[at - 1].cost > cost) at--;
+    if (at == s->most) return;
+    if (s->n < s->most) s->n++;
+    for (int i = s->n - 1; i > at; i--) s->list[i] = s->list[i - 1];
+    s->list[at] = (struct candidate){.plan = s->plan, .cost = cost};
+}
+
 static void consider(struct search *s)
 {
     int tile = 1;
@@ -146,6 +161,7 @@ static void consider(struct search *s)
     bool map = s->nest->n_axes == s->nest->n_chain;
     if (tile > BODY_MOST || (!map && !fits_registers(s))) return;
     double cost = plan_cost(s);
+    if (s->list) list_plan(s, cost);
     if (s->best_cost >= 0 && cost >= 0.995 * s->best_cost) return;
     s->best_cost = cost;
     s->best = s->plan;
@@ -291,11 +307,9 @@ static void choose_order(struct search *s)
     if (!map && n <= 6) permute(s, order, 0, &least);
 }
 
-bool choose_plan(const struct loopnest *nest, const struct target *target, const struct var *only, struct tile_plan *plan,
-                 double *cost)
+static struct search search_new(const struct loopnest *nest, const struct target *target)
 {
     struct search s = {.nest = nest, .target = target, .best_cost = -1};
-    int lanes = choose_lanes(nest, target);
     bool map = nest->n_axes == nest->n_chain;
     for (int i = 0; i < nest->accesses.n; i++)
         if (nest->accesses.at[i].weight > s.inner_trips) s.inner_trips = nest->accesses.at[i].weight;
@@ -307,55 +321,123 @@ bool choose_plan(const struct loopnest *nest, const struct target *target, const
         s.plan.copies[a] = map && a < nest->n_chain && nest->axis[a].cases ? (int)nest->axis[a].extent : 1;
     s.plan.lanes = s.plan.inner_lanes = 1;
     s.plan.vector_axis = -1;
-    bool pure = inner_loops_pure(nest->body);
-    if (only) s.best_cost = -1;
-    else if (map) consider(&s);
-    else if (pure) search_copies(&s, nest->n_chain - 1, 2);
-    else consider(&s);
+    s.plan.unroll_size = UNROLL_USUAL;
+    return s;
+}
+
+/* Meets every plan worth considering. */
+static void search_plans(struct search *s, const struct var *only)
+{
+    const struct loopnest *nest = s->nest;
+    int lanes = choose_lanes(nest, s->target);
+    bool map = nest->n_axes == nest->n_chain, pure = inner_loops_pure(nest->body);
+    if (only) s->best_cost = -1;
+    else if (map) consider(s);
+    else if (pure) search_copies(s, nest->n_chain - 1, 2);
+    else consider(s);
     for (int a = 0; a < nest->n_chain && lanes > 1; a++) {
         if (only && nest->axis[a].var != only) continue;
         if (nest->axis[a].trips < 2 || !can_vectorize(nest, a, lanes)) continue;
-        s.plan.vector_axis = a;
-        s.plan.lanes = lanes;
-        while (s.plan.lanes > 2 && s.plan.lanes / 2 >= nest->axis[a].trips) s.plan.lanes /= 2;
+        s->plan.vector_axis = a;
+        s->plan.lanes = lanes;
+        while (s->plan.lanes > 2 && s->plan.lanes / 2 >= nest->axis[a].trips) s->plan.lanes /= 2;
         if (map) {
-            consider(&s);
-            int before = s.plan.copies[a];
-            s.plan.copies[a] = nest->axis[a].trips >= 4.0 * s.plan.lanes && nest->operations < 40 ? 2 : 1;
-            consider(&s);
-            s.plan.copies[a] = before;
+            int before = s->plan.copies[a];
+            consider(s);
+            s->plan.copies[a] = nest->axis[a].trips >= 4.0 * s->plan.lanes && nest->operations < 40 ? 2 : 1;
+            if (s->plan.copies[a] != before) consider(s);
+            s->plan.copies[a] = before;
         } else {
-            search_copies(&s, nest->n_chain - 1, 3);
+            search_copies(s, nest->n_chain - 1, 3);
         }
     }
-    s.plan.vector_axis = -1;
-    s.plan.lanes = 1;
-    s.plan.inner_lanes = lanes;
+    s->plan.vector_axis = -1;
+    s->plan.lanes = 1;
+    s->plan.inner_lanes = lanes;
     if (!only && !map && lanes > 1 && choose_inner(nest)) {
-        if (pure) search_copies(&s, nest->n_chain - 1, 2);
-        else consider(&s);
+        if (pure) search_copies(s, nest->n_chain - 1, 2);
+        else consider(s);
     }
+    s->plan.inner_lanes = 1;
+}
+
+/* Loops in the body that store, and no lanes around them: better scheduled by themselves. */
+static bool is_inside(const struct loopnest *nest, const struct tile_plan *plan)
+{
+    return nest->n_axes > nest->n_chain && plan->vector_axis < 0 && !inner_loops_pure(nest->body);
+}
+
+bool choose_plan(const struct loopnest *nest, const struct target *target, const struct var *only, struct tile_plan *plan,
+                 double *cost)
+{
+    struct search s = search_new(nest, target);
+    search_plans(&s, only);
     *cost = s.best_cost;
     if (s.best_cost < 0) return false;
     choose_order(&s);
     *plan = s.best;
-    plan->unroll_size = 180;
-    bool inside = !map && !pure && plan->vector_axis < 0; /* loops in the body that store */
-    return !inside;
+    return !is_inside(nest, plan);
 }
 
-const char *choose_text(const struct loopnest *nest, const struct tile_plan *plan)
+int choose_list(const struct loopnest *nest, const struct target *target, const struct var *only, int most,
+                struct candidate *list)
 {
-    struct text text = {.arena = nest->prog->arena};
-    text_add(&text, nest->n_axes == nest->n_chain ? "map" : "tile");
-    if (plan->vector_axis >= 0)
-        text_printf(&text, " lanes=%s:%d", nest->axis[plan->vector_axis].var->name, plan->lanes);
-    if (plan->inner_lanes > 1) text_printf(&text, " lanes=inner:%d", plan->inner_lanes);
-    for (int i = 0; i < nest->n_chain; i++)
-        if (plan->copies[plan->order[i]] > 1)
-            text_printf(&text, " copies=%s:%d", nest->axis[plan->order[i]].var->name, plan->copies[plan->order[i]]);
-    text_add(&text, " order=");
-    for (int i = 0; i < nest->n_chain; i++)
-        text_printf(&text, "%s%s", i ? "," : "", nest->axis[plan->order[i]].var->name);
-    return text_string(&text);
+    struct search s = search_new(nest, target);
+    int kept = 0;
+    s.list = list;
+    s.most = most;
+    search_plans(&s, only);
+    for (int i = 0; i < s.n; i++) {
+        if (is_inside(nest, &list[i].plan)) continue;
+        s.best = list[i].plan;
+        choose_order(&s);
+        list[kept++] = (struct candidate){.plan = s.best, .cost = list[i].cost};
+    }
+    return kept;
+}
+
+bool choose_reorder(const struct loopnest *nest, const struct target *target, int axis, struct tile_plan *plan)
+{
+    struct search s = search_new(nest, target);
+    int at = 0;
+    s.plan = *plan;
+    while (plan->order[at] != axis) at++;
+    if (at == 0 || nest->n_axes == nest->n_chain || trips_at(&s, axis) < 2) return false;
+    bool moves = false; /* past a loop that runs more than once */
+    for (; at > 0; at--) {
+        plan->order[at] = plan->order[at - 1];
+        moves |= trips_at(&s, plan->order[at]) >= 2;
+    }
+    plan->order[0] = axis;
+    return moves;
+}
+
+const char *choose_check(const struct loopnest *nest, const struct target *target, const struct tile_plan *plan)
+{
+    struct search s = search_new(nest, target);
+    int lanes = choose_lanes(nest, target), tile = 1;
+    bool map = nest->n_axes == nest->n_chain, pure = inner_loops_pure(nest->body), used[AXES_MOST] = {false};
+    if (nest->too_big || !nest->parallel) return "the nest's iterations depend on one another";
+    for (int i = 0; i < nest->n_chain; i++) {
+        int a = plan->order[i];
+        if (a < 0 || a >= nest->n_chain || used[a]) return "the order has to name every axis once";
+        used[a] = true;
+    }
+    for (int a = 0; a < nest->n_chain; a++) {
+        if (plan->copies[a] < 1 || plan->copies[a] > BODY_MOST) return "copies are 1 to 240";
+        tile *= plan->copies[a];
+        if (tile > BODY_MOST) return "more than 240 copies in all";
+    }
+    int wide = plan->vector_axis >= 0 ? plan->lanes : plan->inner_lanes;
+    if (wide > 1 && wide > lanes) return "more lanes than the target has";
+    if ((wide & (wide - 1)) != 0) return "lanes are a power of two";
+    if (plan->vector_axis >= 0 && (plan->lanes < 2 || plan->inner_lanes > 1)) return "lanes are along one axis, at least 2";
+    if (plan->inner_lanes > 1 && (map || !pure)) return "the nest has no reductions for lanes inside";
+    if (is_inside(nest, plan)) return "loops inside the nest store: it is scheduled loop by loop";
+    s.plan = *plan;
+    for (int a = 0; a < nest->n_chain; a++)
+        if (s.guarded[a] && (plan->copies[a] > 1 || a == plan->vector_axis) && cuts_edges(&s, a))
+            return "edges are cut along one axis only";
+    if (plan->vector_axis >= 0 && !can_vectorize(nest, plan->vector_axis, plan->lanes)) return "that axis cannot be lanes";
+    return NULL;
 }

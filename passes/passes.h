@@ -6,6 +6,7 @@
 #include "../ir/prog.h"
 #include "../ir/target.h"
 
+struct tuning;
 struct pass_options {
     const struct target *target;
     int level;        /* -O0 .. -O3 */
@@ -14,6 +15,7 @@ struct pass_options {
     bool profile;            /* marks between the calls of main (pass profile) */
     int64_t grain;           /* --grain: operations worth another thread; 0: the usual number */
     int64_t max_arena_bytes; /* --max-ram; 0: no limit */
+    struct tuning *tuning;   /* --tuning; NULL: schedules come from the cost model alone */
     /* Expands a composite node into `to`: the prelude lives in frontend/, above us. in: the node's inputs in `to`;
      * out: its results there. False after an error. */
     bool (*expand_composite)(struct graph *to, const struct node *node, struct value *const *in, struct value **out);

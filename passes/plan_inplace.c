@@ -128,6 +128,7 @@ static struct kernel *merge_formals(struct prog *prog, const struct kernel *kern
     merged->flops = kernel->flops;
     merged->bytes = kernel->bytes;
     merged->direct_flops = kernel->direct_flops;
+    merged->key = kernel->key;
     merged->place = kernel->place;
     for (int i = 0; i < kernel->params.n; i++) {
         const struct buffer *from = kernel->params.at[i];

@@ -6,28 +6,15 @@
  * For each nest: neighbouring loops that are one loop are merged (loopnest.c), the strides are read, a cost model
  * chooses lanes, tile and order (choose.c), and the nest is generated from that record (tile.c). A nest that is not
  * provably free of order, or whose body has loops of its own that store (softmax: reduce, then store a row), keeps its
- * outer loops, and its inner loops are scheduled one by one. The record is left in kernel->strategy.
+ * outer loops, and its inner loops are scheduled one by one. A tuning file (tuning.h) may give the records instead
+ * (given.c). All records are left in kernel->strategy (record.h).
  * Needs: plain loops of step 1. Leaves: transcendental functions (pass expand), memory (pass plan).
  */
-#include "choose.h"
+#include "schedule.h"
 #include "lets.h"
 #include "loops.h"
-#include "pack.h"
-#include "passes.h"
 
-struct scheduler {
-    struct prog *prog;
-    const struct target *target;
-    struct text strategy;
-    const struct stmt *body;  /* all of the kernel's, before */
-    const bool *constant;     /* by parameter: every call passes a constant */
-    struct scheduling *all;
-};
-struct scheduling { /* of the program */
-    const struct prog *from;
-    const struct target *target;
-    LIST(struct pack) packs;
-};
+#include <string.h>
 
 static struct stmt *schedule_list(struct scheduler *s, struct stmt *list);
 
@@ -41,18 +28,22 @@ static void note(struct scheduler *s, const char *text)
 static struct stmt *schedule_reduction(struct scheduler *s, struct stmt *loop)
 {
     struct loopnest nest;
+    struct reduction_choice choice = {.lanes = 1, .unroll = 8};
     loopnest_analyze(s->prog, loop, &nest);
-    if (nest.too_big) return loop;
+    if (nest.too_big) {
+        if (given_loops(s)) note(s, "loops");
+        return loop;
+    }
     nest.n_chain = 0; /* all its axes are the reduction's */
     for (int i = 0; i < nest.accesses.n; i++) nest.accesses.at[i].weight = 2;
     reduce_order(&nest, loop);
     int lanes = choose_lanes(&nest, s->target);
-    if (lanes > 1 && choose_inner(&nest)) {
-        note(s, arena_printf(s->prog->arena, "reduce lanes=%d", lanes));
-        loop = reduce_vectorize(s->prog, loop, lanes, s->target->vector_bytes >= 32);
-    } else {
-        loop = reduce_unroll(s->prog, loop, 8);
-    }
+    if (lanes > 1 && choose_inner(&nest)) choice.lanes = lanes;
+    if (s->given && !given_reduction(s, lanes, &choice)) return loop;
+    explore_reduction(s, lanes, &choice);
+    note(s, reduction_text(s, &choice));
+    if (choice.lanes > 1) loop = reduce_vectorize(s->prog, loop, choice.lanes, s->target->vector_bytes >= 32);
+    else loop = reduce_unroll(s->prog, loop, choice.unroll);
     if (s->target->has_fma) loops_use_fma(s->prog, loop);
     return loop;
 }
@@ -78,7 +69,7 @@ static void count_loads_in(const struct stmt *list, const struct buffer *buf, st
 }
 
 /* Whether the access is the kernel's only one to a constant, inside a loop of the body. */
-static bool may_pack(const struct scheduler *s, const struct access *access)
+bool schedule_may_pack(const struct scheduler *s, const struct access *access)
 {
     if (access->store || access->guarded || access->weight <= 1 || access->buf->space != SPACE_PARAM) return false;
     if (!s->constant[access->buf->position] || access->load->dt != access->buf->dt) return false;
@@ -104,13 +95,15 @@ static bool is_packed(const struct loopnest *nest, const struct access *access, 
     return contiguous && step <= 4 * lanes;
 }
 
-struct choice {
-    struct loopnest nest;
-    struct tile_plan plan;
-    struct pack pack; /* n 0: none */
-    double cost;
-    bool found;
-};
+bool schedule_packed(struct scheduler *s, struct stmt *loop, const struct loopnest *nest, const struct access *access,
+                     int axis, struct choice *choice, struct var **var)
+{
+    struct stmt *packed = pack_loop(nest, loop, access, axis, choose_lanes(nest, s->target), &choice->pack, var);
+    if (!packed) return false;
+    choice->pack_axis = record_axis_label(nest, axis);
+    loopnest_analyze(s->prog, packed, &choice->nest);
+    return !choice->nest.too_big && choice->nest.parallel;
+}
 
 /* Tries lanes along every axis of the chain with the access packed for it. A packed panel is read in one stream, which
  * the cost model does not see: worth a few percent. */
@@ -120,14 +113,27 @@ static void try_packing(struct scheduler *s, struct stmt *loop, const struct loo
     for (int a = 0; a < nest->n_chain; a++) {
         struct choice next = {.found = false};
         struct var *var;
-        struct stmt *packed = pack_loop(nest, loop, access, a, choose_lanes(nest, s->target), &next.pack, &var);
-        if (!packed) continue;
-        loopnest_analyze(s->prog, packed, &next.nest);
-        if (next.nest.too_big || !next.nest.parallel) continue;
+        if (!schedule_packed(s, loop, nest, access, a, &next, &var)) continue;
         next.found = choose_plan(&next.nest, s->target, var, &next.plan, &next.cost);
-        next.cost *= 0.97;
+        next.cost *= PACKED_COST;
         if (next.found && (!best->found || next.cost < best->cost)) *best = next;
     }
+}
+
+static void decide(struct scheduler *s, struct stmt *loop, const struct loopnest *nest, struct choice *best)
+{
+    if (nest->too_big || !nest->parallel) return;
+    best->nest = *nest;
+    best->found = choose_plan(nest, s->target, NULL, &best->plan, &best->cost);
+    for (int i = 0; i < nest->accesses.n && best->found && choose_lanes(nest, s->target) > 1; i++)
+        if (schedule_may_pack(s, &nest->accesses.at[i]) && !is_packed(nest, &nest->accesses.at[i], choose_lanes(nest, s->target)))
+            try_packing(s, loop, nest, &nest->accesses.at[i], best);
+}
+
+const char *schedule_text(const struct scheduler *s, const struct choice *choice)
+{
+    const char *formal = choice->pack.n ? record_param_label(s->kernel, choice->pack.formal->position, s->prog->arena) : NULL;
+    return record_text(&choice->nest, &choice->plan, formal, choice->pack_axis);
 }
 
 static struct stmt *schedule_loop(struct scheduler *s, struct stmt *loop)
@@ -136,25 +142,20 @@ static struct stmt *schedule_loop(struct scheduler *s, struct stmt *loop)
     if (reduce_is_pure(loop)) return schedule_reduction(s, loop);
     loopnest_analyze(s->prog, loop, &nest);
     struct choice *best = NEW(s->prog->arena, struct choice);
-    if (!nest.too_big && nest.parallel) {
-        best->nest = nest;
-        best->found = choose_plan(&nest, s->target, NULL, &best->plan, &best->cost);
-        for (int i = 0; i < nest.accesses.n && best->found && choose_lanes(&nest, s->target) > 1; i++)
-            if (may_pack(s, &nest.accesses.at[i]) && !is_packed(&nest, &nest.accesses.at[i], choose_lanes(&nest, s->target)))
-                try_packing(s, loop, &nest, &nest.accesses.at[i], best);
-    }
+    if (!s->given) decide(s, loop, &nest, best);
+    else if (!given_choice(s, loop, &nest, best)) return loop;
+    int point = explore_nest(s, loop, &nest, best);
     if (best->found) {
-        note(s, choose_text(&best->nest, &best->plan));
-        if (best->pack.n) {
-            text_printf(&s->strategy, " pack=%s", best->pack.formal->name);
-            LIST_PUSH(s->prog->arena, &s->all->packs, best->pack);
-        }
+        note(s, schedule_text(s, best));
+        if (best->pack.n) LIST_PUSH(s->prog->arena, &s->all->packs, best->pack);
         return tile_nest(&best->nest, &best->plan, s->target);
     }
+    note(s, "loops");
     struct stmt *inner = loop; /* the chain stays as it is */
     if (!nest.too_big && nest.parallel)
         while (inner->body != nest.body) inner = inner->body;
     inner->body = schedule_list(s, inner->body);
+    explore_end(s, point);
     return loop;
 }
 
@@ -179,21 +180,28 @@ static struct stmt *schedule_list(struct scheduler *s, struct stmt *list)
 static struct stmt *schedule_kernel(struct prog *to, struct kernel *kernel, struct stmt *body, void *context)
 {
     struct scheduling *all = context;
-    struct scheduler s = {.prog = to, .target = all->target, .strategy = {.arena = to->arena}, .all = all};
+    const struct kernel *from = all->from->kernels.at[to->kernels.n - 1];
+    struct scheduler s = {.prog = to, .target = all->target, .strategy = {.arena = to->arena}, .all = all, .kernel = kernel,
+                          .tuning = all->tuning};
+    s.constant = pack_constants(all->from, from, to->arena);
+    if (s.tuning && !given_start(&s, from)) all->failed = true;
     loopnest_split(to, body);
     loopnest_collapse(to, body);
     s.body = rewrite_list(rewriter_new(to), body);
-    s.constant = pack_constants(all->from, all->from->kernels.at[to->kernels.n - 1], to->arena);
     body = schedule_list(&s, body);
+    if (s.given) given_finish(&s);
+    all->failed |= s.failed;
     kernel->strategy = text_string(&s.strategy);
     return lets_share(to, body);
 }
 
 struct prog *pass_schedule(const struct prog *prog, struct arena *unit, const struct pass_options *options)
 {
-    struct scheduling all = {.from = prog, .target = options->target};
+    struct scheduling all = {.from = prog, .target = options->target, .tuning = options->tuning};
     if (options->level == 0) return prog_copy(prog, unit, NULL, NULL);
+    if (all.tuning) all.target = tuning_target(all.tuning, all.target);
     struct prog *to = prog_copy(prog, unit, schedule_kernel, &all);
+    if (all.failed) return NULL;
     pack_apply(to, all.packs.at, all.packs.n);
     return to;
 }

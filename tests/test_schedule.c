@@ -1,7 +1,10 @@
 /* Scheduling keeps the meaning: kernels of every kind of nest, at shapes around the vector width, for every target
- * row, give the same answers before and after pass schedule in the interpreter, which also checks every access.
+ * row, give the same answers before and after pass schedule in the interpreter, which also checks every access. So do
+ * the schedules that `tenon tune` may choose: all records that the cost model lists, and random ones that
+ * choose_check lets pass, applied as from a tuning file.
  */
 #include "../passes/pipeline.h"
+#include "../passes/tuning.h"
 #include "../passes/trial.h"
 
 #include <math.h>
@@ -361,15 +364,15 @@ struct shape_case {
     const char *name;
     void (*make)(struct builder *b, const dim *n);
     int n_sizes;
-    int64_t size[16][5];
+    int64_t size[20][5];
 };
 static const struct shape_case cases[] = {
-    {"map", make_map, 2, {{1, 1}, {3, 7}, {1, 8}, {2, 9}, {5, 16}, {1, 17}, {4, 64}, {3, 131}}},
+    {"map", make_map, 2, {{1, 1}, {3, 7}, {1, 8}, {2, 9}, {2, 15}, {5, 16}, {1, 17}, {4, 64}, {3, 131}, {3, 0}}},
     {"transpose", make_transpose, 2, {{1, 1}, {3, 7}, {8, 8}, {16, 17}, {5, 33}}},
     {"pad", make_pad, 2, {{1, 1}, {3, 7}, {8, 16}, {2, 45}}},
     {"choose", make_choose, 2, {{1, 1}, {3, 7}, {8, 16}, {2, 45}, {6, 64}}},
-    {"rows", make_rows, 2, {{1, 1}, {2, 7}, {3, 8}, {2, 16}, {2, 17}, {3, 31}, {1, 65}, {2, 197}}},
-    {"matmul", make_matmul_n, 3, {{1, 1, 1}, {1, 40, 9}, {7, 16, 5}, {13, 33, 8}, {49, 17, 12}, {6, 100, 7}, {29, 8, 3}, {14, 64, 16}}},
+    {"rows", make_rows, 2, {{1, 1}, {2, 7}, {3, 8}, {2, 9}, {2, 15}, {2, 16}, {2, 17}, {3, 31}, {1, 65}, {2, 197}, {3, 0}}},
+    {"matmul", make_matmul_n, 3, {{1, 1, 1}, {1, 40, 9}, {7, 16, 5}, {13, 33, 8}, {49, 17, 12}, {6, 100, 7}, {29, 8, 3}, {14, 64, 16}, {15, 15, 2}, {3, 0, 5}, {5, 9, 0}}},
     {"matmul_t", make_matmul_t, 3, {{1, 1, 1}, {1, 9, 40}, {7, 5, 16}, {5, 7, 33}, {3, 4, 197}, {8, 6, 64}}},
     {"split", make_split, 4, {{1, 1, 1, 0}, {3, 2, 5, 0}, {7, 4, 9, 0}, {5, 3, 4, 3}}},
     {"conv", make_conv, 4, {{1, 1, 1, 1}, {3, 5, 7, 1}, {2, 13, 9, 2}, {4, 16, 17, 1}, {3, 8, 34, 2}}},
@@ -388,19 +391,30 @@ static void build(struct builder *b, struct arena *arena, struct dims *dims, con
     c->make(b, n);
 }
 
-/* Whether both programs agree on inputs for these symbol values. */
-static bool same_answers(const struct prog *plain, const struct prog *scheduled, const int64_t *symbols, struct arena *arena,
-                         const char *what)
+/* What a program answers to inputs of its own for these symbol values. */
+struct answers {
+    struct trial trial;
+    struct tensor *want;
+};
+
+static bool answers_make(const struct prog *plain, const int64_t *symbols, struct arena *arena, struct answers *answers)
 {
     struct diag *diag = diag_new(arena);
-    struct unit before = {.prog = (struct prog *)(uintptr_t)plain}, after = {.prog = (struct prog *)(uintptr_t)scheduled};
-    struct trial trial;
-    bool fine = trial_make(&before, 1, symbols, arena, &trial, diag);
-    struct tensor *want = fine ? trial_eval(&before, &trial, arena, diag) : NULL;
-    struct tensor *got = want ? trial_eval(&after, &trial, arena, diag) : NULL;
-    for (int i = 0; got && i < trial.n_out; i++) {
+    struct unit unit = {.prog = (struct prog *)(uintptr_t)plain};
+    answers->want = trial_make(&unit, 1, symbols, arena, &answers->trial, diag) ? trial_eval(&unit, &answers->trial, arena, diag) : NULL;
+    diag_print(diag, stdout);
+    return answers->want != NULL;
+}
+
+/* Whether the scheduled program gives these answers. */
+static bool same_answers(const struct answers *answers, const struct prog *scheduled, struct arena *arena, const char *what)
+{
+    struct diag *diag = diag_new(arena);
+    struct unit after = {.prog = (struct prog *)(uintptr_t)scheduled};
+    struct tensor *got = trial_eval(&after, &answers->trial, arena, diag);
+    for (int i = 0; got && i < answers->trial.n_out; i++) {
         struct difference difference;
-        if (tensor_compare(&got[i], &want[i], &difference)) continue;
+        if (tensor_compare(&got[i], &answers->want[i], &difference)) continue;
         printf("%s: output %d: %lld differ, at %lld: %g, not %g\n", what, i, (long long)difference.n,
                (long long)difference.at, difference.got, difference.expected);
         got = NULL;
@@ -412,13 +426,130 @@ static bool same_answers(const struct prog *plain, const struct prog *scheduled,
     return got != NULL;
 }
 
-static bool check(const struct shape_case *c, const int64_t *size, const struct target *target, bool symbolic, bool constants)
+enum { RECORDS_WANTED = 7, RECORDS_RANDOM = 3, AXES_LISTED = 12 };
+struct tally {
+    int failed, passed, records, refused;
+};
+struct subject { /* a kernel being tried */
+    const struct prog *plain;
+    const struct target *target;
+    const struct answers *answers;
+    const char *what;
+    uint64_t key;
+    struct tally *tally;
+};
+
+/* Schedules by the records as a tuning file says them, and compares. Refused records are fine where they are guesses. */
+static void check_records(const struct subject *subject, const char *records, bool guess)
+{
+    struct arena *arena = arena_new();
+    struct diag *diag = diag_new(arena);
+    struct tuning *tuning = tuning_new(arena, diag, subject->target->name, "interpreter", 1);
+    struct source file = {.name = "records"};
+    file.text = arena_printf(arena, "tenon tuning 1\nkernel %016llx %s interpreter 1: %s\n", (unsigned long long)subject->key,
+                             subject->target->name, records);
+    file.n_bytes = strlen(file.text);
+    struct pass_options options = {.target = subject->target, .level = 2, .threads = 1, .tuning = tuning};
+    bool read = tuning_parse(tuning, &file);
+    struct prog *scheduled = read ? pass_schedule(subject->plain, arena, &options) : NULL;
+    const char *what = arena_printf(arena, "%s by %s", subject->what, records);
+    bool fine = guess && !scheduled && diag_errors(diag) > 0;
+    subject->tally->refused += fine;
+    if (scheduled) {
+        const char *made = scheduled->kernels.at[0]->strategy;
+        fine = prog_verify(scheduled, diag) && same_answers(subject->answers, scheduled, arena, what);
+        if (!guess && strcmp(made, records) != 0) {
+            printf("%s: became %s\n", what, made);
+            fine = false;
+        }
+        subject->tally->records++;
+    }
+    if (!fine) {
+        printf("%s: failed\n", what);
+        diag_print(diag, stdout);
+        subject->tally->failed++;
+    }
+    arena_free(arena);
+}
+
+/* 0 .. n-1 */
+static int next_random(uint32_t *seed, int n)
+{
+    *seed = *seed * 1664525u + 1013904223u;
+    return (int)((*seed >> 8) % (uint32_t)n);
+}
+
+/* Any record with the axes of this one: other lanes, copies and order. */
+static const char *random_record(struct arena *arena, const char *like, uint32_t *seed)
+{
+    char axis[AXES_LISTED][40];
+    int n = 0;
+    const char *order = strstr(like, "order=");
+    struct text text = {.arena = arena};
+    if (!order) return NULL;
+    for (order += 6; n < AXES_LISTED && *order && *order != ' '; n++) {
+        size_t length = strcspn(order, ", ");
+        snprintf(axis[n], sizeof axis[n], "%.*s", (int)length, order);
+        order += length + (order[length] == ',');
+    }
+    text_add_n(&text, like, strcspn(like, " "));
+    int along = next_random(seed, n + 2);
+    if (along < n) text_printf(&text, " lanes=%s:%d", axis[along], 2 << next_random(seed, 4));
+    else if (along == n) text_printf(&text, " lanes=inner:%d", 2 << next_random(seed, 4));
+    for (int i = 0; i < n; i++)
+        if (next_random(seed, 3) == 0) text_printf(&text, " copies=%s:%d", axis[i], 1 + next_random(seed, 6));
+    for (int left = n; left > 0; left--) {
+        int pick = (int)next_random(seed, left);
+        text_printf(&text, "%s%s", left == n ? " order=" : ",", axis[pick]);
+        memmove(axis[pick], axis[left - 1], sizeof axis[0]);
+    }
+    const char *pack = strstr(like, " pack=");
+    if (pack) text_add_n(&text, pack, strcspn(pack + 1, " ") + 1);
+    if (next_random(seed, 3) == 0) text_printf(&text, " unroll=%d", next_random(seed, 200));
+    return text_string(&text);
+}
+
+static void check_explored(struct subject *subject, const struct prog *plain)
+{
+    struct arena *arena = arena_new();
+    struct diag *diag = diag_new(arena);
+    struct tuning *tuning = tuning_new(arena, diag, subject->target->name, "interpreter", 1);
+    tuning->explore = RECORDS_WANTED;
+    struct pass_options options = {.target = subject->target, .level = 2, .threads = 1, .tuning = tuning};
+    if (!pass_schedule(plain, arena, &options) || tuning->explored.n != 1) {
+        printf("%s: nothing explored\n", subject->what);
+        subject->tally->failed++;
+    } else {
+        struct tuning_kernel *kernel = &tuning->explored.at[0];
+        int *which = NEW_ARRAY(arena, int, kernel->points.n + 1);
+        uint32_t seed = (uint32_t)kernel->key;
+        subject->key = kernel->key;
+        for (int i = 0; i < kernel->points.n; i++) {
+            struct tuning_point *point = &kernel->points.at[i];
+            for (which[i] = 0; which[i] < point->n; which[i]++)
+                check_records(subject, tuning_records(kernel, which, arena), false);
+            for (int k = 0; k < RECORDS_RANDOM; k++) {
+                const char *last = point->records[point->n - 1];
+                const char *guess = random_record(arena, last, &seed);
+                point->records[point->n - 1] = guess ? guess : last;
+                which[i] = point->n - 1;
+                check_records(subject, tuning_records(kernel, which, arena), true);
+                point->records[point->n - 1] = last;
+            }
+            which[i] = 0;
+        }
+    }
+    arena_free(arena);
+}
+
+static void check(const struct shape_case *c, const int64_t *size, const struct target *target, bool symbolic, bool constants,
+                  struct tally *tally)
 {
     struct arena *arena = arena_new();
     struct dims *dims = dims_new(arena);
     struct builder b;
     dim n[5];
-    int64_t symbols[5];
+    int64_t symbols[5] = {0};
     static const char *const names[] = {"A", "B", "C", "D", "E"};
     int n_symbols = 0;
     for (int i = 0; i < c->n_sizes; i++) {
@@ -436,30 +567,34 @@ static bool check(const struct shape_case *c, const int64_t *size, const struct 
     struct diag *diag = diag_new(arena);
     bool fine = prog_verify(scheduled, diag);
     diag_print(diag, stdout);
-    fine = fine && same_answers(b.prog, scheduled, symbols, arena, text_string(&what));
+    struct answers answers;
+    fine = fine && answers_make(b.prog, symbols, arena, &answers) && same_answers(&answers, scheduled, arena, text_string(&what));
     if (getenv("SCHEDULE_PRINT")) {
         struct text text = {.arena = arena};
         prog_print(scheduled, &text);
         printf("# %s: %s\n%s\n", text_string(&what), scheduled->kernels.at[0]->strategy, text_string(&text));
     }
+    *(fine ? &tally->passed : &tally->failed) += 1;
+    struct subject subject = {.plain = b.prog, .target = target, .answers = &answers, .what = text_string(&what), .tally = tally};
+    if (fine && strcmp(target->name, "x86-64") != 0) check_explored(&subject, b.prog); /* as wide as neon */
     arena_free(arena);
-    return fine;
 }
 
 int main(int argc, char **argv)
 {
-    int failed = 0, passed = 0;
+    struct tally tally = {0};
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
         if (argc > 1 && strcmp(argv[1], cases[k].name) != 0) continue;
         for (int t = 0; t < target_count(); t++) {
             if (argc > 2 && strcmp(argv[2], target_at(t)->name) != 0) continue;
-            for (int i = 0; i < 16 && cases[k].size[i][0]; i++) {
+            for (int i = 0; i < 20 && cases[k].size[i][0]; i++) {
                 if (argc > 3 && atoi(argv[3]) != i) continue;
                 for (int kind = 0; kind < 3; kind++)
-                    *(check(&cases[k], cases[k].size[i], target_at(t), kind == 1, kind == 2) ? &passed : &failed) += 1;
+                    check(&cases[k], cases[k].size[i], target_at(t), kind == 1, kind == 2, &tally);
             }
         }
     }
-    printf("%d passed, %d failed\n", passed, failed);
-    return failed != 0;
+    printf("%d passed, %d failed; by records: %d (%d guesses refused)\n", tally.passed, tally.failed, tally.records,
+           tally.refused);
+    return tally.failed != 0 || tally.records <= tally.passed;
 }

@@ -25,7 +25,7 @@ if(NOT TENON_FUZZ)
   endforeach()
   add_script_test(layers ${CMAKE_SOURCE_DIR}/tests/layers)
   # A folder of golden files is one test, of the folder's name.
-  foreach(folder cli language expand schedule plan parallel profile fuse lower simplify layout compose)
+  foreach(folder cli language expand schedule tuning plan parallel profile fuse lower simplify layout compose)
     file(GLOB golden CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/${folder}/*.tn ${CMAKE_SOURCE_DIR}/tests/${folder}/*.tnp)
     if(golden)
       add_script_test(golden_${folder} python3 ${CMAKE_SOURCE_DIR}/tests/golden.py ${golden})
@@ -73,6 +73,7 @@ if(NOT TENON_FUZZ)
   set_tests_properties(emitted PROPERTIES TIMEOUT 1800)
   if(NOT TENON_SANITIZE)
     add_script_test(threads python3 ${CMAKE_SOURCE_DIR}/tests/test_threads.py)
+    add_script_test(tuned_builds python3 ${CMAKE_SOURCE_DIR}/tests/test_tuning.py)
   endif()
 
   # All 2^32 inputs of the f32 functions: half an hour, so only `ctest -C long -L long` runs it.
