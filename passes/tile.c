@@ -262,7 +262,7 @@ static bool find_prefetch(const struct tiling *t, const struct access *access, s
     if (level < 0) return false;
     const struct segment *s = t->chosen[axis].segment;
     *prefetch = (struct prefetch){.buf = access->buf, .ahead = access->coef[axis] * s->copies * s->lanes, .turns = 1};
-    if (visitor < 0) return true;
+    if (visitor < 0) return false; /* read once: nothing goes on in the meantime */
     const struct chosen *v = &t->chosen[visitor];
     int64_t visits = trips_of(v->segment), height = (int64_t)v->segment->copies * v->segment->lanes;
     prefetch->turns = visits >= 4 ? 4 : visits >= 2 ? 2 : 1;
