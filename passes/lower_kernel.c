@@ -1,7 +1,6 @@
 /* Kernels of pass lower: a nest over formal parameters, and the call that binds them.  See lower.h. */
+#include "flops.h"
 #include "lower.h"
-
-#include "../ir/expr_map.h"
 
 #include <string.h>
 
@@ -103,38 +102,9 @@ static void describe(struct building *b, const struct value *value, struct text 
     ++*n;
 }
 
-/* Float operations of an expression, each distinct one once. */
-static double count_expr(ex e, struct expr_map *seen)
-{
-    if (e->op == EX_load || e->dt == DT_index || expr_map_find(seen, e)) return 0;
-    expr_map_add(seen, e, 1);
-    double cost = dtype_is_float(e->dt) && e->op != EX_select && e->op != EX_cast ? expr_row(e->op)->cost : 0;
-    for (int i = 0; i < 3; i++)
-        if (e->arg[i]) cost += count_expr(e->arg[i], seen);
-    return cost;
-}
-
-/* Operations over the loops, symbols at their lower bound. */
-static double count_list(const struct prog *prog, const struct stmt *s, struct arena *scratch)
-{
-    double sum = 0;
-    for (; s; s = s->next) {
-        struct expr_map seen = {.arena = scratch};
-        ex e = s->kind == STMT_STORE ? s->b : s->kind == STMT_SET || s->kind == STMT_LET ? s->a : NULL;
-        if (e) sum += count_expr(e, &seen);
-        if (s->kind == STMT_IF) sum += count_list(prog, s->body, scratch);
-        if (s->kind != STMT_FOR) continue;
-        int64_t n = dim_lo(prog->dims, dim_sub(prog->dims, s->b->imm, s->a->imm));
-        sum += (double)(n > 0 ? n : 0) * count_list(prog, s->body, scratch);
-    }
-    return sum;
-}
-
 static void measure(struct lowering *l, struct kernel *kernel)
 {
-    struct arena *scratch = arena_new();
-    kernel->flops = count_list(l->prog, kernel->body, scratch);
-    arena_free(scratch);
+    kernel->flops = flops_of(l->prog, kernel->body);
     kernel->bytes = 0;
     for (int i = 0; i < kernel->params.n; i++)
         kernel->bytes += (double)dim_lo(l->prog->dims, kernel->params.at[i]->elements) * (double)dtype_bytes(kernel->params.at[i]->dt);
@@ -161,6 +131,8 @@ struct stmt *kernel_of_value(struct lowering *l, struct storage *storage, const 
     nest_store(nest, value, result);
     b.kernel->body = nest_finish(nest);
     measure(l, b.kernel);
+    const struct attr *direct = node_attr(value->node, "direct_flops");
+    if (direct) b.kernel->direct_flops = direct->f;
     return call_of(&b);
 }
 

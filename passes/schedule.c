@@ -11,6 +11,7 @@
  * Needs: plain loops of step 1. Leaves: transcendental functions (pass expand), memory (pass plan).
  */
 #include "schedule.h"
+#include "flops.h"
 #include "lets.h"
 #include "loops.h"
 
@@ -141,6 +142,7 @@ static struct stmt *schedule_loop(struct scheduler *s, struct stmt *loop)
     struct loopnest nest;
     if (reduce_is_pure(loop)) return schedule_reduction(s, loop);
     loopnest_analyze(s->prog, loop, &nest);
+    for (int a = 0; a < nest.n_chain; a++) s->cases |= nest.axis[a].cases;
     struct choice *best = NEW(s->prog->arena, struct choice);
     if (!s->given) decide(s, loop, &nest, best);
     else if (!given_choice(s, loop, &nest, best)) return loop;
@@ -192,7 +194,9 @@ static struct stmt *schedule_kernel(struct prog *to, struct kernel *kernel, stru
     if (s.given) given_finish(&s);
     all->failed |= s.failed;
     kernel->strategy = text_string(&s.strategy);
-    return lets_share(to, body);
+    body = lets_share(to, body);
+    if (s.cases) kernel->flops = flops_of(to, body); /* each case has its own copy now */
+    return body;
 }
 
 struct prog *pass_schedule(const struct prog *prog, struct arena *unit, const struct pass_options *options)

@@ -27,6 +27,7 @@ struct scheduler { /* of a kernel */
     int next;                /* of given */
     int explored;            /* number of this kernel in tuning->explored */
     bool failed;
+    bool cases;              /* some axis told cases apart: see loopnest.h */
 };
 struct choice {
     struct loopnest nest;

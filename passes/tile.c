@@ -248,6 +248,13 @@ static int64_t trips_of(const struct segment *s)
     return (length + step - 1) / step;
 }
 
+static int64_t trips_along(const struct tiling *t, int axis)
+{
+    int64_t trips = 0;
+    for (int i = 0; i < t->cut[axis].n; i++) trips += trips_of(&t->cut[axis].at[i]);
+    return trips;
+}
+
 /* The operand's next panel is along the innermost loop that moves it; the loops inside that one visit it again. */
 static bool find_prefetch(const struct tiling *t, const struct access *access, struct prefetch *prefetch)
 {
@@ -255,7 +262,7 @@ static bool find_prefetch(const struct tiling *t, const struct access *access, s
     int level = t->nest->n_chain - 1, axis = -1, visitor = -1;
     for (; level >= 0; level--) {
         axis = t->plan->order[level];
-        if (trips_of(t->chosen[axis].segment) <= 1) continue;
+        if (trips_along(t, axis) <= 1) continue;
         if (depends_on(access, axis)) break;
         if (visitor < 0) visitor = axis;
     }
@@ -264,9 +271,11 @@ static bool find_prefetch(const struct tiling *t, const struct access *access, s
     *prefetch = (struct prefetch){.buf = access->buf, .ahead = access->coef[axis] * s->copies * s->lanes, .turns = 1};
     if (visitor < 0) return false; /* read once: nothing goes on in the meantime */
     const struct chosen *v = &t->chosen[visitor];
-    int64_t visits = trips_of(v->segment), height = (int64_t)v->segment->copies * v->segment->lanes;
+    int64_t visits = trips_along(t, visitor), height = (int64_t)v->segment->copies * v->segment->lanes, before = 0;
+    for (const struct segment *earlier = t->cut[visitor].at; earlier != v->segment; earlier++) before += trips_of(earlier);
     prefetch->turns = visits >= 4 ? 4 : visits >= 2 ? 2 : 1;
     ex at = ex_binary(prog, EX_div, ex_binary(prog, EX_sub, v->base, ex_dim(prog, v->segment->lo)), ex_int(prog, DT_index, height));
+    at = ex_binary(prog, EX_add, at, ex_int(prog, DT_index, before));
     prefetch->turn = ex_binary(prog, EX_mod, at, ex_int(prog, DT_index, prefetch->turns));
     return true;
 }

@@ -274,7 +274,9 @@ static struct value *build(struct graph *to, const struct winograd_conv *conv, c
     const char *product = arena_printf(arena, "y[p, q, n, a, b, k*%lld + j] += x[p, q, n, a, b, c] * w[p, q, k, c, j]",
                                        (long long)conv->block);
     struct value *operands[] = {v, pack_weights(to, t, w, conv->block)};
-    struct value *h = graph_node(to, OP_index, 2, operands, 1, (struct attr[]){ATTR_S("meaning", product)});
+    double direct = 2.0 * TAPS * TAPS * (double)size[0] * (double)size[1] * (double)w->type.dim[0] * (double)w->type.dim[1];
+    struct attr attrs[] = {ATTR_S("meaning", product), ATTR_F("direct_flops", direct * (double)dim_lo(to->dims, x->dim[0]))};
+    struct value *h = graph_node(to, OP_index, 2, operands, 2, attrs);
     h = transform_axis(to, h, t, false, "y[i, q, n, a, b, o] = ", "i", &(struct load){"x[", ", q, n, a, b, o]"}, arena_printf(arena, " where i < %d", m));
     h = transform_axis(to, h, t, false, arena_printf(arena, "y[n, a*%d + i, b*%d + j, o] = ", m, m), "j",
                        &(struct load){"x[i, ", ", n, a, b, o]"}, arena_printf(arena, " where j < %d", m));
