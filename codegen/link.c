@@ -25,15 +25,12 @@ enum artefact {
 };
 
 struct linker {
-    const struct prog *prog;
     const struct link_options *options;
-    struct c_options c;
+    struct emission emission;
     struct arena *arena;
     struct diag *diag;
     const char *folder, *out_path;
     struct text *written;
-    struct interface_names names;
-    struct weights_layout weights;
     bool weights_apart; /* in a file of their own: mapped at load, or taken in by the assembler */
 };
 
@@ -66,32 +63,28 @@ static bool calls_extern(const struct stmt *list, const char *file)
     return false;
 }
 
-static bool has_externs(const struct prog *prog, const char *file)
+static bool has_externs(const struct emission *emission, const char *file)
 {
-    bool found = calls_extern(prog->main, file);
-    for (int i = 0; i < prog->kernels.n && !found; i++) found = calls_extern(prog->kernels.at[i]->body, file);
+    bool found = false;
+    for (int v = 0; v < emission->n_versions; v++) {
+        const struct prog *prog = emission->versions[v].prog;
+        found = found || calls_extern(prog->main, file);
+        for (int i = 0; i < prog->kernels.n && !found; i++) found = calls_extern(prog->kernels.at[i]->body, file);
+    }
     return found;
-}
-
-static const struct embedded_file *embedded(const char *path)
-{
-    for (int i = 0; i < n_embedded_codegen; i++)
-        if (!strcmp(embedded_codegen[i].path, path)) return &embedded_codegen[i];
-    bug("link", "%s was not built in", path);
 }
 
 /* Texts */
 
 static void put_weights_array(struct linker *linker, struct text *code)
 {
+    const struct weights_layout *weights = &linker->emission.weights;
     struct text bytes = {.arena = linker->arena};
-    for (int i = 0; i < linker->prog->buffers.n; i++) {
-        const struct buffer *buf = linker->prog->buffers.at[i];
-        if (buf->space != SPACE_WEIGHT || linker->weights.offset_bytes[buf->id] != (int64_t)bytes.n) continue;
-        text_add_n(&bytes, buf->tensor->data, (size_t)buf->tensor->n_bytes);
+    for (int i = 0; i < weights->n_tensors; i++) {
+        text_add_n(&bytes, weights->tensors[i]->data, (size_t)weights->tensors[i]->n_bytes);
         while (bytes.n % 64) text_add_n(&bytes, "", 1);
     }
-    text_printf(code, "\n_Alignas(64) const unsigned char %s_weights[%zu] = {", linker->names.model, bytes.n);
+    text_printf(code, "\n_Alignas(64) const unsigned char %s_weights[%zu] = {", linker->emission.name, bytes.n);
     for (size_t i = 0; i < bytes.n; i++)
         text_printf(code, "%s%u,", i % 24 ? " " : "\n    ", (unsigned char)bytes.at[i]);
     text_add(code, "\n};\n");
@@ -101,8 +94,8 @@ static void put_weights_array(struct linker *linker, struct text *code)
  * carry them. */
 static void put_externs(struct linker *linker, const char *path, struct text *code)
 {
-    if (!has_externs(linker->prog, path)) return;
-    const struct embedded_file *externs = embedded(path);
+    if (!has_externs(&linker->emission, path)) return;
+    const struct embedded_file *externs = embedded_find(path);
     text_add(code, "\n#if defined(__GNUC__)\n");
 #define EXTERN(name, buffers, scalars, file)                                                                           \
     if (!strcmp(file, path)) text_add(code, "#pragma weak tenon_" #name "\n");
@@ -115,32 +108,32 @@ static void put_externs(struct linker *linker, const char *path, struct text *co
 /* The model's C text, which includes `header_name`. LLVM prints kernels and NAME_run itself. */
 static void make_texts(struct linker *linker, const char *header_name, struct text *header, struct text *code)
 {
-    const struct embedded_file *types = embedded("runtime/tenon.h");
+    const struct embedded_file *types = embedded_find("runtime/tenon.h");
     text_add_n(header, types->text, types->n_bytes);
     text_add(header, "\n");
     text_printf(code,
                 "/* %s, compiled by tenon. Flags that matter: -fno-strict-aliasing -fno-tree-vectorize; "
                 "-ffp-contract=off with gcc's own dialects. */\n",
-                linker->names.model);
-    if (linker->prog->threads) text_add(code, "#ifndef _GNU_SOURCE\n#define _GNU_SOURCE\n#endif\n");
+                linker->emission.name);
+    if (linker->emission.threads) text_add(code, "#ifndef _GNU_SOURCE\n#define _GNU_SOURCE\n#endif\n");
     text_printf(code, "#include \"%s\"\n", header_name);
-    if (linker->prog->threads) {
-        const struct embedded_file *pool = embedded("runtime/pool.c");
-        text_printf(code, "\n#define TENON_THREADS %d\n", linker->prog->threads);
+    if (linker->emission.threads) {
+        const struct embedded_file *pool = embedded_find("runtime/pool.c");
+        text_printf(code, "\n#define TENON_THREADS %d\n", linker->emission.threads);
         text_add_n(code, pool->text, pool->n_bytes);
     }
     struct text interface = {.arena = linker->arena};
-    interface_print(linker->prog, &linker->c, header, &interface);
-    if (linker->options->backend == BACKEND_C) c_print(linker->prog, &linker->c, code);
+    interface_print(&linker->emission, header, &interface);
+    if (linker->options->backend == BACKEND_C) c_print(&linker->emission, code);
     put_externs(linker, "ir/extern.c", code);
     put_externs(linker, "ir/extern_note.c", code);
-    if (linker->weights.n_bytes && !linker->weights_apart) put_weights_array(linker, code);
+    if (linker->emission.weights.n_bytes && !linker->weights_apart) put_weights_array(linker, code);
     text_add_n(code, interface.at, interface.n);
 }
 
 static void make_assembly(struct linker *linker, const char *weights_name, struct text *code)
 {
-    const char *model = linker->names.model;
+    const char *model = linker->emission.name;
     text_printf(
         code, "    .section .rodata.%s_weights, \"a\"\n    .balign 64\n    .globl %s_weights\n    .hidden %s_weights\n",
         model, model, model);
@@ -166,12 +159,13 @@ static void word(struct linker *linker, struct command *command, const char *s)
     LIST_PUSH(linker->arena, &command->words, s);
 }
 
+/* The parts of a list between blanks or newlines. */
 static void words(struct linker *linker, struct command *command, const char *list)
 {
     while (*list) {
-        size_t n = strcspn(list, " ");
+        size_t n = strcspn(list, " \n");
         if (n) word(linker, command, arena_strndup(linker->arena, list, n));
-        list += n + (list[n] == ' ');
+        list += n + (list[n] != 0);
     }
 }
 
@@ -192,8 +186,9 @@ static struct command compiler(struct linker *linker, const char *mode)
           strstr(last_part(command.words.at[0]), "clang") ? "-O2" : "-O1 -fschedule-insns2 -finline-small-functions");
     words(linker, &command,
           "-std=gnu11 -w -fno-math-errno -fno-trapping-math -ffp-contract=off -fno-strict-aliasing -fPIC");
-    words(linker, &command, linker->options->target->c_flags);
-    if (linker->prog->threads) word(linker, &command, "-pthread");
+    /* What is not of a version is for any CPU of the kind; versions have their own flags in the text. */
+    if (linker->emission.n_versions == 1) words(linker, &command, linker->options->target->c_flags);
+    if (linker->emission.threads) word(linker, &command, "-pthread");
     /* Vectors are explicit. gcc 12's loop vectorizer, let loose on loops over 64-byte vectors, loses stores. */
     if (linker->options->target->vector_bytes > 0) words(linker, &command, "-fno-tree-vectorize");
     return command;
@@ -208,18 +203,14 @@ static bool make_parts(struct linker *linker, struct command *parts)
         return false;
     word(linker, parts, "model.c");
     if (linker->options->backend == BACKEND_LLVM) {
-        if (!llvm_emit(linker->prog,
-                       &(struct llvm_options){.target = linker->options->target,
-                                              .output = LLVM_OBJECT,
-                                              .weights_file = linker->c.weights_file},
-                       inside(linker, "kernels.o"), linker->diag))
-            return false;
-        word(linker, parts, "kernels.o");
+        struct text names = {.arena = linker->arena};
+        if (!llvm_objects(&linker->emission, linker->folder, &names, linker->diag)) return false;
+        words(linker, parts, text_string(&names));
     }
-    if (!linker->weights_apart || linker->c.weights_file) return true;
+    if (!linker->weights_apart || linker->emission.weights_file) return true;
     make_assembly(linker, "model.weights", &assembly);
     word(linker, parts, "weights.S");
-    return weights_write(linker->prog, &linker->weights, inside(linker, "model.weights"), linker->diag) &&
+    return weights_write(&linker->emission.weights, inside(linker, "model.weights"), linker->diag) &&
            put_file(linker, inside(linker, "weights.S"), &assembly);
 }
 
@@ -243,8 +234,8 @@ static const char *beside(struct linker *linker, const char *suffix)
 static bool put_weights_file(struct linker *linker)
 {
     const char *path = beside(linker, ".weights");
-    if (!linker->weights_apart || !linker->c.weights_file) return true;
-    if (!weights_write(linker->prog, &linker->weights, path, linker->diag)) return false;
+    if (!linker->weights_apart || !linker->emission.weights_file) return true;
+    if (!weights_write(&linker->emission.weights, path, linker->diag)) return false;
     note_written(linker, path);
     return true;
 }
@@ -258,23 +249,21 @@ static bool link_text(struct linker *linker)
     if (!put_file(linker, linker->out_path, &code) || !put_file(linker, header_path, &header)) return false;
     note_written(linker, linker->out_path);
     note_written(linker, header_path);
-    if (!linker->weights_apart || linker->c.weights_file) return true;
+    if (!linker->weights_apart || linker->emission.weights_file) return true;
     make_assembly(linker, last_part(weights_path), &assembly);
     if (!put_file(linker, assembly_path, &assembly) ||
-        !weights_write(linker->prog, &linker->weights, weights_path, linker->diag))
+        !weights_write(&linker->emission.weights, weights_path, linker->diag))
         return false;
     note_written(linker, assembly_path);
     note_written(linker, weights_path);
     return true;
 }
 
-static bool link_assembly(struct linker *linker, bool llvm_text)
+static bool link_assembly(struct linker *linker, bool wants_ir)
 {
-    if (linker->options->backend == BACKEND_LLVM || llvm_text) {
-        struct llvm_options llvm = {.target = linker->options->target,
-                                    .output = llvm_text ? LLVM_IR : LLVM_ASSEMBLY,
-                                    .weights_file = linker->c.weights_file};
-        if (!llvm_emit(linker->prog, &llvm, inside(linker, "out"), linker->diag)) return false;
+    if (linker->options->backend == BACKEND_LLVM || wants_ir) {
+        enum llvm_output output = wants_ir ? LLVM_IR : LLVM_ASSEMBLY;
+        if (!llvm_text(&linker->emission, output, inside(linker, "out"), linker->diag)) return false;
         return deliver(linker, "out");
     }
     struct command parts = {.words = {.n = 0}}, command = compiler(linker, "-S");
@@ -334,7 +323,7 @@ static bool link_program(struct linker *linker)
         if (strncmp(file->path, "runtime/", 8) != 0) continue;
         const char *name = last_part(file->path);
         if (!file_write(inside(linker, name), file->text, file->n_bytes, linker->diag)) return false;
-        if (!strcmp(name, "pool.c")) continue; /* part of the model's text */
+        if (!strcmp(name, "pool.c") || !strcmp(name, "cpu.c")) continue; /* parts of the model's text */
         if (!strcmp(name + strlen(name) - 2, ".c")) word(linker, &command, name);
     }
     words(linker, &command, "-o out -lm");
@@ -386,14 +375,16 @@ bool link_artefact(const struct prog *prog, const struct link_options *options, 
     if (llvm && kind == ARTEFACT_C)
         return diag_error(diag, place, "C text comes from the C back end: leave out --target=llvm");
     struct linker linker = {
-        .prog = prog, .options = options, .diag = diag, .out_path = out_path, .written = written, .arena = arena_new()};
-    linker.c = (struct c_options){
-        .target = options->target, .weights_file = options->weights_file, .kernels_apart = options->backend == BACKEND_LLVM};
+        .options = options, .diag = diag, .out_path = out_path, .written = written, .arena = arena_new()};
+    struct version *versions = NEW_ARRAY(linker.arena, struct version, options->n_wider + 1);
+    versions[0] = (struct version){.prog = prog, .target = options->target};
+    for (int i = 0; i < options->n_wider; i++) versions[i + 1] = options->wider[i];
+    emission_open(versions, options->n_wider + 1, linker.arena, &linker.emission);
+    linker.emission.weights_file = options->weights_file;
+    linker.emission.kernels_apart = options->backend == BACKEND_LLVM;
     linker.folder = folder_make(linker.arena, diag);
-    interface_names(prog, linker.arena, &linker.names);
-    weights_place(prog, linker.arena, &linker.weights);
     linker.weights_apart =
-        linker.weights.n_bytes > WEIGHTS_IN_TEXT_MOST || (options->weights_file && linker.weights.n_bytes);
+        linker.emission.weights.n_bytes > WEIGHTS_IN_TEXT_MOST || (options->weights_file && linker.emission.weights.n_bytes);
     bool good = linker.folder && link_kind(&linker, kind) && put_weights_file(&linker);
     if (linker.folder && options->keep_temporary) note_written(&linker, linker.folder);
     else if (linker.folder) folder_remove(linker.folder);
