@@ -20,6 +20,8 @@
 #include "../ir/prog.h"
 #include "../ir/target.h"
 
+#include <stdio.h>
+
 /* The row of ir/targets.def that this machine runs ("native"). */
 const struct target *host_target(void);
 
@@ -39,6 +41,8 @@ struct weights_layout {
     int n_tensors;
 };
 void weights_place(const struct version *versions, int n_versions, struct arena *arena, struct weights_layout *layout);
+/* The section's bytes, into an open file; into a file of their own. */
+bool weights_put(const struct weights_layout *layout, FILE *file);
 bool weights_write(const struct weights_layout *layout, const char *path, struct diag *diag);
 
 /* What is printed into one artefact. Of several versions, narrowest instruction set first, the widest that the machine

@@ -1,12 +1,13 @@
 /* Artefacts: printed text, weights and runtime put together into the file the user asked for.
  *
  * Everything is made in a private folder by the C compiler, which runs there and sees relative names only; the
- * finished file is copied to its place, so a failure leaves nothing half written. Weights go through the
- * assembler's .incbin; only a few bytes of them are ever C text.
+ * finished file is moved to its place, so a failure leaves nothing half written. Weights are appended to what is
+ * linked (weights_embed.c), or go through the assembler's .incbin; only a few bytes of them are ever C text.
  */
 #include "../ir/extern.h"
 #include "interface.h"
 #include "process.h"
+#include "weights_embed.h"
 
 #include "embedded_codegen.h"
 
@@ -31,7 +32,8 @@ struct linker {
     struct diag *diag;
     const char *folder, *out_path;
     struct text *written;
-    bool weights_apart; /* in a file of their own: mapped at load, or taken in by the assembler */
+    bool weights_apart; /* in a file of their own: mapped at load, or taken in by the assembler or behind the linked file */
+    bool embeds;        /* the last of these */
 };
 
 static const char *inside(struct linker *linker, const char *name)
@@ -131,6 +133,17 @@ static void make_texts(struct linker *linker, const char *header_name, struct te
     text_add_n(code, interface.at, interface.n);
 }
 
+/* A section of the weights' size, for weights_embed. */
+static void make_empty_assembly(struct linker *linker, struct text *code)
+{
+    const char *model = linker->emission.name;
+    text_printf(code, "    .section " WEIGHTS_SECTION ", \"a\", %%nobits\n    .balign 64\n    .globl %s_weights\n", model);
+    text_printf(code, "    .hidden %s_weights\n    .type %s_weights, %%object\n%s_weights:\n    .space %lld\n", model,
+                model, model, (long long)linker->emission.weights.n_bytes);
+    text_printf(code, "    .size %s_weights, . - %s_weights\n    .section .note.GNU-stack, \"\", %%progbits\n", model,
+                model);
+}
+
 static void make_assembly(struct linker *linker, const char *weights_name, struct text *code)
 {
     const char *model = linker->emission.name;
@@ -208,15 +221,17 @@ static bool make_parts(struct linker *linker, struct command *parts)
         words(linker, parts, text_string(&names));
     }
     if (!linker->weights_apart || linker->emission.weights_file) return true;
-    make_assembly(linker, "model.weights", &assembly);
     word(linker, parts, "weights.S");
+    if (linker->embeds) make_empty_assembly(linker, &assembly);
+    else make_assembly(linker, "model.weights", &assembly);
+    if (linker->embeds) return put_file(linker, inside(linker, "weights.S"), &assembly);
     return weights_write(&linker->emission.weights, inside(linker, "model.weights"), linker->diag) &&
            put_file(linker, inside(linker, "weights.S"), &assembly);
 }
 
 static bool deliver(struct linker *linker, const char *name)
 {
-    if (!file_copy(inside(linker, name), linker->out_path, linker->diag)) return false;
+    if (!file_move(inside(linker, name), linker->out_path, linker->diag)) return false;
     note_written(linker, linker->out_path);
     return true;
 }
@@ -294,25 +309,31 @@ static bool make_object(struct linker *linker)
     return run(linker, &join);
 }
 
-static bool link_archive(struct linker *linker)
+/* An address for the weights' section, far from all else, so that it is a segment of its own. */
+static void place_weights(struct linker *linker, struct command *command)
 {
-    struct command command = {.words = {.n = 0}};
-    words(linker, &command, "ar rcsD out.a model.o");
-    return make_object(linker) && run(linker, &command) && deliver(linker, "out.a");
+    const int64_t apart = (int64_t)128 << 20, unit = (int64_t)2 << 20;
+    int64_t arena = linker->emission.arena_bytes; /* NAME_plain's */
+    int64_t rest = dim_is_const(arena) && arena > 0 ? arena : 0;
+    if (!linker->embeds) return;
+    word(linker, command,
+         arena_printf(linker->arena, "-Wl,--section-start=" WEIGHTS_SECTION "=0x%llx",
+                      (unsigned long long)((apart + rest) / unit * unit)));
 }
 
-static bool link_shared(struct linker *linker)
+static bool make_shared(struct linker *linker)
 {
     struct command command = compiler(linker, "-shared -DTENON_EXPORT_MODEL");
     struct command parts = {.words = {.n = 0}};
     if (!make_parts(linker, &parts)) return false;
     for (int i = 0; i < parts.words.n; i++) word(linker, &command, parts.words.at[i]);
+    place_weights(linker, &command);
     words(linker, &command, "-o out.so -lm");
-    return run(linker, &command) && deliver(linker, "out.so");
+    return run(linker, &command);
 }
 
 /* An executable: the model with runtime/main.c and what that needs. */
-static bool link_program(struct linker *linker)
+static bool make_program(struct linker *linker)
 {
     struct command command = compiler(linker, "-DTENON_EXPORT_MODEL");
     struct command parts = {.words = {.n = 0}};
@@ -326,20 +347,44 @@ static bool link_program(struct linker *linker)
         if (!strcmp(name, "pool.c") || !strcmp(name, "cpu.c")) continue; /* parts of the model's text */
         if (!strcmp(name + strlen(name) - 2, ".c")) word(linker, &command, name);
     }
+    place_weights(linker, &command);
     words(linker, &command, "-o out -lm");
-    return run(linker, &command) && deliver(linker, "out");
+    return run(linker, &command);
+}
+
+/* Makes the file `name` with the weights in it: behind what is linked, or by the assembler where the linker has other
+ * ideas (lld puts the section elsewhere, gold does not take its address). */
+static bool link_weights(struct linker *linker, bool (*make)(struct linker *), const char *name)
+{
+    struct diag *diag = linker->diag;
+    enum embedding embedding = EMBED_IMPOSSIBLE;
+    linker->embeds = linker->weights_apart && !linker->emission.weights_file;
+    if (linker->embeds) {
+        linker->diag = diag_new(linker->arena); /* what is really wrong is said by the second try */
+        if (make(linker)) embedding = weights_embed(&linker->emission.weights, inside(linker, name), diag);
+        linker->diag = diag;
+        linker->embeds = false;
+    }
+    return embedding == EMBED_DONE || (embedding == EMBED_IMPOSSIBLE && make(linker));
+}
+
+static bool link_archive(struct linker *linker)
+{
+    struct command command = {.words = {.n = 0}};
+    words(linker, &command, "ar rcsD out.a model.o");
+    return link_weights(linker, make_object, "model.o") && run(linker, &command) && deliver(linker, "out.a");
 }
 
 static bool link_kind(struct linker *linker, enum artefact kind)
 {
     switch (kind) {
     case ARTEFACT_C: return link_text(linker);
-    case ARTEFACT_OBJECT: return make_object(linker) && deliver(linker, "model.o");
+    case ARTEFACT_OBJECT: return link_weights(linker, make_object, "model.o") && deliver(linker, "model.o");
     case ARTEFACT_ARCHIVE: return link_archive(linker);
-    case ARTEFACT_SHARED: return link_shared(linker);
+    case ARTEFACT_SHARED: return link_weights(linker, make_shared, "out.so") && deliver(linker, "out.so");
     case ARTEFACT_ASSEMBLY: return link_assembly(linker, false);
     case ARTEFACT_LLVM: return link_assembly(linker, true);
-    case ARTEFACT_PROGRAM: return link_program(linker);
+    case ARTEFACT_PROGRAM: return link_weights(linker, make_program, "out") && deliver(linker, "out");
     }
     bug("link", "artefact %d", (int)kind);
 }

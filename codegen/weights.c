@@ -90,18 +90,24 @@ void weights_place(const struct version *versions, int n_versions, struct arena 
     }
 }
 
-bool weights_write(const struct weights_layout *layout, const char *path, struct diag *diag)
+bool weights_put(const struct weights_layout *layout, FILE *file)
 {
     static const char zeros[ALIGNMENT];
-    struct place place = {.path = path};
-    FILE *file = fopen(path, "wb");
-    if (!file) return diag_error(diag, place, "cannot write: %s", strerror(errno));
     bool good = true;
     for (int i = 0; i < layout->n_tensors && good; i++) {
         const struct tensor *tensor = layout->tensors[i];
         size_t n = (size_t)tensor->n_bytes, rest = (size_t)padded_bytes(tensor) - n;
         good = (n == 0 || fwrite(tensor->data, 1, n, file) == n) && fwrite(zeros, 1, rest, file) == rest;
     }
+    return good;
+}
+
+bool weights_write(const struct weights_layout *layout, const char *path, struct diag *diag)
+{
+    struct place place = {.path = path};
+    FILE *file = fopen(path, "wb");
+    if (!file) return diag_error(diag, place, "cannot write: %s", strerror(errno));
+    bool good = weights_put(layout, file);
     int saved = errno;
     if (fclose(file) != 0 && good) good = false, saved = errno;
     return good || diag_error(diag, place, "cannot write: %s", strerror(saved));

@@ -70,6 +70,10 @@ if(NOT TENON_FUZZ)
     set_tests_properties(disassembly PROPERTIES SKIP_RETURN_CODE 77)
   endif()
 
+  if(NOT TENON_SANITIZE)
+    add_script_test(link python3 ${CMAKE_SOURCE_DIR}/tests/test_link.py)
+  endif()
+
   # Several instruction sets in one artefact, on this machine and on emulated ones; another machine's code.
   if(NOT TENON_SANITIZE AND NOT CMAKE_C_COMPILER_ID MATCHES Clang)
     foreach(way versions emulated aarch64)
