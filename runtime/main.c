@@ -4,6 +4,7 @@
  * Read tenon.h for what the model says about itself, npy.h for the files.
  */
 #define _POSIX_C_SOURCE 200809L
+#define _DEFAULT_SOURCE /* madvise */
 #include "npy.h"
 
 #include <errno.h>
@@ -13,6 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 #include <time.h>
 
 struct setting { /* NAME=VALUE */
@@ -333,12 +337,27 @@ static int compare_times(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* Working memory for the model, in large pages where the system gives them: fewer faults in the first run, fewer misses
+ * in all of them. Pages are taken as they are used. */
+static void *take_arena(int64_t n_bytes)
+{
+    const size_t page = (size_t)2 << 20, size = ((size_t)n_bytes / 64 + 1) * 64;
+    if (n_bytes < 0) return NULL;
+    if (size < page) return aligned_alloc(64, size);
+    void *arena = NULL;
+    if (posix_memalign(&arena, page, size) != 0) return NULL;
+#ifdef MADV_HUGEPAGE
+    madvise(arena, size / page * page, MADV_HUGEPAGE); /* where it is refused: small pages */
+#endif
+    return arena;
+}
+
 static int run_model(const struct job *job)
 {
     const struct tenon_model *model = job->model;
     long runs = job->options->runs;
     int64_t arena_bytes = model->arena_bytes_for(job->symbols);
-    void *arena = arena_bytes < 0 ? NULL : aligned_alloc(64, ((size_t)arena_bytes / 64 + 1) * 64);
+    void *arena = take_arena(arena_bytes);
     const void **in = calloc((size_t)model->n_inputs + 1, sizeof *in);
     void **out = calloc((size_t)model->n_outputs + 1, sizeof *out);
     double *times = calloc((size_t)runs, sizeof *times);
