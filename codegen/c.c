@@ -42,9 +42,10 @@ struct kernel_facts {
 };
 
 struct c_state {
-    const struct c_options *options;
+    const struct emission *emission;
+    int version;
+    const char *prefix; /* of functions' names */
     struct interface_names names;
-    struct weights_layout weights;
     LIST(struct kernel_facts) facts;
     LIST(const char *) externs; /* extern functions called */
     bool in_part;               /* printing what several workers run */
@@ -110,7 +111,7 @@ static void gather_facts(struct cfamily *printer)
     for (int i = 0; i < prog->kernels.n; i++) {
         const struct kernel *kernel = prog->kernels.at[i];
         struct kernel_facts facts = {.kernel = kernel};
-        facts.name = cfamily_name(printer, arena_printf(printer->arena, "%s_%s", state->names.model, kernel->name));
+        facts.name = cfamily_name(printer, arena_printf(printer->arena, "%s%s", state->prefix, kernel->name));
         facts.overlaps = NEW_ARRAY(printer->arena, bool, kernel->params.n + 1);
         facts.written = NEW_ARRAY(printer->arena, bool, kernel->params.n + 1);
         memset(printer->symbol_used, 0, (size_t)n_symbols * sizeof *printer->symbol_used);
@@ -393,7 +394,7 @@ static const char *main_buffer(struct cfamily *printer, const struct buffer *buf
     case SPACE_OUTPUT: return arena_printf(printer->arena, "out->%s", state->names.output[buf->position]);
     case SPACE_WEIGHT:
         return arena_printf(printer->arena, "((const %s *)(%s_weights + %lld))", type, state->names.model,
-                            (long long)state->weights.offset_bytes[buf->id]);
+                            (long long)state->emission->weights.offset_bytes[state->version][buf->id]);
     case SPACE_ARENA:
         if (buf->offset_bytes == -1) bug("c_print", "buffer %s has no place in the arena", buf->name);
         text_printf(&text, "((%s *)(memory + ", type);
@@ -406,13 +407,13 @@ static const char *main_buffer(struct cfamily *printer, const struct buffer *buf
     bug("c_print", "buffer %s has no declaration here", buf->name);
 }
 
-static void put_part_head(struct text *out, const char *model)
+static void put_part_head(struct text *out, const char *prefix, const char *model)
 {
     text_printf(out,
-                "static int %s_part(const void *inputs, const void *outputs, void *arena, struct tenon_team *team,\n"
+                "static int %spart(const void *inputs, const void *outputs, void *arena, struct tenon_team *team,\n"
                 "                   int64_t tenon_worker, int64_t tenon_workers)\n{\n"
                 "    const struct %s_inputs *const in = inputs;\n    const struct %s_outputs *const out = outputs;\n",
-                model, model, model);
+                prefix, model, model);
 }
 
 static void put_run(struct cfamily *printer)
@@ -446,10 +447,10 @@ static void put_run(struct cfamily *printer)
         out |= used.all.at[i]->space == SPACE_OUTPUT;
         memory |= used.all.at[i]->space == SPACE_ARENA;
     }
-    if (prog->threads) put_part_head(final, model);
+    if (prog->threads) put_part_head(final, state->prefix, model);
     else
-        text_printf(final, "int %s_run(const struct %s_inputs *in, const struct %s_outputs *out, void *arena)\n{\n",
-                    model, model, model);
+        text_printf(final, "%sint %srun(const struct %s_inputs *in, const struct %s_outputs *out, void *arena)\n{\n",
+                    state->emission->n_versions > 1 ? "static " : "", state->prefix, model, model);
     if (memory) text_add(final, "    unsigned char *const memory = arena;\n");
     else text_add(final, "    (void)arena;\n");
     for (int i = 0; i < n_symbols; i++) {
@@ -463,49 +464,86 @@ static void put_run(struct cfamily *printer)
     cfamily_leave(printer, mark);
 }
 
-static void reserve_exports(struct cfamily *printer, const char *model)
+static void reserve_exports(struct cfamily *printer, const char *model, const char *prefix)
 {
     static const char *const suffix[] = {"run",    "model",   "plain",       "load",        "weights",
                                          "inputs", "outputs", "arena_bytes", "run_checked", "part"};
     for (size_t i = 0; i < sizeof suffix / sizeof *suffix; i++)
         cfamily_name(printer, arena_printf(printer->arena, "%s_%s", model, suffix[i]));
+    cfamily_name(printer, arena_printf(printer->arena, "%srun", prefix));
+    cfamily_name(printer, arena_printf(printer->arena, "%spart", prefix));
 }
 
-void c_print(const struct prog *prog, const struct c_options *options, struct text *code)
+/* The text of a version, apart: what it needs declared goes between its helpers and its functions. */
+struct version_text {
+    struct text helpers, body;
+};
+
+static void make_version(const struct emission *emission, int version, struct c_state *state, struct version_text *text)
 {
-    struct arena *arena = arena_new();
+    struct arena *arena = text->body.arena;
+    const struct version *own = &emission->versions[version];
     struct cfamily *printer = NEW(arena, struct cfamily);
-    struct c_state state = {.options = options};
-    struct text body = {.arena = arena};
-    printer->prog = (struct prog *)(uintptr_t)prog;
+    state->version = version;
+    state->prefix = own->prefix;
+    state->facts.n = 0;
+    state->in_part = false;
+    printer->prog = (struct prog *)(uintptr_t)own->prog;
     printer->dialect = &c_dialect;
-    printer->target = options->target;
+    printer->target = own->target;
     printer->helper_prefix = "";
+    if (emission->n_versions > 1) {
+        printer->type_prefix = arena_printf(arena, "v%d_", own->target->level);
+        printer->feature_prefix = "TENON";
+    }
     printer->arena = arena;
-    printer->out = &body;
+    printer->out = &text->body;
     printer->call = put_call;
     printer->barrier = put_barrier;
     printer->buffer = main_buffer;
-    printer->user = &state;
-    interface_names(prog, arena, &state.names);
-    weights_place(prog, arena, &state.weights);
+    printer->user = state;
+    interface_names(own->prog, arena, &state->names);
     cfamily_start(printer);
-    cfamily_scan(printer, prog->main);
-    reserve_exports(printer, state.names.model);
+    cfamily_scan(printer, own->prog->main);
+    reserve_exports(printer, state->names.model, own->prefix);
     gather_facts(printer);
-    for (int i = 0; i < state.facts.n; i++) put_kernel(printer, &state.facts.at[i]);
+    for (int i = 0; i < state->facts.n; i++) put_kernel(printer, &state->facts.at[i]);
     put_run(printer);
+    c_helpers_print(printer, &text->helpers);
+}
 
-    c_helpers_print(printer, code);
-    const char *hidden = options->target->vector_bytes ? " __attribute__((visibility(\"hidden\")))" : "";
-    if (state.weights.n_bytes)
+static void put_declarations(const struct c_state *state, struct text *code)
+{
+    const struct emission *emission = state->emission;
+    const char *hidden = emission->versions->target->vector_bytes ? " __attribute__((visibility(\"hidden\")))" : "";
+    if (emission->weights.n_bytes)
         text_printf(code,
-                    options->weights_file ? "extern const unsigned char *%s_weights%s;\n"
-                                          : "extern const unsigned char %s_weights[]%s;\n",
-                    state.names.model, hidden);
-    for (int i = 0; i < state.externs.n; i++)
-        text_printf(code, "int tenon_%s(void *const *buffers, const int64_t *scalars);\n", state.externs.at[i]);
+                    emission->weights_file ? "extern const unsigned char *%s_weights%s;\n"
+                                           : "extern const unsigned char %s_weights[]%s;\n",
+                    state->names.model, hidden);
+    for (int i = 0; i < state->externs.n; i++)
+        text_printf(code, "int tenon_%s(void *const *buffers, const int64_t *scalars);\n", state->externs.at[i]);
     text_add(code, "\n");
-    text_add_n(code, body.at, body.n);
+}
+
+void c_print(const struct emission *emission, struct text *code)
+{
+    struct arena *arena = arena_new();
+    struct c_state state = {.emission = emission};
+    struct version_text *texts = NEW_ARRAY(arena, struct version_text, emission->n_versions);
+    bool several = emission->n_versions > 1;
+    for (int i = 0; i < emission->n_versions; i++) {
+        texts[i].helpers.arena = texts[i].body.arena = arena;
+        make_version(emission, i, &state, &texts[i]);
+    }
+    if (several) c_versions_head(code);
+    if (several) put_declarations(&state, code);
+    for (int i = 0; i < emission->n_versions; i++) {
+        if (several) c_version_begin(emission->versions[i].target, code);
+        text_add_n(code, texts[i].helpers.at, texts[i].helpers.n);
+        if (!several) put_declarations(&state, code);
+        text_add_n(code, texts[i].body.at, texts[i].body.n);
+        if (several) c_version_end(emission->versions[i].target, code);
+    }
     arena_free(arena);
 }

@@ -184,21 +184,74 @@ static void print_functions(struct cfamily *printer, struct text *out, bool hori
         }
 }
 
-void c_helpers_print(struct cfamily *printer, struct text *out)
+/* gcc 12's loop vectorizer loses stores in loops over 64-byte vectors; and the arena's bytes change type. */
+static void print_head(struct text *out, bool vectors, bool intrinsics)
 {
-    while (close_once(printer)) continue;
-    /* gcc 12's loop vectorizer loses stores in loops over 64-byte vectors; and the arena's bytes change type */
-    if (any_vector(printer))
+    if (vectors)
         text_add(out, "#if defined(__GNUC__) && !defined(__clang__)\n"
                       "#pragma GCC optimize(\"no-tree-vectorize\", \"no-strict-aliasing\")\n#endif\n");
     text_add(out, "#include <math.h>\n#include <stdbool.h>\n#include <stdint.h>\n#include <string.h>\n");
-    if (any_intrinsic(printer)) text_add(out, "#if defined(__SSE2__)\n#include <immintrin.h>\n#endif\n");
+    if (intrinsics) text_add(out, "#if defined(__SSE2__)\n#include <immintrin.h>\n#endif\n");
     text_add(out, "\n#if defined(__clang__)\n#pragma STDC FP_CONTRACT OFF\n#endif\n");
-    if (any_vector(printer)) {
-        text_add(out, "#if defined(__GNUC__)\n#pragma GCC diagnostic ignored \"-Wpsabi\"\n#endif\n\n");
-        print_types(printer, out);
-    }
+    if (vectors) text_add(out, "#if defined(__GNUC__)\n#pragma GCC diagnostic ignored \"-Wpsabi\"\n#endif\n\n");
+}
+
+void c_helpers_print(struct cfamily *printer, struct text *out)
+{
+    while (close_once(printer)) continue;
+    if (!printer->type_prefix) print_head(out, any_vector(printer), any_intrinsic(printer));
+    print_types(printer, out);
     text_add(out, "\n");
     print_functions(printer, out, false);
     print_functions(printer, out, true);
+}
+
+/* Several versions in one text: a head, and each between two pragmas. */
+
+void c_versions_head(struct text *out)
+{
+    print_head(out, true, true);
+}
+
+/* The target's features as the list that target attributes take; gcc's has tuning in it, clang's has not. */
+static void put_features(const struct target *target, struct text *out, bool tuning)
+{
+    bool first = true;
+    for (const char *flag = strstr(target->c_flags, "-m"); flag; flag = strstr(flag + 2, "-m")) {
+        size_t n = strcspn(flag + 2, " ");
+        if (!tuning && memchr(flag + 2, '=', n)) continue;
+        text_add(out, first ? "" : ",");
+        text_add_n(out, flag + 2, n);
+        first = false;
+    }
+}
+
+/* What begin_feature of c_vector.c asks for, by the level that has it. */
+static const struct {
+    int level;
+    const char *macro;
+} features[] = {{1, "__SSE2__"},    {2, "__SSE4_1__"},   {3, "__AVX__"},     {3, "__FMA__"},
+                {4, "__AVX512F__"}, {4, "__AVX512BW__"}, {4, "__AVX512VL__"}};
+
+void c_version_begin(const struct target *target, struct text *out)
+{
+    text_printf(out, "\n/* ---- %s ---- */\n\n", target->name);
+    if (*target->c_flags) {
+        text_add(out, "#if defined(__clang__)\n#pragma clang attribute push(__attribute__((target(\"");
+        put_features(target, out, false);
+        text_add(out, "\"))), apply_to = function)\n#else\n#pragma GCC push_options\n#pragma GCC target(\"");
+        put_features(target, out, true);
+        text_add(out, "\")\n#endif\n");
+    }
+    for (size_t i = 0; i < sizeof features / sizeof *features; i++)
+        if (features[i].level <= target->level) text_printf(out, "#define TENON%s\n", features[i].macro);
+    text_add(out, "\n");
+}
+
+void c_version_end(const struct target *target, struct text *out)
+{
+    for (size_t i = 0; i < sizeof features / sizeof *features; i++)
+        if (features[i].level <= target->level) text_printf(out, "#undef TENON%s\n", features[i].macro);
+    if (*target->c_flags)
+        text_add(out, "#if defined(__clang__)\n#pragma clang attribute pop\n#else\n#pragma GCC pop_options\n#endif\n");
 }

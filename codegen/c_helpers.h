@@ -5,6 +5,11 @@
 
 /* Includes, vector types and helper functions for everything noted in printer->used, into `out`. */
 void c_helpers_print(struct cfamily *printer, struct text *out);
+/* For a text with versions for several x86-64 levels: its head, and what stands round each version, whose helpers then
+ * have names of their own (cfamily's type_prefix and feature_prefix). */
+void c_versions_head(struct text *out);
+void c_version_begin(const struct target *target, struct text *out);
+void c_version_end(const struct target *target, struct text *out);
 /* One helper for values of one type, into `out`: c_scalar.c and c_vector.c. */
 void c_scalar_print(struct cfamily *printer, struct text *out, int h, enum dtype dt, enum dtype other);
 void c_vector_print(struct cfamily *printer, struct text *out, int h, enum dtype dt, enum dtype other, int lanes);

@@ -104,9 +104,9 @@ void c_scalar_print(struct cfamily *printer, struct text *out, int h, enum dtype
     if (dt == DT_index) { /* rounding down, the divisor of either sign or zero */
         c_form_print(&form, out,
                      h == EX_div
-                         ? "static inline int64_t floor_div_i64(int64_t a, int64_t b)\n{\n    if (b == 0) return 0;\n"
+                         ? "static inline int64_t floor_div_$s(int64_t a, int64_t b)\n{\n    if (b == 0) return 0;\n"
                            "    return a / b - (a % b != 0 && (a < 0) != (b < 0));\n}\n\n"
-                         : "static inline int64_t floor_mod_i64(int64_t a, int64_t b)\n{\n    if (b == 0) return 0;\n"
+                         : "static inline int64_t floor_mod_$s(int64_t a, int64_t b)\n{\n    if (b == 0) return 0;\n"
                            "    const int64_t r = a % b;\n    return r != 0 && (r < 0) != (b < 0) ? r + b : r;\n}\n\n");
         return;
     }

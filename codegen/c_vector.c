@@ -31,12 +31,22 @@ static int64_t form_bytes(const struct c_form *form)
     return dtype_bytes(form->dt) * form->lanes;
 }
 
+/* "#if" of the C compiler's macro for an instruction set, and of a second one where given. Versions of a model for
+ * several targets in one text have macros of their own (c_helpers.c). */
+static void begin_feature(const struct c_form *form, struct text *out, const char *macro, const char *second)
+{
+    const char *prefix = form->printer->feature_prefix ? form->printer->feature_prefix : "";
+    text_printf(out, "#if defined(%s%s)", prefix, macro);
+    if (second) text_printf(out, " && defined(%s%s)", prefix, second);
+    text_add(out, "\n");
+}
+
 /* "#if" of the instruction set that has float operations at this width; false where none has. */
 static bool begin_float(const struct c_form *form, struct text *out, const char *narrow)
 {
     int64_t bytes = form_bytes(form);
     if (bytes != 64 && bytes != 32 && bytes != 16) return false;
-    text_printf(out, "#if defined(%s)\n", bytes == 64 ? "__AVX512F__" : bytes == 32 ? "__AVX__" : narrow);
+    begin_feature(form, out, bytes == 64 ? "__AVX512F__" : bytes == 32 ? "__AVX__" : narrow, NULL);
     return true;
 }
 
@@ -98,8 +108,7 @@ static void print_first(const struct c_form *form, struct text *out, bool load)
     print(form, out, logic ? "$M" : "$V");
     text_printf(out, load ? " none)\n{\n" : " v)\n{\n");
     if (wide && !logic) {
-        text_printf(out, "#if defined(%s)%s\n", lane >= 4 ? "__AVX512F__" : "__AVX512BW__",
-                    bytes < 64 ? " && defined(__AVX512VL__)" : "");
+        begin_feature(form, out, lane >= 4 ? "__AVX512F__" : "__AVX512BW__", bytes < 64 ? "__AVX512VL__" : NULL);
         text_printf(
             out,
             "    const __mmask%d mask = (__mmask%d)(count >= %d ? -1 : count <= 0 ? 0 : (INT64_C(1) << %s) - 1);\n",
@@ -163,7 +172,7 @@ static void print_fma(const struct c_form *form, struct text *out)
     print(form, out, INLINE "$V fma_$s($V a, $V b, $V c)\n{\n");
     bool wide = bytes == 64 || bytes == 32 || bytes == 16;
     if (wide) {
-        text_printf(out, "#if defined(%s)\n", bytes == 64 ? "__AVX512F__" : "__FMA__");
+        begin_feature(form, out, bytes == 64 ? "__AVX512F__" : "__FMA__", NULL);
         print(form, out, "    return ($V)$P_fmadd_$E(($X)a, ($X)b, ($X)c);\n#else\n");
     }
     /* without the instruction each lane asks libm: still rounded once */
@@ -312,8 +321,8 @@ static void print_value(const struct c_form *form, struct text *out, int h)
     case EX_bits: print(form, out, INLINE "$V bits_$s_$T($W a)\n{\n    return ($V)a;\n}\n\n"); return;
     case EX_cast:
         if (dtype_is_float(form->other) && !dtype_is_float(form->dt)) print_saturating(form, out);
-        else if (dtype_bytes(form->other) * form->lanes > 64 ||
-                 form_bytes(form) > 64) /* gcc has a note on such arguments */
+        else if (dtype_bytes(form->other) * form->lanes > form->printer->target->vector_bytes ||
+                 form_bytes(form) > form->printer->target->vector_bytes) /* gcc has a note on such arguments */
             print(form, out, "#define $s_from_$T(a) __builtin_convertvector(a, $V)\n\n");
         else print(form, out, INLINE "$V $s_from_$T($W a)\n{\n    return __builtin_convertvector(a, $V);\n}\n\n");
         return;

@@ -31,7 +31,8 @@ static int log_of(int lanes)
 const char *cfamily_type(struct cfamily *printer, enum dtype dt, int lanes)
 {
     const char *name = dt == DT_index ? "i64" : dtype_name(dt);
-    return lanes == 1 ? name : arena_printf(printer->arena, "%sx%d", name, lanes);
+    const char *prefix = printer->type_prefix ? printer->type_prefix : "";
+    return lanes == 1 && !*prefix ? name : arena_printf(printer->arena, lanes == 1 ? "%s%s" : "%s%sx%d", prefix, name, lanes);
 }
 
 const char *cfamily_need(struct cfamily *printer, int h, enum dtype dt, enum dtype other, int lanes)

@@ -64,6 +64,8 @@ struct cfamily {
     struct arena *arena;
     struct text *out;
     const char *helper_prefix;                                       /* before helpers' names */
+    const char *type_prefix, *feature_prefix; /* before vector types' and features' names, where one text has several
+                                                 targets; NULL: nothing */
     bool used[HELPER_COUNT][DT_COUNT][DT_COUNT][LANES_LOG_MOST + 1]; /* [helper][type][other type][log2 lanes] */
     int indent;
     /* names: of the function being printed */

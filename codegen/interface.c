@@ -46,23 +46,24 @@ static void text_c_string(struct text *out, const char *s)
 }
 
 struct interface {
-    const struct prog *prog;
+    const struct emission *emission;
+    const struct prog *prog; /* the first version: they differ in nothing that is printed here */
     struct cfamily *printer;
     struct interface_names names;
-    struct weights_layout weights;
     const char **symbol_value; /* "symbols[0]" */
     bool is_static;
 };
 
-static void interface_start(struct interface *to, const struct prog *prog, struct arena *arena)
+static void interface_start(struct interface *to, const struct emission *emission, struct arena *arena)
 {
+    const struct prog *prog = emission->versions->prog;
     int n = dims_n_symbols(prog->dims);
-    *to = (struct interface){.prog = prog, .printer = printer_new(prog, arena), .is_static = n == 0};
+    *to = (struct interface){
+        .emission = emission, .prog = prog, .printer = printer_new(prog, arena), .is_static = n == 0};
     interface_names(prog, arena, &to->names);
-    weights_place(prog, arena, &to->weights);
     to->symbol_value = NEW_ARRAY(arena, const char *, n + 1);
     for (int i = 0; i < n; i++) to->symbol_value[i] = arena_printf(arena, "symbols[%d]", i);
-    if (prog->arena_bytes == -1) bug("interface", "the program has no memory plan");
+    if (emission->arena_bytes == -1) bug("interface", "the program has no memory plan");
 }
 
 static const char *value_type(const struct interface *model, const struct buffer *buf)
@@ -88,9 +89,9 @@ static void put_field(const struct interface *model, struct text *out, const str
     text_add(out, " */\n");
 }
 
-static int64_t worst_arena(const struct prog *prog)
+static int64_t worst_arena(const struct interface *model)
 {
-    int64_t most = dim_hi(prog->dims, prog->arena_bytes);
+    int64_t most = dim_hi(model->prog->dims, model->emission->arena_bytes);
     return most >= DIM_HUGE ? INT64_MAX : most;
 }
 
@@ -127,7 +128,6 @@ static void put_plain_params(const struct interface *model, struct text *out)
 
 static void put_header(const struct interface *model, struct text *out)
 {
-    const struct prog *prog = model->prog;
     const char *name = model->names.model;
     struct text upper = {.arena = model->printer->arena};
     text_add(&upper, name);
@@ -136,13 +136,13 @@ static void put_header(const struct interface *model, struct text *out)
     text_printf(out, "#ifndef MODEL_%s_H\n#define MODEL_%s_H\n\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n",
                 upper.at, upper.at);
     put_structs(model, out);
-    int64_t worst = worst_arena(prog);
+    int64_t worst = worst_arena(model);
     text_printf(out, "\n/* Bytes of working memory, aligned to 64%s */\n",
                 model->is_static ? "." : ": for given symbols, in the order above; and for the largest.");
     if (worst != INT64_MAX) text_printf(out, "#define %s_ARENA_BYTES %lld\n", upper.at, (long long)worst);
     text_printf(out, "int64_t %s_arena_bytes(const int64_t *symbols);\n\n", name);
     text_printf(out, "/* Returns 0, or the code of a failed check on the data. Allocates nothing%s; reentrant with "
-                  "different arenas. */\n", prog->threads ? " but its threads, at the first run" : "");
+                  "different arenas. */\n", model->emission->threads ? " but its threads, at the first run" : "");
     text_printf(out, "int %s_run(const struct %s_inputs *in, const struct %s_outputs *out, void *arena);\n\n", name,
                 name, name);
     text_printf(out, "extern const struct tenon_model %s_model;\n", name);
@@ -254,18 +254,6 @@ static void put_checked_run(const struct interface *model, struct text *out)
     text_printf(out, "};\n    return %s_run(&in, &out, arena);\n}\n", name);
 }
 
-/* NAME_run where several workers run NAME_part: LLVM's is in an object of its own. */
-static void put_threaded_run(const struct interface *model, const struct c_options *options, struct text *out)
-{
-    const char *name = model->names.model;
-    if (options->kernels_apart)
-        text_printf(out, "\nextern tenon_part %s_part __attribute__((visibility(\"hidden\")));\n", name);
-    text_printf(out,
-                "\nint %s_run(const struct %s_inputs *in, const struct %s_outputs *out, void *arena)\n{\n"
-                "    return tenon_run(%s_part, in, out, arena);\n}\n",
-                name, name, name, name);
-}
-
 static void put_plain(const struct interface *model, struct text *out)
 {
     const struct prog *prog = model->prog;
@@ -273,7 +261,7 @@ static void put_plain(const struct interface *model, struct text *out)
     text_printf(out, "\nvoid %s_plain(", name);
     put_plain_params(model, out);
     text_printf(out, ")\n{\n    static _Alignas(64) unsigned char arena[%lld];\n",
-                (long long)(prog->arena_bytes > 0 ? prog->arena_bytes : 1));
+                (long long)(model->emission->arena_bytes > 0 ? model->emission->arena_bytes : 1));
     text_printf(out, "    const struct %s_inputs in = {", name);
     for (int i = 0; i < prog->inputs.n; i++) text_printf(out, "%s.%s = in%d", i ? ", " : "", model->names.input[i], i);
     if (prog->inputs.n == 0) text_add(out, "0");
@@ -284,8 +272,9 @@ static void put_plain(const struct interface *model, struct text *out)
     text_printf(out, "};\n    (void)%s_run(&in, &out, arena);\n}\n", name);
 }
 
-static void put_model(const struct interface *model, const struct c_options *options, struct text *out)
+static void put_model(const struct interface *model, struct text *out)
 {
+    const struct emission *emission = model->emission;
     const struct prog *prog = model->prog;
     int n = dims_n_symbols(prog->dims);
     text_printf(out, "\nconst struct tenon_model %s_model = {\n    .version = TENON_VERSION,\n    .name = ",
@@ -296,12 +285,16 @@ static void put_model(const struct interface *model, const struct c_options *opt
     if (prog->inputs.n) text_add(out, "    .inputs = tenon_inputs,\n");
     if (prog->outputs.n) text_add(out, "    .outputs = tenon_outputs,\n");
     if (n) text_add(out, "    .symbols = tenon_symbols,\n");
-    text_printf(out, "    .weight_bytes = %lld,\n", (long long)model->weights.n_bytes);
-    if (worst_arena(prog) == INT64_MAX) text_add(out, "    .arena_bytes = INT64_MAX,\n");
-    else text_printf(out, "    .arena_bytes = %lld,\n", (long long)worst_arena(prog));
+    text_printf(out, "    .weight_bytes = %lld,\n", (long long)emission->weights.n_bytes);
+    if (worst_arena(model) == INT64_MAX) text_add(out, "    .arena_bytes = INT64_MAX,\n");
+    else text_printf(out, "    .arena_bytes = %lld,\n", (long long)worst_arena(model));
     text_printf(out, "    .arena_bytes_for = %s_arena_bytes,\n    .run = tenon_run_checked,\n", model->names.model);
-    if (options->weights_file && model->weights.n_bytes) text_printf(out, "    .load = %s_load,\n", model->names.model);
-    if (prog->threads) text_printf(out, "    .threads = %d,\n    .use_threads = tenon_use_threads,\n", prog->threads);
+    if (emission->weights_file && emission->weights.n_bytes)
+        text_printf(out, "    .load = %s_load,\n", model->names.model);
+    if (emission->threads)
+        text_printf(out, "    .threads = %d,\n    .use_threads = tenon_use_threads,\n", emission->threads);
+    if (emission->n_versions > 1)
+        text_add(out, "    .cpus = tenon_versions,\n    .cpu = tenon_cpu,\n    .use_cpu = tenon_use_cpu,\n");
     text_add(out, "};\n");
     text_printf(out,
                 "\n#ifdef TENON_EXPORT_MODEL\nconst struct tenon_model *tenon_model_get(void)\n{\n    return "
@@ -335,33 +328,35 @@ static void put_load(const struct interface *model, struct text *out)
                 "file, 0);\n"
                 "    close(file);\n    if (at == MAP_FAILED) return TENON_NO_WEIGHTS;\n    %s_weights = at;\n    "
                 "return 0;\n}\n",
-                name, name, name, (long long)model->weights.n_bytes, (long long)model->weights.n_bytes, name);
+                name, name, name, (long long)model->emission->weights.n_bytes,
+                (long long)model->emission->weights.n_bytes, name);
 }
 
-void interface_print(const struct prog *prog, const struct c_options *options, struct text *header, struct text *code)
+void interface_print(const struct emission *emission, struct text *header, struct text *code)
 {
     struct arena *arena = arena_new();
     struct interface model;
     struct text body = {.arena = arena};
-    interface_start(&model, prog, arena);
+    interface_start(&model, emission, arena);
     put_header(&model, header);
 
-    if (options->weights_file && model.weights.n_bytes) {
+    if (emission->weights_file && emission->weights.n_bytes) {
         text_add(code, "#include <fcntl.h>\n#include <sys/mman.h>\n#include <sys/stat.h>\n#include <unistd.h>\n");
         put_load(&model, &body);
     }
     text_printf(&body, "\nint64_t %s_arena_bytes(const int64_t *symbols)\n{\n", model.names.model);
-    if (dim_is_const(prog->arena_bytes)) text_add(&body, "    (void)symbols;\n");
+    if (dim_is_const(emission->arena_bytes)) text_add(&body, "    (void)symbols;\n");
     text_add(&body, "    return ");
-    cfamily_dim(model.printer, &body, prog->arena_bytes, model.symbol_value, 0);
+    cfamily_dim(model.printer, &body, emission->arena_bytes, model.symbol_value, 0);
     text_add(&body, ";\n}\n\n");
-    put_values(&model, &body, "input", prog->inputs.at, prog->input_names.at, prog->inputs.n);
-    put_values(&model, &body, "output", prog->outputs.at, prog->output_names.at, prog->outputs.n);
+    put_values(&model, &body, "input", model.prog->inputs.at, model.prog->input_names.at, model.prog->inputs.n);
+    put_values(&model, &body, "output", model.prog->outputs.at, model.prog->output_names.at,
+               model.prog->outputs.n);
     put_symbols(&model, &body);
-    if (prog->threads) put_threaded_run(&model, options, &body);
+    versions_print(emission, &body);
     put_checked_run(&model, &body);
     if (model.is_static) put_plain(&model, &body);
-    put_model(&model, options, &body);
+    put_model(&model, &body);
     put_helpers(&model, code);
     text_add_n(code, body.at, body.n);
     arena_free(arena);

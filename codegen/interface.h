@@ -10,6 +10,11 @@ struct interface_names {
     const char **output; /* field of struct NAME_outputs, by position */
 };
 void interface_names(const struct prog *prog, struct arena *arena, struct interface_names *names);
+/* A source file that artefacts carry, by its path in this repository. */
+struct embedded_file;
+const struct embedded_file *embedded_find(const char *path);
+/* NAME_run where it is more than one function of kernels: on several threads, of several versions. */
+void versions_print(const struct emission *emission, struct text *out);
 /* The C dialect, for whoever prints dims or types. */
 extern const struct dialect c_dialect;
 

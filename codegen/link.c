@@ -1,12 +1,13 @@
 /* Artefacts: printed text, weights and runtime put together into the file the user asked for.
  *
  * Everything is made in a private folder by the C compiler, which runs there and sees relative names only; the
- * finished file is copied to its place, so a failure leaves nothing half written. Weights go through the
- * assembler's .incbin; only a few bytes of them are ever C text.
+ * finished file is moved to its place, so a failure leaves nothing half written. Weights are appended to what is
+ * linked (weights_embed.c), or go through the assembler's .incbin; only a few bytes of them are ever C text.
  */
 #include "../ir/extern.h"
 #include "interface.h"
 #include "process.h"
+#include "weights_embed.h"
 
 #include "embedded_codegen.h"
 
@@ -25,16 +26,14 @@ enum artefact {
 };
 
 struct linker {
-    const struct prog *prog;
     const struct link_options *options;
-    struct c_options c;
+    struct emission emission;
     struct arena *arena;
     struct diag *diag;
     const char *folder, *out_path;
     struct text *written;
-    struct interface_names names;
-    struct weights_layout weights;
-    bool weights_apart; /* in a file of their own: mapped at load, or taken in by the assembler */
+    bool weights_apart; /* in a file of their own: mapped at load, or taken in by the assembler or behind the linked file */
+    bool embeds;        /* the last of these */
 };
 
 static const char *inside(struct linker *linker, const char *name)
@@ -66,32 +65,28 @@ static bool calls_extern(const struct stmt *list, const char *file)
     return false;
 }
 
-static bool has_externs(const struct prog *prog, const char *file)
+static bool has_externs(const struct emission *emission, const char *file)
 {
-    bool found = calls_extern(prog->main, file);
-    for (int i = 0; i < prog->kernels.n && !found; i++) found = calls_extern(prog->kernels.at[i]->body, file);
+    bool found = false;
+    for (int v = 0; v < emission->n_versions; v++) {
+        const struct prog *prog = emission->versions[v].prog;
+        found = found || calls_extern(prog->main, file);
+        for (int i = 0; i < prog->kernels.n && !found; i++) found = calls_extern(prog->kernels.at[i]->body, file);
+    }
     return found;
-}
-
-static const struct embedded_file *embedded(const char *path)
-{
-    for (int i = 0; i < n_embedded_codegen; i++)
-        if (!strcmp(embedded_codegen[i].path, path)) return &embedded_codegen[i];
-    bug("link", "%s was not built in", path);
 }
 
 /* Texts */
 
 static void put_weights_array(struct linker *linker, struct text *code)
 {
+    const struct weights_layout *weights = &linker->emission.weights;
     struct text bytes = {.arena = linker->arena};
-    for (int i = 0; i < linker->prog->buffers.n; i++) {
-        const struct buffer *buf = linker->prog->buffers.at[i];
-        if (buf->space != SPACE_WEIGHT || linker->weights.offset_bytes[buf->id] != (int64_t)bytes.n) continue;
-        text_add_n(&bytes, buf->tensor->data, (size_t)buf->tensor->n_bytes);
+    for (int i = 0; i < weights->n_tensors; i++) {
+        text_add_n(&bytes, weights->tensors[i]->data, (size_t)weights->tensors[i]->n_bytes);
         while (bytes.n % 64) text_add_n(&bytes, "", 1);
     }
-    text_printf(code, "\n_Alignas(64) const unsigned char %s_weights[%zu] = {", linker->names.model, bytes.n);
+    text_printf(code, "\n_Alignas(64) const unsigned char %s_weights[%zu] = {", linker->emission.name, bytes.n);
     for (size_t i = 0; i < bytes.n; i++)
         text_printf(code, "%s%u,", i % 24 ? " " : "\n    ", (unsigned char)bytes.at[i]);
     text_add(code, "\n};\n");
@@ -101,8 +96,8 @@ static void put_weights_array(struct linker *linker, struct text *code)
  * carry them. */
 static void put_externs(struct linker *linker, const char *path, struct text *code)
 {
-    if (!has_externs(linker->prog, path)) return;
-    const struct embedded_file *externs = embedded(path);
+    if (!has_externs(&linker->emission, path)) return;
+    const struct embedded_file *externs = embedded_find(path);
     text_add(code, "\n#if defined(__GNUC__)\n");
 #define EXTERN(name, buffers, scalars, file)                                                                           \
     if (!strcmp(file, path)) text_add(code, "#pragma weak tenon_" #name "\n");
@@ -115,32 +110,43 @@ static void put_externs(struct linker *linker, const char *path, struct text *co
 /* The model's C text, which includes `header_name`. LLVM prints kernels and NAME_run itself. */
 static void make_texts(struct linker *linker, const char *header_name, struct text *header, struct text *code)
 {
-    const struct embedded_file *types = embedded("runtime/tenon.h");
+    const struct embedded_file *types = embedded_find("runtime/tenon.h");
     text_add_n(header, types->text, types->n_bytes);
     text_add(header, "\n");
     text_printf(code,
                 "/* %s, compiled by tenon. Flags that matter: -fno-strict-aliasing -fno-tree-vectorize; "
                 "-ffp-contract=off with gcc's own dialects. */\n",
-                linker->names.model);
-    if (linker->prog->threads) text_add(code, "#ifndef _GNU_SOURCE\n#define _GNU_SOURCE\n#endif\n");
+                linker->emission.name);
+    if (linker->emission.threads) text_add(code, "#ifndef _GNU_SOURCE\n#define _GNU_SOURCE\n#endif\n");
     text_printf(code, "#include \"%s\"\n", header_name);
-    if (linker->prog->threads) {
-        const struct embedded_file *pool = embedded("runtime/pool.c");
-        text_printf(code, "\n#define TENON_THREADS %d\n", linker->prog->threads);
+    if (linker->emission.threads) {
+        const struct embedded_file *pool = embedded_find("runtime/pool.c");
+        text_printf(code, "\n#define TENON_THREADS %d\n", linker->emission.threads);
         text_add_n(code, pool->text, pool->n_bytes);
     }
     struct text interface = {.arena = linker->arena};
-    interface_print(linker->prog, &linker->c, header, &interface);
-    if (linker->options->backend == BACKEND_C) c_print(linker->prog, &linker->c, code);
+    interface_print(&linker->emission, header, &interface);
+    if (linker->options->backend == BACKEND_C) c_print(&linker->emission, code);
     put_externs(linker, "ir/extern.c", code);
     put_externs(linker, "ir/extern_note.c", code);
-    if (linker->weights.n_bytes && !linker->weights_apart) put_weights_array(linker, code);
+    if (linker->emission.weights.n_bytes && !linker->weights_apart) put_weights_array(linker, code);
     text_add_n(code, interface.at, interface.n);
+}
+
+/* A section of the weights' size, for weights_embed. */
+static void make_empty_assembly(struct linker *linker, struct text *code)
+{
+    const char *model = linker->emission.name;
+    text_printf(code, "    .section " WEIGHTS_SECTION ", \"a\", %%nobits\n    .balign 64\n    .globl %s_weights\n", model);
+    text_printf(code, "    .hidden %s_weights\n    .type %s_weights, %%object\n%s_weights:\n    .space %lld\n", model,
+                model, model, (long long)linker->emission.weights.n_bytes);
+    text_printf(code, "    .size %s_weights, . - %s_weights\n    .section .note.GNU-stack, \"\", %%progbits\n", model,
+                model);
 }
 
 static void make_assembly(struct linker *linker, const char *weights_name, struct text *code)
 {
-    const char *model = linker->names.model;
+    const char *model = linker->emission.name;
     text_printf(
         code, "    .section .rodata.%s_weights, \"a\"\n    .balign 64\n    .globl %s_weights\n    .hidden %s_weights\n",
         model, model, model);
@@ -166,12 +172,13 @@ static void word(struct linker *linker, struct command *command, const char *s)
     LIST_PUSH(linker->arena, &command->words, s);
 }
 
+/* The parts of a list between blanks or newlines. */
 static void words(struct linker *linker, struct command *command, const char *list)
 {
     while (*list) {
-        size_t n = strcspn(list, " ");
+        size_t n = strcspn(list, " \n");
         if (n) word(linker, command, arena_strndup(linker->arena, list, n));
-        list += n + (list[n] == ' ');
+        list += n + (list[n] != 0);
     }
 }
 
@@ -192,8 +199,9 @@ static struct command compiler(struct linker *linker, const char *mode)
           strstr(last_part(command.words.at[0]), "clang") ? "-O2" : "-O1 -fschedule-insns2 -finline-small-functions");
     words(linker, &command,
           "-std=gnu11 -w -fno-math-errno -fno-trapping-math -ffp-contract=off -fno-strict-aliasing -fPIC");
-    words(linker, &command, linker->options->target->c_flags);
-    if (linker->prog->threads) word(linker, &command, "-pthread");
+    /* What is not of a version is for any CPU of the kind; versions have their own flags in the text. */
+    if (linker->emission.n_versions == 1) words(linker, &command, linker->options->target->c_flags);
+    if (linker->emission.threads) word(linker, &command, "-pthread");
     /* Vectors are explicit. gcc 12's loop vectorizer, let loose on loops over 64-byte vectors, loses stores. */
     if (linker->options->target->vector_bytes > 0) words(linker, &command, "-fno-tree-vectorize");
     return command;
@@ -208,24 +216,22 @@ static bool make_parts(struct linker *linker, struct command *parts)
         return false;
     word(linker, parts, "model.c");
     if (linker->options->backend == BACKEND_LLVM) {
-        if (!llvm_emit(linker->prog,
-                       &(struct llvm_options){.target = linker->options->target,
-                                              .output = LLVM_OBJECT,
-                                              .weights_file = linker->c.weights_file},
-                       inside(linker, "kernels.o"), linker->diag))
-            return false;
-        word(linker, parts, "kernels.o");
+        struct text names = {.arena = linker->arena};
+        if (!llvm_objects(&linker->emission, linker->folder, &names, linker->diag)) return false;
+        words(linker, parts, text_string(&names));
     }
-    if (!linker->weights_apart || linker->c.weights_file) return true;
-    make_assembly(linker, "model.weights", &assembly);
+    if (!linker->weights_apart || linker->emission.weights_file) return true;
     word(linker, parts, "weights.S");
-    return weights_write(linker->prog, &linker->weights, inside(linker, "model.weights"), linker->diag) &&
+    if (linker->embeds) make_empty_assembly(linker, &assembly);
+    else make_assembly(linker, "model.weights", &assembly);
+    if (linker->embeds) return put_file(linker, inside(linker, "weights.S"), &assembly);
+    return weights_write(&linker->emission.weights, inside(linker, "model.weights"), linker->diag) &&
            put_file(linker, inside(linker, "weights.S"), &assembly);
 }
 
 static bool deliver(struct linker *linker, const char *name)
 {
-    if (!file_copy(inside(linker, name), linker->out_path, linker->diag)) return false;
+    if (!file_move(inside(linker, name), linker->out_path, linker->diag)) return false;
     note_written(linker, linker->out_path);
     return true;
 }
@@ -243,8 +249,8 @@ static const char *beside(struct linker *linker, const char *suffix)
 static bool put_weights_file(struct linker *linker)
 {
     const char *path = beside(linker, ".weights");
-    if (!linker->weights_apart || !linker->c.weights_file) return true;
-    if (!weights_write(linker->prog, &linker->weights, path, linker->diag)) return false;
+    if (!linker->weights_apart || !linker->emission.weights_file) return true;
+    if (!weights_write(&linker->emission.weights, path, linker->diag)) return false;
     note_written(linker, path);
     return true;
 }
@@ -258,23 +264,21 @@ static bool link_text(struct linker *linker)
     if (!put_file(linker, linker->out_path, &code) || !put_file(linker, header_path, &header)) return false;
     note_written(linker, linker->out_path);
     note_written(linker, header_path);
-    if (!linker->weights_apart || linker->c.weights_file) return true;
+    if (!linker->weights_apart || linker->emission.weights_file) return true;
     make_assembly(linker, last_part(weights_path), &assembly);
     if (!put_file(linker, assembly_path, &assembly) ||
-        !weights_write(linker->prog, &linker->weights, weights_path, linker->diag))
+        !weights_write(&linker->emission.weights, weights_path, linker->diag))
         return false;
     note_written(linker, assembly_path);
     note_written(linker, weights_path);
     return true;
 }
 
-static bool link_assembly(struct linker *linker, bool llvm_text)
+static bool link_assembly(struct linker *linker, bool wants_ir)
 {
-    if (linker->options->backend == BACKEND_LLVM || llvm_text) {
-        struct llvm_options llvm = {.target = linker->options->target,
-                                    .output = llvm_text ? LLVM_IR : LLVM_ASSEMBLY,
-                                    .weights_file = linker->c.weights_file};
-        if (!llvm_emit(linker->prog, &llvm, inside(linker, "out"), linker->diag)) return false;
+    if (linker->options->backend == BACKEND_LLVM || wants_ir) {
+        enum llvm_output output = wants_ir ? LLVM_IR : LLVM_ASSEMBLY;
+        if (!llvm_text(&linker->emission, output, inside(linker, "out"), linker->diag)) return false;
         return deliver(linker, "out");
     }
     struct command parts = {.words = {.n = 0}}, command = compiler(linker, "-S");
@@ -305,25 +309,31 @@ static bool make_object(struct linker *linker)
     return run(linker, &join);
 }
 
-static bool link_archive(struct linker *linker)
+/* An address for the weights' section, far from all else, so that it is a segment of its own. */
+static void place_weights(struct linker *linker, struct command *command)
 {
-    struct command command = {.words = {.n = 0}};
-    words(linker, &command, "ar rcsD out.a model.o");
-    return make_object(linker) && run(linker, &command) && deliver(linker, "out.a");
+    const int64_t apart = (int64_t)128 << 20, unit = (int64_t)2 << 20;
+    int64_t arena = linker->emission.arena_bytes; /* NAME_plain's */
+    int64_t rest = dim_is_const(arena) && arena > 0 ? arena : 0;
+    if (!linker->embeds) return;
+    word(linker, command,
+         arena_printf(linker->arena, "-Wl,--section-start=" WEIGHTS_SECTION "=0x%llx",
+                      (unsigned long long)((apart + rest) / unit * unit)));
 }
 
-static bool link_shared(struct linker *linker)
+static bool make_shared(struct linker *linker)
 {
     struct command command = compiler(linker, "-shared -DTENON_EXPORT_MODEL");
     struct command parts = {.words = {.n = 0}};
     if (!make_parts(linker, &parts)) return false;
     for (int i = 0; i < parts.words.n; i++) word(linker, &command, parts.words.at[i]);
+    place_weights(linker, &command);
     words(linker, &command, "-o out.so -lm");
-    return run(linker, &command) && deliver(linker, "out.so");
+    return run(linker, &command);
 }
 
 /* An executable: the model with runtime/main.c and what that needs. */
-static bool link_program(struct linker *linker)
+static bool make_program(struct linker *linker)
 {
     struct command command = compiler(linker, "-DTENON_EXPORT_MODEL");
     struct command parts = {.words = {.n = 0}};
@@ -334,23 +344,47 @@ static bool link_program(struct linker *linker)
         if (strncmp(file->path, "runtime/", 8) != 0) continue;
         const char *name = last_part(file->path);
         if (!file_write(inside(linker, name), file->text, file->n_bytes, linker->diag)) return false;
-        if (!strcmp(name, "pool.c")) continue; /* part of the model's text */
+        if (!strcmp(name, "pool.c") || !strcmp(name, "cpu.c")) continue; /* parts of the model's text */
         if (!strcmp(name + strlen(name) - 2, ".c")) word(linker, &command, name);
     }
+    place_weights(linker, &command);
     words(linker, &command, "-o out -lm");
-    return run(linker, &command) && deliver(linker, "out");
+    return run(linker, &command);
+}
+
+/* Makes the file `name` with the weights in it: behind what is linked, or by the assembler where the linker has other
+ * ideas (lld puts the section elsewhere, gold does not take its address). */
+static bool link_weights(struct linker *linker, bool (*make)(struct linker *), const char *name)
+{
+    struct diag *diag = linker->diag;
+    enum embedding embedding = EMBED_IMPOSSIBLE;
+    linker->embeds = linker->weights_apart && !linker->emission.weights_file;
+    if (linker->embeds) {
+        linker->diag = diag_new(linker->arena); /* what is really wrong is said by the second try */
+        if (make(linker)) embedding = weights_embed(&linker->emission.weights, inside(linker, name), diag);
+        linker->diag = diag;
+        linker->embeds = false;
+    }
+    return embedding == EMBED_DONE || (embedding == EMBED_IMPOSSIBLE && make(linker));
+}
+
+static bool link_archive(struct linker *linker)
+{
+    struct command command = {.words = {.n = 0}};
+    words(linker, &command, "ar rcsD out.a model.o");
+    return link_weights(linker, make_object, "model.o") && run(linker, &command) && deliver(linker, "out.a");
 }
 
 static bool link_kind(struct linker *linker, enum artefact kind)
 {
     switch (kind) {
     case ARTEFACT_C: return link_text(linker);
-    case ARTEFACT_OBJECT: return make_object(linker) && deliver(linker, "model.o");
+    case ARTEFACT_OBJECT: return link_weights(linker, make_object, "model.o") && deliver(linker, "model.o");
     case ARTEFACT_ARCHIVE: return link_archive(linker);
-    case ARTEFACT_SHARED: return link_shared(linker);
+    case ARTEFACT_SHARED: return link_weights(linker, make_shared, "out.so") && deliver(linker, "out.so");
     case ARTEFACT_ASSEMBLY: return link_assembly(linker, false);
     case ARTEFACT_LLVM: return link_assembly(linker, true);
-    case ARTEFACT_PROGRAM: return link_program(linker);
+    case ARTEFACT_PROGRAM: return link_weights(linker, make_program, "out") && deliver(linker, "out");
     }
     bug("link", "artefact %d", (int)kind);
 }
@@ -386,14 +420,16 @@ bool link_artefact(const struct prog *prog, const struct link_options *options, 
     if (llvm && kind == ARTEFACT_C)
         return diag_error(diag, place, "C text comes from the C back end: leave out --target=llvm");
     struct linker linker = {
-        .prog = prog, .options = options, .diag = diag, .out_path = out_path, .written = written, .arena = arena_new()};
-    linker.c = (struct c_options){
-        .target = options->target, .weights_file = options->weights_file, .kernels_apart = options->backend == BACKEND_LLVM};
+        .options = options, .diag = diag, .out_path = out_path, .written = written, .arena = arena_new()};
+    struct version *versions = NEW_ARRAY(linker.arena, struct version, options->n_wider + 1);
+    versions[0] = (struct version){.prog = prog, .target = options->target};
+    for (int i = 0; i < options->n_wider; i++) versions[i + 1] = options->wider[i];
+    emission_open(versions, options->n_wider + 1, linker.arena, &linker.emission);
+    linker.emission.weights_file = options->weights_file;
+    linker.emission.kernels_apart = options->backend == BACKEND_LLVM;
     linker.folder = folder_make(linker.arena, diag);
-    interface_names(prog, linker.arena, &linker.names);
-    weights_place(prog, linker.arena, &linker.weights);
     linker.weights_apart =
-        linker.weights.n_bytes > WEIGHTS_IN_TEXT_MOST || (options->weights_file && linker.weights.n_bytes);
+        linker.emission.weights.n_bytes > WEIGHTS_IN_TEXT_MOST || (options->weights_file && linker.emission.weights.n_bytes);
     bool good = linker.folder && link_kind(&linker, kind) && put_weights_file(&linker);
     if (linker.folder && options->keep_temporary) note_written(&linker, linker.folder);
     else if (linker.folder) folder_remove(linker.folder);

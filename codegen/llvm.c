@@ -7,20 +7,20 @@
  * Read next: llvm.h.
  */
 #include "llvm.h"
+#include "process.h"
 
-#include <errno.h>
 #include <llvm-c/Analysis.h>
+#include <llvm-c/Linker.h>
 #include <llvm-c/Target.h>
 #include <llvm-c/TargetMachine.h>
 #include <llvm-c/Transforms/PassBuilder.h>
-#include <stdio.h>
-
 #include <string.h>
 
-/* Registers, folding, common loads, hoisting: together a fifth of the time resnet50 takes here; the rest is
+/* Registers, folding, common loads, hoisting: together a tenth of the time that large models take here (a second round
+ * of instcombine would take as much again and changes the size of no code by more than a hundredth); the rest is
  * instruction selection and register allocation. */
 static const char *const passes = "function(sroa,early-cse<memssa>,instcombine<no-verify-fixpoint>,simplifycfg,"
-                                  "loop-mssa(licm),early-cse<memssa>,instcombine<no-verify-fixpoint>,simplifycfg)";
+                                  "loop-mssa(licm),early-cse<memssa>,simplifycfg)";
 
 bool llvm_is_built_in(void)
 {
@@ -29,7 +29,21 @@ bool llvm_is_built_in(void)
 
 /* ---- target ---- */
 
-static LLVMTargetMachineRef machine_new(const struct target *target, const char *triple, struct diag *diag)
+const char *llvm_triple(const struct target *target, struct arena *arena)
+{
+    if (target->triple[0]) return target->triple;
+    char *host = LLVMGetDefaultTargetTriple();
+    const char *triple = arena_strdup(arena, host);
+    LLVMDisposeMessage(host);
+    return triple;
+}
+
+const char *llvm_cpu(const char *triple)
+{
+    return strncmp(triple, "x86_64", 6) ? "generic" : "x86-64";
+}
+
+LLVMTargetMachineRef llvm_machine(const struct target *target, const char *triple, struct diag *diag)
 {
     LLVMInitializeAllTargetInfos();
     LLVMInitializeAllTargets();
@@ -43,9 +57,8 @@ static LLVMTargetMachineRef machine_new(const struct target *target, const char 
         LLVMDisposeMessage(message);
         return NULL;
     }
-    const char *cpu = strncmp(triple, "x86_64", 6) ? "generic" : "x86-64";
-    return LLVMCreateTargetMachine(found, triple, cpu, target->llvm_features, LLVMCodeGenLevelDefault, LLVMRelocPIC,
-                                   LLVMCodeModelDefault);
+    return LLVMCreateTargetMachine(found, triple, llvm_cpu(triple), target->llvm_features, LLVMCodeGenLevelDefault,
+                                   LLVMRelocPIC, LLVMCodeModelDefault);
 }
 
 /* ---- module ---- */
@@ -54,7 +67,7 @@ static void debug_open(struct llvm *e)
 {
     const char *name = e->prog->name, *producer = "tenon";
     e->debug = LLVMCreateDIBuilder(e->module);
-    LLVMMetadataRef file = LLVMDIBuilderCreateFile(e->debug, name, strlen(name), ".", 1);
+    LLVMMetadataRef file = LLVMDIBuilderCreateFile(e->debug, name, strlen(name), "", 0);
     e->debug_unit =
         LLVMDIBuilderCreateCompileUnit(e->debug, LLVMDWARFSourceLanguageC99, file, producer, strlen(producer), 1, "", 0,
                                        0, "", 0, LLVMDWARFEmissionFull, 0, 0, 0, "", 0, "", 0);
@@ -82,81 +95,73 @@ static void module_open(struct llvm *e)
     debug_open(e);
 }
 
-const char *llvm_symbol(struct llvm *e, const char *suffix)
-{
-    return arena_printf(e->arena, "%s_%s", text_identifier(e->arena, e->prog->name), suffix);
-}
-
 static void weights_declare(struct llvm *e)
 {
-    bool is_pointer = e->options->weights_file;
-    LLVMTypeRef bytes = LLVMArrayType2(e->i8, (uint64_t)e->weights.n_bytes);
-    e->weights_symbol = LLVMAddGlobal(e->module, is_pointer ? e->ptr : bytes, llvm_symbol(e, "weights"));
+    bool is_pointer = e->emission->weights_file;
+    LLVMTypeRef bytes = LLVMArrayType2(e->i8, (uint64_t)e->emission->weights.n_bytes);
+    e->weights_symbol = LLVMAddGlobal(e->module, is_pointer ? e->ptr : bytes, arena_printf(e->arena, "%s_weights", e->emission->name));
     LLVMSetAlignment(e->weights_symbol, is_pointer ? 8 : 64);
     LLVMSetGlobalConstant(e->weights_symbol, !is_pointer);
     LLVMSetVisibility(e->weights_symbol, LLVMHiddenVisibility);
 }
 
-static void program_build(struct llvm *e)
+static void program_build(struct llvm *e, const struct llvm_part *part)
 {
-    weights_place(e->prog, e->arena, &e->weights);
-    if (e->weights.n_bytes) weights_declare(e);
+    if (e->emission->weights.n_bytes) weights_declare(e);
     e->variables = NEW_ARRAY(e->arena, struct llvm_variable, e->prog->next_var + 1);
     e->buffers = NEW_ARRAY(e->arena, struct llvm_pointer, e->prog->next_buffer + 1);
     LLVMTypeRef params[] = {e->ptr, e->ptr, e->ptr, e->ptr, e->i64, e->i64}; /* tenon_part of runtime/pool.c */
     LLVMTypeRef type = LLVMFunctionType(e->i32, params, e->prog->threads ? 6 : 3, 0);
-    LLVMValueRef run = LLVMAddFunction(e->module, llvm_symbol(e, e->prog->threads ? "part" : "run"), type);
-    if (e->prog->threads) LLVMSetVisibility(run, LLVMHiddenVisibility);
+    LLVMValueRef run =
+        LLVMAddFunction(e->module, arena_printf(e->arena, "%s%s", e->prefix, e->prog->threads ? "part" : "run"), type);
+    if (e->prog->threads || e->emission->n_versions > 1) LLVMSetVisibility(run, LLVMHiddenVisibility);
     llvm_function_attributes(e, run);
     llvm_declare_kernels(e);
-    for (int i = 0; i < e->prog->kernels.n; i++) llvm_kernel_body(e, e->prog->kernels.at[i], e->kernels[i]);
-    llvm_run_body(e, run);
+    for (int i = part->first; i < part->end; i++) llvm_kernel_body(e, e->prog->kernels.at[i], e->kernels[i]);
+    if (part->has_run) llvm_run_body(e, run);
     LLVMDIBuilderFinalize(e->debug);
 }
 
-static void module_check(struct llvm *e)
+LLVMModuleRef llvm_build(const struct emission *emission, const struct llvm_part *part, LLVMContextRef context,
+                         LLVMTargetMachineRef machine)
 {
-    char *message = NULL;
-    if (LLVMVerifyModule(e->module, LLVMReturnStatusAction, &message)) bug("llvm", "%s", message);
+    const struct version *version = &emission->versions[part->version];
+    const char *features = version->target->llvm_features;
+    struct llvm e = {.prog = (struct prog *)(uintptr_t)version->prog, /* index analysis interns new expressions */
+                     .target = version->target,
+                     .emission = emission,
+                     .version = part->version,
+                     .prefix = version->prefix,
+                     .is_part = !part->is_whole,
+                     .arena = arena_new(),
+                     .context = context};
+    char *triple = LLVMGetTargetMachineTriple(machine), *message = NULL;
+    e.triple = arena_strdup(e.arena, triple);
+    LLVMDisposeMessage(triple);
+    e.slow_rounding = !strncmp(e.triple, "x86_64", 6) && !strstr(features, "+avx") && !strstr(features, "+sse4.1");
+    module_open(&e);
+    LLVMSetTarget(e.module, e.triple);
+    LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(machine);
+    LLVMSetModuleDataLayout(e.module, layout);
+    LLVMDisposeTargetData(layout);
+    program_build(&e, part);
+    if (LLVMVerifyModule(e.module, LLVMReturnStatusAction, &message)) bug("llvm", "%s", message);
     LLVMDisposeMessage(message);
+    LLVMDisposeDIBuilder(e.debug);
+    LLVMDisposeBuilder(e.builder);
+    arena_free(e.arena);
+    return e.module;
 }
 
-static void module_improve(struct llvm *e, LLVMTargetMachineRef machine)
+void llvm_improve(LLVMModuleRef module, LLVMTargetMachineRef machine)
 {
     LLVMPassBuilderOptionsRef options = LLVMCreatePassBuilderOptions();
-    LLVMErrorRef error = LLVMRunPasses(e->module, passes, machine, options);
+    LLVMErrorRef error = LLVMRunPasses(module, passes, machine, options);
     if (error) bug("llvm", "passes: %s", LLVMGetErrorMessage(error));
     LLVMDisposePassBuilderOptions(options);
 }
 
 /* ---- output ---- */
-
-static bool bytes_write(const char *path, const char *bytes, size_t n, struct diag *diag)
-{
-    FILE *file = fopen(path, "wb");
-    bool is_fine = file && fwrite(bytes, 1, n, file) == n;
-    if (file && fclose(file)) is_fine = false;
-    return is_fine || diag_error(diag, (struct place){0}, "cannot write %s: %s", path, strerror(errno));
-}
-
-static bool module_write(struct llvm *e, LLVMTargetMachineRef machine, enum llvm_output output, const char *path,
-                         struct diag *diag)
-{
-    if (output == LLVM_IR) {
-        char *text = LLVMPrintModuleToString(e->module);
-        bool is_fine = bytes_write(path, text, strlen(text), diag);
-        LLVMDisposeMessage(text);
-        return is_fine;
-    }
-    char *message = NULL;
-    LLVMMemoryBufferRef bytes = NULL;
-    LLVMCodeGenFileType type = output == LLVM_OBJECT ? LLVMObjectFile : LLVMAssemblyFile;
-    if (LLVMTargetMachineEmitToMemoryBuffer(machine, e->module, type, &message, &bytes))
-        bug("llvm", "emission: %s", message);
-    bool is_fine = bytes_write(path, LLVMGetBufferStart(bytes), LLVMGetBufferSize(bytes), diag);
-    LLVMDisposeMemoryBuffer(bytes);
-    return is_fine;
-}
 
 /* LLVM's own messages: errors become ours, the rest is silent. */
 static void on_diagnostic(LLVMDiagnosticInfoRef info, void *diag)
@@ -167,46 +172,45 @@ static void on_diagnostic(LLVMDiagnosticInfoRef info, void *diag)
     LLVMDisposeMessage(text);
 }
 
-static bool emit(struct llvm *e, LLVMTargetMachineRef machine, const char *triple, enum llvm_output output,
-                 const char *path, struct diag *diag)
+/* All versions as one module. */
+static LLVMModuleRef all_build(const struct emission *emission, LLVMContextRef context, LLVMTargetMachineRef machine)
 {
-    int errors = diag_errors(diag);
-    LLVMContextSetDiagnosticHandler(e->context, on_diagnostic, diag);
-    module_open(e);
-    LLVMSetTarget(e->module, triple);
-    LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(machine);
-    LLVMSetModuleDataLayout(e->module, layout);
-    LLVMDisposeTargetData(layout);
-    program_build(e);
-    module_check(e);
-    module_improve(e, machine);
-    bool is_fine = module_write(e, machine, output, path, diag);
-    LLVMDisposeDIBuilder(e->debug);
-    LLVMDisposeBuilder(e->builder);
-    LLVMDisposeModule(e->module);
-    return is_fine && diag_errors(diag) == errors;
+    LLVMModuleRef all = NULL;
+    for (int i = 0; i < emission->n_versions; i++) {
+        struct llvm_part part = {
+            .version = i, .end = emission->versions[i].prog->kernels.n, .has_run = true, .is_whole = true};
+        LLVMModuleRef own = llvm_build(emission, &part, context, machine);
+        if (all && LLVMLinkModules2(all, own)) bug("llvm", "versions that do not link");
+        if (!all) all = own;
+    }
+    if (emission->n_versions > 1 && !emission->threads) llvm_choice(emission, all);
+    llvm_improve(all, machine);
+    return all;
 }
 
-bool llvm_emit(const struct prog *prog, const struct llvm_options *options, const char *path, struct diag *diag)
+bool llvm_text(const struct emission *emission, enum llvm_output output, const char *path, struct diag *diag)
 {
-    const struct target *target = options->target;
-    char *host = LLVMGetDefaultTargetTriple();
-    const char *triple = target->triple[0] ? target->triple : host;
-    LLVMTargetMachineRef machine = machine_new(target, triple, diag);
-    bool is_fine = false;
+    int errors = diag_errors(diag);
+    struct arena *arena = arena_new();
+    const struct target *least = emission->versions->target;
+    LLVMTargetMachineRef machine = llvm_machine(least, llvm_triple(least, arena), diag);
     if (machine) {
-        struct llvm e = {.prog = (struct prog *)(uintptr_t)prog, /* index analysis interns new expressions */
-                         .target = target,
-                         .options = options,
-                         .arena = arena_new(),
-                         .context = LLVMContextCreate()};
-        e.slow_rounding = !strncmp(triple, "x86_64", 6) && !strstr(target->llvm_features, "+avx") &&
-                          !strstr(target->llvm_features, "+sse4.1");
-        is_fine = emit(&e, machine, triple, options->output, path, diag);
-        LLVMContextDispose(e.context);
-        arena_free(e.arena);
+        LLVMContextRef context = LLVMContextCreate();
+        LLVMContextSetDiagnosticHandler(context, on_diagnostic, diag);
+        LLVMModuleRef all = all_build(emission, context, machine);
+        char *message = NULL;
+        if (output == LLVM_IR) {
+            char *text = LLVMPrintModuleToString(all);
+            file_write(path, text, strlen(text), diag);
+            LLVMDisposeMessage(text);
+        } else if (LLVMTargetMachineEmitToFile(machine, all, path, LLVMAssemblyFile, &message)) {
+            diag_error(diag, (struct place){.path = path}, "cannot write: %s", message);
+        }
+        LLVMDisposeMessage(message);
+        LLVMDisposeModule(all);
+        LLVMContextDispose(context);
         LLVMDisposeTargetMachine(machine);
     }
-    LLVMDisposeMessage(host);
-    return is_fine;
+    arena_free(arena);
+    return machine && diag_errors(diag) == errors;
 }

@@ -1,6 +1,8 @@
 /* Private to codegen/llvm*.c: the state of one emission.
  *
- * llvm.c          target machine, module, passes, output
+ * llvm.c          target machine, module, passes, text output
+ * llvm_parts.c    objects: programs in parts, compiled at the same time
+ * llvm_choice.c   NAME_run of several versions
  * llvm_declare.c  kernels' types and attributes
  * llvm_stmt.c     function bodies: statements, control flow, calls, debug places
  * llvm_expr.c     expressions and the table of values already computed
@@ -16,6 +18,7 @@
 
 #include <llvm-c/Core.h>
 #include <llvm-c/DebugInfo.h>
+#include <llvm-c/TargetMachine.h>
 
 struct llvm_slot { /* one remembered expression */
     ex key;
@@ -41,9 +44,11 @@ struct llvm_dim {
 struct llvm {
     struct prog *prog;
     const struct target *target;
-    const struct llvm_options *options;
+    const struct emission *emission;
+    int version; /* of the emission: whose program and target these are */
+    const char *prefix, *triple;
+    bool is_part; /* the program's other kernels are in other modules */
     struct arena *arena;
-    struct weights_layout weights;
     LLVMContextRef context;
     LLVMModuleRef module;
     LLVMBuilderRef builder;
@@ -71,8 +76,24 @@ struct llvm {
     int current_scope, statement;
 };
 
-/* llvm.c: NAME_suffix */
-const char *llvm_symbol(struct llvm *e, const char *suffix);
+/* llvm.c */
+/* The triple that a target is compiled for, in arena; and the least CPU of it, by LLVM's name. */
+const char *llvm_triple(const struct target *target, struct arena *arena);
+const char *llvm_cpu(const char *triple);
+/* NULL after an error. */
+LLVMTargetMachineRef llvm_machine(const struct target *target, const char *triple, struct diag *diag);
+
+struct llvm_part { /* of a version: what goes into one module */
+    int version, first, end; /* kernels */
+    bool has_run;            /* also NAME_run */
+    bool is_whole;           /* nothing of the version is in other modules */
+};
+/* The part as a module, verified but not improved. */
+LLVMModuleRef llvm_build(const struct emission *emission, const struct llvm_part *part, LLVMContextRef context,
+                         LLVMTargetMachineRef machine);
+/* llvm_choice.c: NAME_run, of several versions in the module. */
+void llvm_choice(const struct emission *emission, LLVMModuleRef module);
+void llvm_improve(LLVMModuleRef module, LLVMTargetMachineRef machine);
 
 /* llvm_declare.c */
 LLVMValueRef llvm_extern(struct llvm *e, const char *extern_name);

@@ -3,6 +3,7 @@
  * A kernel's parameter is noalias where, in every call, nothing else that is passed beside it overlaps it while one
  * of the two is written. Planned arena buffers are compared by offset; the caller's inputs and outputs are taken to
  * be apart, as the compiled model's interface says. Kernels return a status only where something in them can fail.
+ * Where a program is compiled in parts, each declares all of this in the same order, so that its names are the same.
  * Functions with names that others rely on (NAME_run, tenon_top_k) are declared before the kernels, so that LLVM
  * renames a kernel of such a name.
  */
@@ -98,15 +99,21 @@ static void parameter_attribute(struct llvm *e, LLVMValueRef function, int i, co
     attribute_add(e, function, (LLVMAttributeIndex)(i + 1), name);
 }
 
+static void text_attribute(struct llvm *e, LLVMValueRef function, const char *key, const char *value)
+{
+    LLVMAddAttributeAtIndex(function, (LLVMAttributeIndex)LLVMAttributeFunctionIndex,
+                            LLVMCreateStringAttribute(e->context, key, (unsigned)strlen(key), value,
+                                                      (unsigned)strlen(value)));
+}
+
+/* Each function says what it is compiled for: LLVM text may hold versions for several CPUs. */
 void llvm_function_attributes(struct llvm *e, LLVMValueRef function)
 {
     const LLVMAttributeIndex whole = (LLVMAttributeIndex)LLVMAttributeFunctionIndex;
     attribute_add(e, function, whole, "nounwind");
-    if (e->target->vector_bytes >= 64) {
-        const char *key = "prefer-vector-width", *value = "512";
-        LLVMAddAttributeAtIndex(function, whole,
-                                LLVMCreateStringAttribute(e->context, key, (unsigned)strlen(key), value, 3));
-    }
+    text_attribute(e, function, "target-cpu", llvm_cpu(e->triple));
+    if (*e->target->llvm_features) text_attribute(e, function, "target-features", e->target->llvm_features);
+    if (e->target->vector_bytes >= 64) text_attribute(e, function, "prefer-vector-width", "512");
 }
 
 static LLVMValueRef kernel_declare(struct llvm *e, const struct kernel *kernel, const bool *overlaps)
@@ -119,8 +126,9 @@ static LLVMValueRef kernel_declare(struct llvm *e, const struct kernel *kernel, 
     if (has_words) params[n++] = e->ptr;
     LLVMTypeRef result = can_fail(kernel->body) ? e->i32 : e->void_type;
     LLVMTypeRef type = LLVMFunctionType(result, params, (unsigned)n, 0);
-    LLVMValueRef function = LLVMAddFunction(e->module, llvm_symbol(e, kernel->name), type);
-    LLVMSetLinkage(function, LLVMInternalLinkage);
+    LLVMValueRef function = LLVMAddFunction(e->module, arena_printf(e->arena, "%s%s", e->prefix, kernel->name), type);
+    if (e->is_part) LLVMSetVisibility(function, LLVMHiddenVisibility);
+    else LLVMSetLinkage(function, LLVMInternalLinkage);
     llvm_function_attributes(e, function);
     for (int i = 0; i < kernel->params.n; i++) {
         if (!overlaps[i]) parameter_attribute(e, function, i, "noalias");

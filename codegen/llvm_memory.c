@@ -107,7 +107,7 @@ static LLVMValueRef byte_offset(struct llvm *e, LLVMValueRef base, LLVMValueRef 
 static LLVMValueRef weights_base(struct llvm *e)
 {
     if (!e->weights_symbol) return LLVMGetPoison(e->ptr); /* all weights are empty: nothing is read */
-    return e->options->weights_file ? LLVMBuildLoad2(e->builder, e->ptr, e->weights_symbol, "weights")
+    return e->emission->weights_file ? LLVMBuildLoad2(e->builder, e->ptr, e->weights_symbol, "weights")
                                     : e->weights_symbol;
 }
 
@@ -116,7 +116,7 @@ static LLVMValueRef base_build(struct llvm *e, const struct buffer *buf)
     switch (buf->space) {
     case SPACE_INPUT: return word_load(e, e->words, buf->position, e->ptr);
     case SPACE_OUTPUT: return word_load(e, e->outputs, buf->position, e->ptr);
-    case SPACE_WEIGHT: return byte_offset(e, weights_base(e), llvm_i64(e, e->weights.offset_bytes[buf->id]));
+    case SPACE_WEIGHT: return byte_offset(e, weights_base(e), llvm_i64(e, e->emission->weights.offset_bytes[e->version][buf->id]));
     case SPACE_ARENA: return byte_offset(e, e->arena_base, llvm_dim_value(e, buf->offset_bytes));
     case SPACE_PARAM: return LLVMGetParam(e->function, (unsigned)buf->position);
     case SPACE_LOCAL: {

@@ -6,9 +6,20 @@ bool llvm_is_built_in(void)
     return false;
 }
 
-bool llvm_emit(const struct prog *prog, const struct llvm_options *options, const char *path, struct diag *diag)
+static bool is_missing(struct diag *diag)
 {
-    (void)prog, (void)options, (void)path;
     return diag_error(diag, (struct place){0},
                       "this tenon was built without LLVM; use --target=c, or rebuild with LLVM 19 installed");
+}
+
+bool llvm_text(const struct emission *emission, enum llvm_output output, const char *path, struct diag *diag)
+{
+    (void)emission, (void)output, (void)path;
+    return is_missing(diag);
+}
+
+bool llvm_objects(const struct emission *emission, const char *folder, struct text *names, struct diag *diag)
+{
+    (void)emission, (void)folder, (void)names;
+    return is_missing(diag);
 }

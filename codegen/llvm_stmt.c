@@ -296,7 +296,7 @@ static LLVMMetadataRef place_file(struct llvm *e, const struct place *place)
     if (place->line <= 0 && place->path) name = arena_printf(e->arena, "%s: %s", model, place->path);
     for (char *c = name; *c; c++)
         if (*c < ' ' || *c > '~') *c = '?'; /* names come from files and end up on terminals */
-    return LLVMDIBuilderCreateFile(e->debug, name, strlen(name), ".", 1);
+    return LLVMDIBuilderCreateFile(e->debug, name, strlen(name), "", 0);
 }
 
 /* A line, a node's number in a binary model, or 1. */

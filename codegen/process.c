@@ -70,20 +70,28 @@ static bool copy_bytes(int from, int to)
 
 bool file_copy(const char *from, const char *to, struct diag *diag)
 {
-    struct stat state;
+    struct stat state, old;
     int in = open(from, O_RDONLY | O_CLOEXEC);
     if (in < 0 || fstat(in, &state) != 0) {
         int error = errno;
         if (in >= 0) close(in);
         return diag_error(diag, (struct place){.path = from}, "cannot read: %s", strerror(error));
     }
-    unlink(to); /* a library that is loaded somewhere must not change under it */
+    if (lstat(to, &old) == 0 && !S_ISCHR(old.st_mode))
+        unlink(to); /* a library that is loaded somewhere must not change under it */
     int out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, state.st_mode & 0777);
     bool good = out >= 0 && copy_bytes(in, out);
     int error = errno;
     close(in);
     if (out >= 0 && close(out) != 0 && good) good = false, error = errno;
     return good || write_failed(to, error, diag);
+}
+
+bool file_move(const char *from, const char *to, struct diag *diag)
+{
+    struct stat old;
+    bool is_plain = lstat(to, &old) != 0 || S_ISREG(old.st_mode);
+    return (is_plain && rename(from, to) == 0) || file_copy(from, to, diag);
 }
 
 /* What the child prints, up to a limit; the rest is read and dropped so that it does not block. */

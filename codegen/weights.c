@@ -1,6 +1,6 @@
 /* The weight section: constant tensors one after the other, each on a 64-byte boundary.
  *
- * Tensors with the same bytes share a place: first by pointer, then by contents.
+ * Tensors with the same bytes share a place, also between versions of a model: first by pointer, then by contents.
  */
 #define _POSIX_C_SOURCE 200809L
 #include "codegen.h"
@@ -14,6 +14,7 @@ struct placed {
     const struct tensor *tensor;
     uint64_t hash;
     int64_t offset_bytes;
+    int version; /* the last one that was seen to read it */
 };
 
 static uint64_t contents_hash(const struct tensor *tensor)
@@ -37,47 +38,77 @@ static bool same_contents(const struct placed *a, const struct tensor *b, uint64
     return a->hash == hash && a->tensor->n_bytes == b->n_bytes && !memcmp(a->tensor->data, b->data, (size_t)b->n_bytes);
 }
 
-void weights_place(const struct prog *prog, struct arena *arena, struct weights_layout *layout)
+struct places { /* a table of what is placed, open addressing */
+    struct placed *at;
+    uint32_t cap;
+};
+
+static int64_t padded_bytes(const struct tensor *tensor)
 {
-    int64_t *offset = NEW_ARRAY(arena, int64_t, prog->next_buffer + 1), end = 0;
-    uint32_t cap = 64;
-    while (cap < 2 * (uint32_t)prog->buffers.n + 2) cap *= 2;
-    struct placed *table = NEW_ARRAY(arena, struct placed, cap);
-    for (int i = 0; i < prog->buffers.n; i++) {
-        const struct buffer *buf = prog->buffers.at[i];
-        if (buf->space != SPACE_WEIGHT) continue;
-        if (!buf->tensor) bug("weights", "buffer %s has no data", buf->name);
-        uint64_t hash = contents_hash(buf->tensor);
-        uint32_t slot = (uint32_t)(hash >> 20) & (cap - 1);
-        while (table[slot].tensor && !same_contents(&table[slot], buf->tensor, hash)) slot = (slot + 1) & (cap - 1);
-        if (!table[slot].tensor) {
-            table[slot] = (struct placed){buf->tensor, hash, end};
-            end += (buf->tensor->n_bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-        }
-        offset[buf->id] = table[slot].offset_bytes;
-    }
-    layout->offset_bytes = offset;
-    layout->n_bytes = end;
+    return (tensor->n_bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
-bool weights_write(const struct prog *prog, const struct weights_layout *layout, const char *path, struct diag *diag)
+/* The place of these contents, new at the end where they have none. */
+static struct placed *contents_place(struct places *places, const struct tensor *tensor, struct weights_layout *layout)
+{
+    uint64_t hash = contents_hash(tensor);
+    uint32_t slot = (uint32_t)(hash >> 20) & (places->cap - 1);
+    while (places->at[slot].tensor && !same_contents(&places->at[slot], tensor, hash))
+        slot = (slot + 1) & (places->cap - 1);
+    struct placed *found = &places->at[slot];
+    if (!found->tensor) {
+        *found = (struct placed){.tensor = tensor, .hash = hash, .offset_bytes = layout->n_bytes, .version = -1};
+        layout->n_bytes += padded_bytes(tensor);
+        layout->tensors[layout->n_tensors++] = tensor;
+    }
+    return found;
+}
+
+void weights_place(const struct version *versions, int n_versions, struct arena *arena, struct weights_layout *layout)
+{
+    int n_buffers = 0;
+    for (int v = 0; v < n_versions; v++) n_buffers += versions[v].prog->buffers.n;
+    struct places places = {.cap = 64};
+    while (places.cap < 2 * (uint32_t)n_buffers + 2) places.cap *= 2;
+    places.at = NEW_ARRAY(arena, struct placed, places.cap);
+    *layout = (struct weights_layout){.offset_bytes = NEW_ARRAY(arena, const int64_t *, n_versions),
+                                      .version_bytes = NEW_ARRAY(arena, int64_t, n_versions),
+                                      .tensors = NEW_ARRAY(arena, const struct tensor *, n_buffers + 1)};
+    for (int v = 0; v < n_versions; v++) {
+        const struct prog *prog = versions[v].prog;
+        int64_t *offset = NEW_ARRAY(arena, int64_t, prog->next_buffer + 1);
+        for (int i = 0; i < prog->buffers.n; i++) {
+            const struct buffer *buf = prog->buffers.at[i];
+            if (buf->space != SPACE_WEIGHT) continue;
+            if (!buf->tensor) bug("weights", "buffer %s has no data", buf->name);
+            struct placed *found = contents_place(&places, buf->tensor, layout);
+            offset[buf->id] = found->offset_bytes;
+            if (found->version != v) layout->version_bytes[v] += padded_bytes(buf->tensor);
+            found->version = v;
+        }
+        layout->offset_bytes[v] = offset;
+    }
+}
+
+bool weights_put(const struct weights_layout *layout, FILE *file)
 {
     static const char zeros[ALIGNMENT];
+    bool good = true;
+    for (int i = 0; i < layout->n_tensors && good; i++) {
+        const struct tensor *tensor = layout->tensors[i];
+        size_t n = (size_t)tensor->n_bytes, rest = (size_t)padded_bytes(tensor) - n;
+        good = (n == 0 || fwrite(tensor->data, 1, n, file) == n) && fwrite(zeros, 1, rest, file) == rest;
+    }
+    return good;
+}
+
+bool weights_write(const struct weights_layout *layout, const char *path, struct diag *diag)
+{
     struct place place = {.path = path};
     FILE *file = fopen(path, "wb");
     if (!file) return diag_error(diag, place, "cannot write: %s", strerror(errno));
-    int64_t at = 0;
-    bool good = true;
-    for (int i = 0; i < prog->buffers.n && good; i++) { /* places are in the order of the buffers */
-        const struct buffer *buf = prog->buffers.at[i];
-        if (buf->space != SPACE_WEIGHT || layout->offset_bytes[buf->id] != at) continue;
-        size_t n = (size_t)buf->tensor->n_bytes, rest = (ALIGNMENT - n % ALIGNMENT) % ALIGNMENT;
-        good = (n == 0 || fwrite(buf->tensor->data, 1, n, file) == n) && fwrite(zeros, 1, rest, file) == rest;
-        at += (int64_t)(n + rest);
-    }
+    bool good = weights_put(layout, file);
     int saved = errno;
     if (fclose(file) != 0 && good) good = false, saved = errno;
-    if (!good) return diag_error(diag, place, "cannot write: %s", strerror(saved));
-    if (at != layout->n_bytes) bug("weights", "wrote %lld of %lld bytes", (long long)at, (long long)layout->n_bytes);
-    return true;
+    return good || diag_error(diag, place, "cannot write: %s", strerror(saved));
 }

@@ -46,7 +46,8 @@ struct options {
     const char **paths;
     enum engine engine;
     bool engine_given;
-    const struct target *target;
+    const struct target *target; /* the narrowest of `cpus` */
+    LIST(const struct target *) cpus; /* from the narrowest to the widest; several: a version for each */
     struct settings dims, sizes, inputs;
     LIST(const char *) imports; /* folders */
     LIST(const char *) reports; /* files, .html or .json */

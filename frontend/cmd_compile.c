@@ -113,8 +113,31 @@ static bool write_abi(struct session *session, const struct options *options, co
     return write_text(session, options->abi_json, text_string(&json));
 }
 
-static void print_json(struct session *session, const char *path, const char *written, const struct stage_times *times)
+/* What was made of one model: its versions, narrowest first. */
+struct product {
+    struct version *versions;
+    int n;
+    struct weights_layout weights; /* of them together */
+    struct stage_times *times;
+};
+
+static void print_versions_json(const struct product *product, struct text *json)
 {
+    int64_t alone = 0;
+    text_add(json, "], \"cpus\": [");
+    for (int i = 0; i < product->n; i++) {
+        text_printf(json, "%s{\"name\": ", i ? ", " : "");
+        json_string(json, product->versions[i].target->name);
+        text_printf(json, ", \"weight_bytes\": %lld}", (long long)product->weights.version_bytes[i]);
+        alone += product->weights.version_bytes[i];
+    }
+    text_printf(json, "], \"weight_bytes\": %lld, \"shared_weight_bytes\": %lld, ",
+                (long long)product->weights.n_bytes, (long long)(alone - product->weights.n_bytes));
+}
+
+static void print_json(struct session *session, const char *path, const char *written, const struct product *product)
+{
+    const struct stage_times *times = product->times;
     struct text json = {.arena = session->arena};
     text_add(&json, "{\"model\": ");
     json_string(&json, path);
@@ -130,7 +153,8 @@ static void print_json(struct session *session, const char *path, const char *wr
         first = false;
         s += n + (s[n] == '\n');
     }
-    text_printf(&json, "], \"seconds\": {\"read\": %.6f", times->seconds[TIME_READ]);
+    print_versions_json(product, &json);
+    text_printf(&json, "\"seconds\": {\"read\": %.6f", times->seconds[TIME_READ]);
     for (int i = 0; i < PASS_COUNT; i++)
         text_printf(&json, ", \"%s\": %.6f", pass_row((enum pass)i)->name, times->seconds[i]);
     text_printf(&json, ", \"link\": %.6f}, \"peak_memory_bytes\": %lld}\n", times->seconds[TIME_LINK],
@@ -138,27 +162,66 @@ static void print_json(struct session *session, const char *path, const char *wr
     fputs(text_string(&json), stdout);
 }
 
-static int make_artefact(struct session *session, const struct options *options, const struct prog *prog,
-                         struct stage_times *times)
+/* What several versions have in common, and what each has of its own because it packs it otherwise. */
+static void remark_versions(const struct product *product)
+{
+    int64_t alone = 0;
+    for (int i = 0; i < product->n; i++) alone += product->weights.version_bytes[i];
+    fprintf(stderr, "remark: %d versions, %.2f MB of weights where each for itself has", product->n,
+            (double)product->weights.n_bytes * 1e-6);
+    for (int i = 0; i < product->n; i++)
+        fprintf(stderr, "%s %.2f (%s)", i ? "," : "", (double)product->weights.version_bytes[i] * 1e-6,
+                product->versions[i].target->name);
+    fprintf(stderr, ": %.2f MB are shared, the rest is packed for one\n", (double)(alone - product->weights.n_bytes) * 1e-6);
+}
+
+static int make_artefact(struct session *session, const struct options *options, struct product *product)
 {
     struct text written = {.arena = session->arena};
     struct link_options link = {
         .backend = options->engine == ENGINE_LLVM ? BACKEND_LLVM : BACKEND_C,
-        .target = options->target,
+        .target = product->versions[0].target,
+        .wider = product->versions + 1,
+        .n_wider = product->n - 1,
         .weights_file = options->weights_file,
         .cc = options->cc,
         .keep_temporary = options->keep,
     };
+    const struct prog *prog = product->versions[0].prog;
     double start = clock_seconds();
     progress_show(session, "making %s", options->out);
     if (!link_artefact(prog, &link, options->out, &written, session->diag)) return STATUS_INPUT;
     if (options->abi_json && !write_abi(session, options, prog)) return STATUS_INPUT;
-    times->seconds[TIME_LINK] = clock_seconds() - start;
-    if (options->json) print_json(session, options->paths[0], text_string(&written), times);
+    product->times->seconds[TIME_LINK] = clock_seconds() - start;
+    if (options->json || product->n > 1) weights_place(product->versions, product->n, session->arena, &product->weights);
+    progress_show(session, NULL);
+    if (product->n > 1 && !options->quiet) remark_versions(product);
+    if (options->json) print_json(session, options->paths[0], text_string(&written), product);
     if (!options->reports.n) return STATUS_OK;
     struct report report = {0};
     report_make(session, options, prog, trial_symbols(prog->dims, session->arena), NULL, &report);
     return report_write(session, options, &report) ? STATUS_OK : STATUS_INPUT;
+}
+
+/* The model for each CPU of the options. */
+static bool make_versions(struct session *session, const struct options *options, const struct unit *unit,
+                          struct product *product)
+{
+    struct pipeline_options pipeline;
+    model_pipeline(session, options, &pipeline);
+    pipeline.watch = watch;
+    pipeline.watch_ctx = product->times;
+    product->n = options->cpus.n;
+    product->versions = NEW_ARRAY(session->arena, struct version, product->n);
+    for (int i = 0; i < product->n; i++) {
+        struct unit own = *unit;
+        pipeline.pass.target = options->cpus.at[i];
+        if (!pipeline_run(&own, session->arena, &pipeline, session->diag)) return false;
+        if (!own.prog)
+            return diag_error(session->diag, (struct place){0}, "the passes asked for end before there is a program");
+        product->versions[i] = (struct version){.prog = own.prog, .target = options->cpus.at[i]};
+    }
+    return true;
 }
 
 int command_compile(struct session *session, const struct options *options)
@@ -166,6 +229,7 @@ int command_compile(struct session *session, const struct options *options)
     struct arena *arena = session->arena;
     struct stage_times times = {.session = session};
     struct unit unit = {0};
+    struct product product = {.times = &times};
     bool text_only = options->emit || options->pipeline.stop_after;
     if (!options->out && !text_only) {
         fputs("tenon: -o OUT is missing: where shall the result go? (tenon compile --help)\n", stderr);
@@ -175,19 +239,15 @@ int command_compile(struct session *session, const struct options *options)
         fputs("tenon: --report is about compiled code: it does not go with --emit, --stop-after or a .tn file\n", stderr);
         return STATUS_USAGE;
     }
+    if ((text_only || options->reports.n) && options->cpus.n > 1) {
+        fputs("tenon: a stage's text, or a report, is of one CPU: --cpu takes no list there\n", stderr);
+        return STATUS_USAGE;
+    }
     double start = clock_seconds();
     if (!model_open(session, options, options->paths[0], arena, &unit)) return STATUS_INPUT;
     times.seconds[TIME_READ] = clock_seconds() - start;
     if (text_only) return emit_stage(session, options, &unit, arena);
     if (wants_model(options)) return graph_write(unit.graph, options->out, session->diag) ? STATUS_OK : STATUS_INPUT;
-    struct pipeline_options pipeline;
-    model_pipeline(session, options, &pipeline);
-    pipeline.watch = watch;
-    pipeline.watch_ctx = &times;
-    if (!pipeline_run(&unit, arena, &pipeline, session->diag)) return STATUS_INPUT;
-    if (!unit.prog) {
-        diag_error(session->diag, (struct place){0}, "the passes asked for end before there is a program");
-        return STATUS_INPUT;
-    }
-    return make_artefact(session, options, unit.prog, &times);
+    if (!make_versions(session, options, &unit, &product)) return STATUS_INPUT;
+    return make_artefact(session, options, &product);
 }

@@ -82,7 +82,7 @@ struct engine_run *engine_open(struct session *session, const struct options *op
         return ok ? run : NULL;
     }
     struct weights_layout layout = {0};
-    weights_place(unit->prog, session->arena, &layout);
+    weights_place(&(struct version){.prog = unit->prog}, 1, session->arena, &layout);
     run->weight_bytes = layout.n_bytes;
     progress_show(session, "compiling through %s", engine == ENGINE_LLVM ? "LLVM" : "the C compiler");
     if (compile_and_load(session, options, engine, unit->prog, run)) return run;

@@ -74,8 +74,9 @@ static const struct option_row rows[] = {
     {OPT_TUNING, "--tuning", "FILE", FOR_MODEL, "schedules as measured by tenon tune; the same file, the same code"},
     {OPT_TARGET, "--target", "c|llvm|interpreter|all", FOR_CODE,
      "who makes the code: the C compiler (default), LLVM; to run and test also the interpreter"},
-    {OPT_CPU, "--cpu", "NAME", FOR_CODE | FOR_CHECK,
-     "native (default), or a row of the target table: --cpu=help lists them"},
+    {OPT_CPU, "--cpu", "NAME[,NAME...]", FOR_CODE | FOR_CHECK,
+     "native (default), or a row of the target table: --cpu=help lists them; to compile also a list of x86-64 levels: "
+     "code for each, the widest that the machine has is run"},
     {OPT_PORTABLE, "--portable", NULL, FOR_CODE | FOR_CHECK,
      "plain C11 for any compiler and machine; same as --cpu=portable"},
     {OPT_LEVEL, "-O", "0..3", FOR_ALL, "how much to improve: 0 nothing, 1 graph passes, 2 schedules (default), 3 more"},
@@ -185,14 +186,46 @@ static bool read_engine(const char *s, struct options *options)
     return usage("--target is c, llvm, interpreter or all, not", s);
 }
 
-static bool read_cpu(const char *s, struct options *options)
+static bool unknown_cpu(const char *name)
 {
-    options->target = strcmp(s, "native") != 0 ? target_find(s) : host_target();
-    if (options->target) return true;
-    if (strcmp(s, "help") != 0) fprintf(stderr, "tenon: there is no CPU '%s'; there are:\n", s);
+    if (strcmp(name, "help") != 0) fprintf(stderr, "tenon: there is no CPU '%s'; there are:\n", name);
     fputs("native\n", stderr);
     for (int i = 0; i < target_count(); i++) fprintf(stderr, "%s\n", target_at(i)->name);
     return false;
+}
+
+/* Puts the target into the list where it belongs by level. */
+static bool add_cpu(struct arena *arena, const struct target *target, struct options *options)
+{
+    LIST_PUSH(arena, &options->cpus, target);
+    const struct target **at = options->cpus.at;
+    int i = options->cpus.n - 1;
+    for (; i > 0 && at[i - 1]->level >= target->level; i--) {
+        if (at[i - 1]->level == target->level && target->level) return usage("--cpu names one CPU twice:", target->name);
+        at[i] = at[i - 1];
+    }
+    at[i] = target;
+    for (i = 0; i < options->cpus.n && options->cpus.n > 1; i++)
+        if (!at[i]->level) return usage("a list of --cpu is of x86-64 levels, which this is not:", at[i]->name);
+    return true;
+}
+
+static bool read_cpu(struct arena *arena, const char *s, struct options *options)
+{
+    const char *all = s;
+    options->cpus.n = 0;
+    for (bool more = true; more;) {
+        size_t n = strcspn(s, ",");
+        const char *name = arena_strndup(arena, s, n);
+        const struct target *target = strcmp(name, "native") != 0 ? target_find(name) : host_target();
+        if (!target) return unknown_cpu(name);
+        if (!add_cpu(arena, target, options)) return false;
+        more = s[n] == ',';
+        s += n + more;
+    }
+    options->target = options->cpus.at[0];
+    return options->cpus.n == 1 || options->command == FOR_COMPILE ||
+           usage("--cpu takes a list only to compile, not here:", all);
 }
 
 static bool read_list(struct arena *arena, const char *name, const char *s, struct settings *list, bool is_dim)
@@ -220,8 +253,8 @@ static bool apply(struct arena *arena, const struct option_row *row, const char 
     case OPT_HELP: options->help = true; break;
     case OPT_OUT: options->out = s; break;
     case OPT_TARGET: return read_engine(s, options);
-    case OPT_CPU: return read_cpu(s, options);
-    case OPT_PORTABLE: return read_cpu("portable", options);
+    case OPT_CPU: return read_cpu(arena, s, options);
+    case OPT_PORTABLE: return read_cpu(arena, "portable", options);
     case OPT_LEVEL:
         ok = read_number(row->name, s, 0, 3, &v);
         pipeline->pass.level = (int)v;
@@ -331,6 +364,7 @@ bool options_read(struct session *session, enum command_bit command, int argc, c
     options->pipeline.pass.level = 2;
     options->pipeline.pass.threads = 1;
     options->target = host_target();
+    LIST_PUSH(session->arena, &options->cpus, options->target);
     options->paths = NEW_ARRAY(session->arena, const char *, argc + 1);
     bool only_paths = false;
     for (int i = 0; i < argc; i++) {

@@ -106,6 +106,6 @@ void program_totals(const struct prog *prog, const int64_t *symbols, struct aren
     }
     totals->arena_bytes = dim_eval(prog->dims, prog->arena_bytes, symbols);
     struct weights_layout layout = {0};
-    weights_place(prog, arena, &layout);
+    weights_place(&(struct version){.prog = prog}, 1, arena, &layout);
     totals->weight_bytes = layout.n_bytes;
 }

@@ -25,6 +25,7 @@ static const struct command commands[] = {
      "them)\n"
      "  tenon compile net.tn -o net.c                 C11 to put into your own project, weights beside it\n"
      "  tenon compile net.onnx -o net.o --target=llvm object code through LLVM\n"
+     "  tenon compile net.onnx -o net --cpu=x86-64,x86-64-v3,x86-64-v4   one file that uses what its machine has\n"
      "  tenon compile net.onnx --dim batch=1 -o net.so   with a dynamic dimension pinned\n"
      "  tenon compile net.onnx --emit=fuse            what the graph looks like after pass fuse\n"
      "  tenon compile net.onnx -o model.so --abi-json=abi.json   for a caller that wants one plain C function\n"

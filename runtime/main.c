@@ -4,6 +4,7 @@
  * Read tenon.h for what the model says about itself, npy.h for the files.
  */
 #define _POSIX_C_SOURCE 200809L
+#define _DEFAULT_SOURCE /* madvise */
 #include "npy.h"
 
 #include <errno.h>
@@ -13,6 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 #include <time.h>
 
 struct setting { /* NAME=VALUE */
@@ -22,7 +26,7 @@ struct setting { /* NAME=VALUE */
 struct options {
     struct setting *inputs, *dims;
     int n_inputs, n_dims;
-    const char *output_dir, *weights, *program;
+    const char *output_dir, *weights, *program, *cpu;
     int random;
     uint64_t seed;
     long print, runs;
@@ -333,12 +337,27 @@ static int compare_times(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* Working memory for the model, in large pages where the system gives them: fewer faults in the first run, fewer misses
+ * in all of them. Pages are taken as they are used. */
+static void *take_arena(int64_t n_bytes)
+{
+    const size_t page = (size_t)2 << 20, size = ((size_t)n_bytes / 64 + 1) * 64;
+    if (n_bytes < 0) return NULL;
+    if (size < page) return aligned_alloc(64, size);
+    void *arena = NULL;
+    if (posix_memalign(&arena, page, size) != 0) return NULL;
+#ifdef MADV_HUGEPAGE
+    madvise(arena, size / page * page, MADV_HUGEPAGE); /* where it is refused: small pages */
+#endif
+    return arena;
+}
+
 static int run_model(const struct job *job)
 {
     const struct tenon_model *model = job->model;
     long runs = job->options->runs;
     int64_t arena_bytes = model->arena_bytes_for(job->symbols);
-    void *arena = arena_bytes < 0 ? NULL : aligned_alloc(64, ((size_t)arena_bytes / 64 + 1) * 64);
+    void *arena = take_arena(arena_bytes);
     const void **in = calloc((size_t)model->n_inputs + 1, sizeof *in);
     void **out = calloc((size_t)model->n_outputs + 1, sizeof *out);
     double *times = calloc((size_t)runs, sizeof *times);
@@ -399,6 +418,11 @@ static void help(const struct options *options, const struct tenon_model *model)
            "  --runs N            run N times and report times\n");
     if (model->use_threads)
         printf("  --threads N         at most N threads (default %d, as compiled)\n", model->threads);
+    if (model->cpus) {
+        printf("  --cpu NAME          code for this CPU instead of the widest here:");
+        for (int i = 0; model->cpus[i]; i++) printf(" %s", model->cpus[i]);
+        printf("\n");
+    }
     if (model->load) printf("  --weights FILE      the weights, %" PRId64 " bytes\n", model->weight_bytes);
 }
 
@@ -432,6 +456,7 @@ static void read_option(struct options *options, const char *name, const char *v
     else if (!strcmp(name, "--dim")) options->dims[options->n_dims++] = setting_of(value);
     else if (!strcmp(name, "--output-dir")) options->output_dir = value;
     else if (!strcmp(name, "--weights")) options->weights = value;
+    else if (!strcmp(name, "--cpu")) options->cpu = value;
     else if (!strcmp(name, "--random") && good) options->random = 1, options->seed = (uint64_t)number;
     else if (!strcmp(name, "--print") && good && number >= 0) options->print = (long)number;
     else if (!strcmp(name, "--threads") && good && number > 0 && number <= 64) options->threads = (int)number;
@@ -476,6 +501,23 @@ static int check_names(const struct job *job)
     return good;
 }
 
+/* Whether this machine has the instructions that the model's code needs; the code that --cpu asks for. */
+static int check_cpu(const struct options *options, const struct tenon_model *model)
+{
+    char words[ERROR_BYTES];
+    if (options->cpu && !model->use_cpu) return fail(options, "--cpu", "the model is compiled for one CPU only");
+    if (!model->cpus) return 1;
+    if (!model->cpu()) {
+        snprintf(words, sizeof words, "this machine lacks instructions of %s, the least that the model was compiled for",
+                 model->cpus[0]);
+        return fail(options, "", words);
+    }
+    if (!options->cpu || model->use_cpu(options->cpu) == 0) return 1;
+    snprintf(words, sizeof words, "is not one of the CPUs that the model was compiled for, or this machine is narrower (it runs %s)",
+             model->cpu());
+    return fail(options, options->cpu, words);
+}
+
 int main(int argc, char **argv)
 {
     const struct tenon_model *model = tenon_model_get();
@@ -503,7 +545,7 @@ int main(int argc, char **argv)
     }
     if (options.print < 0) options.print = options.output_dir ? 0 : 10;
     if (model->use_threads) model->use_threads(options.threads, NULL);
-    int good = check_names(&job) && bind_dims(&job);
+    int good = check_cpu(&options, model) && check_names(&job) && bind_dims(&job);
     if (good && model->load && model->load(options.weights ? options.weights : "") != 0)
         good = fail(&options, options.weights ? options.weights : "weights",
                     "cannot map them, or not this model's: give --weights FILE");

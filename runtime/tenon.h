@@ -10,7 +10,7 @@
 extern "C" {
 #endif
 
-enum { TENON_VERSION = 2 };
+enum { TENON_VERSION = 3 };
 
 enum tenon_dtype {
     TENON_F64,
@@ -29,7 +29,11 @@ enum tenon_dtype {
 };
 
 /* Status of a run: 0 fine, positive: a check of the model failed on the data, negative: */
-enum { TENON_BAD_DIMENSION = -1, TENON_NO_WEIGHTS = -2 };
+enum {
+    TENON_BAD_DIMENSION = -1,
+    TENON_NO_WEIGHTS = -2,
+    TENON_NO_CPU = -3 /* the model has no code for this machine: it needs a wider instruction set */
+};
 
 struct tenon_symbol { /* a dimension that is known at run time only */
     const char *name;
@@ -74,6 +78,13 @@ struct tenon_model {
      * asleep between runs); NULL where there are none. Results are the same bits for every number. */
     int threads;
     void (*use_threads)(int workers, const struct tenon_pool *pool);
+    /* From version 3, for models compiled for several CPUs, else NULL. cpus: their names, narrowest first, NULL at the
+     * end. cpu: the one whose code runs now, the widest that this machine has the instructions of; NULL where it has
+     * too few for each. use_cpu: the code for this one from now on (NULL: the widest); returns 0, or TENON_NO_CPU where
+     * that does not run here or is none of them. */
+    const char *const *cpus;
+    const char *(*cpu)(void);
+    int (*use_cpu)(const char *cpu);
 };
 const struct tenon_model *tenon_model_get(void);
 

@@ -11,6 +11,7 @@
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,6 +26,11 @@ struct test {
 
 /* ---- compiling and loading ---- */
 
+struct path_list {
+    char **at;
+    int n, cap;
+};
+
 static bool run_command(char *const *argv)
 {
     pid_t child;
@@ -37,9 +43,9 @@ static bool run_command(char *const *argv)
 static bool weights_text(struct test *test, const struct prog *prog, const char *path, struct diag *diag)
 {
     struct weights_layout layout;
-    weights_place(prog, test->arena, &layout);
+    weights_place(&(struct version){.prog = prog}, 1, test->arena, &layout);
     const char *bytes_path = arena_printf(test->arena, "%s/weights.bin", test->folder);
-    if (!weights_write(prog, &layout, bytes_path, diag)) return false;
+    if (!weights_write(&layout, bytes_path, diag)) return false;
     FILE *in = fopen(bytes_path, "rb"), *out = fopen(path, "w");
     if (!in || !out) return false;
     fprintf(out, "_Alignas(64) const unsigned char %s_weights[] = {", prog->name);
@@ -49,13 +55,33 @@ static bool weights_text(struct test *test, const struct prog *prog, const char 
     return fclose(out) == 0;
 }
 
-/* The same program gives the same bytes. */
-static bool is_repeatable(struct test *test, const struct prog *prog, const struct llvm_options *options,
-                          const char *path, struct diag *diag)
+/* The program's objects in `folder`, their paths into *paths. */
+static bool make_objects(struct test *test, const struct prog *prog, const struct target *target, const char *folder,
+                         struct path_list *paths, struct diag *diag)
 {
-    const char *again = arena_printf(test->arena, "%s.again", path);
-    char *argv[] = {(char[]){"cmp"}, (char *)(uintptr_t)path, (char *)(uintptr_t)again, NULL};
-    return llvm_emit(prog, options, again, diag) && run_command(argv);
+    struct emission emission;
+    struct text names = {.arena = test->arena};
+    emission_open(&(struct version){.prog = prog, .target = target}, 1, test->arena, &emission);
+    mkdir(folder, 0777);
+    if (!llvm_objects(&emission, folder, &names, diag)) return false;
+    char *list = arena_strdup(test->arena, text_string(&names));
+    for (char *name = strtok(list, "\n"); name; name = strtok(NULL, "\n"))
+        LIST_PUSH(test->arena, paths, arena_printf(test->arena, "%s/%s", folder, name));
+    return true;
+}
+
+/* The same program gives the same bytes. */
+static bool is_repeatable(struct test *test, const struct prog *prog, const struct target *target, const char *folder,
+                          const struct path_list *paths, struct diag *diag)
+{
+    struct path_list again = {.n = 0};
+    if (!make_objects(test, prog, target, arena_printf(test->arena, "%s_again", folder), &again, diag)) return false;
+    if (again.n != paths->n) return false;
+    for (int i = 0; i < again.n; i++) {
+        char *argv[] = {(char[]){"cmp"}, again.at[i], paths->at[i], NULL};
+        if (!run_command(argv)) return false;
+    }
+    return true;
 }
 
 /* Debug information says where a kernel comes from, by a name that does not depend on where files lie. */
@@ -74,24 +100,21 @@ static run_function *compile(struct test *test, const struct prog *prog, const s
     struct diag *diag = diag_new(test->arena);
     const char *label =
         arena_printf(test->arena, "%s_%d", name, test->libraries++); /* a loaded library is never replaced */
-    char *object = arena_printf(test->arena, "%s/%s_%s.o", test->folder, label, target->name);
+    const char *folder = arena_printf(test->arena, "%s/%s_%s", test->folder, label, target->name);
     char *weights = arena_printf(test->arena, "%s/%s.c", test->folder, label);
     char *library = arena_printf(test->arena, "%s/%s_%s.so", test->folder, label, target->name);
     const char *cc = getenv("TENON_CC");
-    struct llvm_options options = {.target = target, .output = LLVM_OBJECT};
-    char *argv[] = {(char *)(uintptr_t)(cc ? cc : "cc"),
-                    (char[]){"-shared"},
-                    (char[]){"-fPIC"},
-                    (char[]){"-o"},
-                    library,
-                    object,
-                    weights,
-                    (char[]){"-lm"},
-                    NULL};
+    struct path_list objects = {.n = 0}, argv = {.n = 0};
+    char *words[] = {(char *)(uintptr_t)(cc ? cc : "cc"), (char[]){"-shared"}, (char[]){"-fPIC"}, (char[]){"-o"},
+                     library,                             weights,             (char[]){"-lm"}};
     bool is_text = prog->kernels.n < 10; /* of a file; the programs made here are large and have no places */
-    if (!llvm_emit(prog, &options, object, diag) ||
-        (is_text && (!is_repeatable(test, prog, &options, object, diag) || !names_its_place(test, object, name))) ||
-        !weights_text(test, prog, weights, diag) || !run_command(argv)) {
+    bool good = make_objects(test, prog, target, folder, &objects, diag);
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) LIST_PUSH(test->arena, &argv, words[i]);
+    for (int i = 0; i < objects.n; i++) LIST_PUSH(test->arena, &argv, objects.at[i]);
+    LIST_PUSH(test->arena, &argv, NULL);
+    if (!good ||
+        (is_text && (!is_repeatable(test, prog, target, folder, &objects, diag) || !names_its_place(test, objects.at[0], name))) ||
+        !weights_text(test, prog, weights, diag) || !run_command(argv.at)) {
         diag_print(diag, stderr);
         return NULL;
     }

@@ -64,6 +64,24 @@ if(NOT TENON_FUZZ)
   add_script_test(report python3 ${CMAKE_SOURCE_DIR}/tests/test_report.py)
   add_script_test(malformed python3 ${CMAKE_SOURCE_DIR}/tests/test_malformed.py)
 
+  # Hot loops of LLVM's, gcc's and clang's code, as instructions.
+  if(NOT TENON_SANITIZE AND NOT CMAKE_C_COMPILER_ID MATCHES Clang)
+    add_script_test(disassembly python3 ${CMAKE_SOURCE_DIR}/tests/test_disassembly.py)
+    set_tests_properties(disassembly PROPERTIES SKIP_RETURN_CODE 77)
+  endif()
+
+  if(NOT TENON_SANITIZE)
+    add_script_test(link python3 ${CMAKE_SOURCE_DIR}/tests/test_link.py)
+  endif()
+
+  # Several instruction sets in one artefact, on this machine and on emulated ones; another machine's code.
+  if(NOT TENON_SANITIZE AND NOT CMAKE_C_COMPILER_ID MATCHES Clang)
+    foreach(way versions emulated aarch64)
+      add_script_test(cpus_${way} python3 ${CMAKE_SOURCE_DIR}/tests/test_cpus.py ${way})
+      set_tests_properties(cpus_${way} PROPERTIES SKIP_RETURN_CODE 77)
+    endforeach()
+  endif()
+
   # Emitted C under warnings, sanitizers, guard pages and valgrind: every example with the gcc build, two with the others.
   if(TENON_SANITIZE OR CMAKE_C_COMPILER_ID MATCHES Clang)
     add_script_test(emitted python3 ${CMAKE_SOURCE_DIR}/tests/test_emitted.py filter dynamic)

@@ -1,0 +1,254 @@
+#!/usr/bin/env python3
+"""Models compiled for several CPUs, and for another machine, give the interpreter's answers.
+
+    tests/test_cpus.py versions [MODEL...]   each version of --cpu=x86-64,..,x86-64-v4 that this machine runs: executables,
+                                             objects, assembler and LLVM text; weights stored once; C text without warnings
+    tests/test_cpus.py emulated [MODEL...]   the same executables on CPUs that qemu-x86_64 knows and that have less than
+                                             this machine: no illegal instruction, the right version; a CPU that is too
+                                             narrow ends in a message and in a status
+    tests/test_cpus.py aarch64 [MODEL...]    --cpu=neon through the cross compiler and through LLVM, under qemu-aarch64
+
+One line per model; the last line counts. 77: skipped, with the reason, where a tool is missing.
+"""
+import ast, json, os, platform, shutil, struct, subprocess, sys, tempfile
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(ROOT, "tests"))
+from test_emitted import small_models
+
+TENON = os.environ.get("TENON", os.path.join(ROOT, "build/release/tenon"))
+LIST = "x86-64,x86-64-v3,x86-64-v4"
+CPUS = LIST.split(",")
+WARNINGS = ["-std=c11", "-pedantic", "-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-Werror"]
+EXAMPLES = {"digits": ["--dim", "N=3"], "heat": ["--dim", "H=9", "--dim", "W=11"], "filter": []}
+SIZES = {"T": 37} # of dimensions that stay open
+SMALL = {"conv": [], "lstm": [], "integers": [], "dynamic": ["--dim", "batch=5"]}
+FORMATS = {"f64": "d", "f32": "f", "i8": "b", "i16": "h", "i32": "i", "i64": "q", "u8": "B", "u16": "H", "u32": "I", "u64": "Q", "bool": "?"}
+CROSS = ["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu"]
+
+
+class Wrong(Exception):
+    pass
+
+
+def ask(command, folder):
+    r = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600, errors="replace")
+    return r.returncode, r.stdout, r.stderr
+
+
+def must(what, command, folder):
+    status, out, err = ask(command, folder)
+    if status: raise Wrong(f"{what}: status {status}\n{(out + err)[-2000:]}")
+    return out
+
+
+def skip(reason):
+    print(f"skipped: {reason}")
+    sys.exit(77)
+
+
+def write_npy(path, dtype, shape):
+    n = 1
+    for size in shape: n *= size
+    if dtype in ("f32", "f64"): values = [((i * 7919 + 13) % 1009) / 504.5 - 1 for i in range(n)]
+    else: values = [(i * 37 + 5) % (2 if dtype == "bool" else 17) for i in range(n)]
+    code = {"f": "f", "d": "f", "?": "b"}.get(FORMATS[dtype], "u" if FORMATS[dtype].isupper() else "i")
+    header = repr({"descr": f"<{code}{struct.calcsize(FORMATS[dtype])}".replace("<b", "|b"), "fortran_order": False, "shape": tuple(shape)}).encode()
+    header += b" " * (63 - (len(header) + 10) % 64) + b"\n"
+    with open(path, "wb") as f: f.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + struct.pack(f"<{n}{FORMATS[dtype]}", *values))
+
+
+def read_npy(path):
+    with open(path, "rb") as f: data = f.read()
+    end = 10 + struct.unpack("<H", data[8:10])[0]
+    header = ast.literal_eval(data[10:end].decode())
+    kind, size = header["descr"][1], int(header["descr"][2:])
+    code = {"f4": "f", "f8": "d", "b1": "?"}.get(f"{kind}{size}") or {1: "b", 2: "h", 4: "i", 8: "q"}[size]
+    if kind == "u": code = code.upper()
+    return header["shape"], kind, struct.unpack(f"<{(len(data) - end) // size}{code}", data[end:])
+
+
+class Model:
+    def __init__(self, name, path, options, folder):
+        self.name, self.path, self.options, self.folder = name, path, options, folder
+        must("compile", [TENON, "compile", path, "-o", "first.c", "--abi-json=abi.json", "--quiet", *options], folder)
+        with open(os.path.join(folder, "abi.json")) as f: abi = json.load(f)
+        self.inputs, self.n_outputs, self.abi, self.is_open = [], len(abi["outputs"]), abi, False
+        for i, tensor in enumerate(abi["inputs"]):
+            self.is_open |= any(size in SIZES for size in tensor["shape"])
+            write_npy(os.path.join(folder, f"in{i}.npy"), tensor["dtype"], [SIZES.get(size, size) for size in tensor["shape"]])
+            self.inputs += ["--input", f"{tensor['name']}=in{i}.npy"]
+        must("interpret", [TENON, "run", path, "--target=interpreter", "--output-dir", "expected", *self.inputs, *options], folder)
+
+    def compile(self, out, *more):
+        return must(f"compile {out} {' '.join(more)}", [TENON, "compile", self.path, "-o", out, *self.options, *more], self.folder)
+
+    def compare(self, what, command):
+        """Runs an executable, and its answers are the interpreter's."""
+        shutil.rmtree(os.path.join(self.folder, "got"), ignore_errors=True)
+        must(what, [*command, "--output-dir", "got", *self.inputs], self.folder)
+        for i in range(self.n_outputs):
+            shape, kind, got = read_npy(os.path.join(self.folder, f"got/output_{i}.npy"))
+            right_shape, _, right = read_npy(os.path.join(self.folder, f"expected/output_{i}.npy"))
+            if shape != right_shape: raise Wrong(f"{what}: output {i} has shape {shape}, not {right_shape}")
+            for k, (a, b) in enumerate(zip(got, right)):
+                if a != b and not (kind == "f" and (abs(a - b) <= 1e-5 + 1e-4 * abs(b) or (a != a and b != b))):
+                    raise Wrong(f"{what}: output {i} element {k} is {a}, the interpreter says {b}")
+
+
+def known_cpus(model, executable):
+    """The CPUs whose code runs here: it is chosen without --cpu, and is the last of them."""
+    ran = [cpu for cpu in CPUS if ask([executable, "--cpu", cpu, "--random", "1"], model.folder)[0] == 0]
+    if not ran or ran != CPUS[:len(ran)]: raise Wrong(f"{executable} runs the code of {ran}")
+    return ran
+
+
+# A host for NAME_run as a header, an object and a descriptor give it: prints the status, and every output's bytes summed.
+HOST = """
+#include "m.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+int main(void)
+{
+    static _Alignas(64) unsigned char arena[%(ARENA)s + 64], in[%(N)d][65536], out[%(N)d][65536];
+    const void *inputs[%(N)d];
+    void *outputs[%(N)d];
+    for (int i = 0; i < %(N)d; i++) inputs[i] = memset(in[i], 0, sizeof in[i]), outputs[i] = out[i];
+    printf("%%d", %(NAME)s_run((const void *)inputs, (const void *)outputs, arena));
+    for (int i = 0; i < %(N)d; i++) {
+        unsigned long sum = 0;
+        for (int k = 0; k < 65536; k++) sum = sum * 31 + out[i][k];
+        printf(" %%lu", sum);
+    }
+    printf("\\n");
+    return 0;
+}
+"""
+
+
+def check_texts(model, cpus=LIST, then=lambda what: None):
+    """C, objects, assembler and LLVM text: NAME_run through each gives the same status and bytes."""
+    folder, answers = model.folder, {}
+    if model.is_open: return answers # the host below takes no sizes
+    model.compile("m.c", f"--cpu={cpus}", "--quiet")
+    for compiler in ("gcc", "clang"):
+        for level in ("-O0", "-O2"): must(f"{compiler} {level}", [compiler, *WARNINGS, level, "-c", "m.c", "-o", f"m_{compiler}.o"], folder)
+    with open(os.path.join(folder, "m.h")) as f: header = f.read()
+    name = model.abi["symbol"][:-len("_plain")]
+    with open(os.path.join(folder, "host.c"), "w") as f:
+        f.write(HOST % {"NAME": name, "N": max(len(model.abi["inputs"]), model.n_outputs), "ARENA": name.upper() + "_ARENA_BYTES" if "_ARENA_BYTES" in header else "1"})
+    weights = ["m_weights.S"] if os.path.exists(os.path.join(folder, "m_weights.S")) else []
+    made = {"gcc's object": ["m_gcc.o", *weights], "clang's object": ["m_clang.o", *weights]}
+    for target in ("c", "llvm"):
+        for suffix in ("o", "a"):
+            model.compile(f"m_{target}.{suffix}", f"--cpu={cpus}", f"--target={target}", "--quiet")
+            made[f"{target} .{suffix}"] = [f"m_{target}.{suffix}"]
+    model.compile("c.s", f"--cpu={cpus}", "--quiet")
+    made["c .s"] = ["c.s", *weights]
+    if weights: # kernels and NAME_run alone: small weights are part of the C text
+        model.compile("l.s", f"--cpu={cpus}", "--target=llvm", "--quiet")
+        made["llvm .s"] = ["l.s", *weights]
+        llc = shutil.which("llc-19") or shutil.which("/usr/lib/llvm-19/bin/llc")
+        if llc:
+            model.compile("l.ll", f"--cpu={cpus}", "--quiet")
+            must("llc", [llc, "-relocation-model=pic", "-filetype=obj", "l.ll", "-o", "l.o"], folder)
+            made["llvm .ll"] = ["l.o", *weights]
+    for what, files in made.items():
+        must(f"link {what}", ["gcc", "-w", "host.c", *files, "-Wa,-I.", "-o", "host", "-lm"], folder)
+        answers[what] = must(f"run {what}", ["./host"], folder).split()
+        if answers[what][0] != "0": raise Wrong(f"{what}: status {answers[what][0]}")
+        then(what)
+    return answers
+
+
+def check_versions(model):
+    for target in ("c", "llvm"):
+        report = json.loads(model.compile(f"m_{target}", f"--cpu={LIST}", f"--target={target}", "--json", "--quiet"))
+        own = [cpu["weight_bytes"] for cpu in report["cpus"]]
+        if [cpu["name"] for cpu in report["cpus"]] != CPUS: raise Wrong(f"versions {report['cpus']}")
+        if report["weight_bytes"] + report["shared_weight_bytes"] != sum(own): raise Wrong(f"weights {report}")
+        if max(own) > 4096 and report["weight_bytes"] >= sum(own): raise Wrong(f"no weights are shared: {report}")
+        ran = known_cpus(model, f"./m_{target}")
+        for cpu in ran: model.compare(f"{target} {cpu}", [f"./m_{target}", "--cpu", cpu])
+        model.compare(f"{target}, chosen", [f"./m_{target}"])
+        model.compile(f"t_{target}", f"--cpu={LIST}", f"--target={target}", "--threads=3", "--grain=1", "--quiet")
+        for cpu in ran: model.compare(f"{target} {cpu} on threads", [f"./t_{target}", "--cpu", cpu])
+        model.compile(f"w_{target}", f"--cpu={LIST}", f"--target={target}", "--weights=file", "--quiet")
+        if os.path.exists(os.path.join(model.folder, f"w_{target}.weights")):
+            model.compare(f"{target} with a weights file", [f"./w_{target}", "--weights", f"w_{target}.weights"])
+    answers = check_texts(model)
+    return f"{len(ran)} versions run here; {len(answers)} ways to link"
+
+
+def emulate_host(model, what, status):
+    """What was linked for here gives this status on a narrow machine."""
+    out = must(f"{what} on Nehalem", ["qemu-x86_64", "-cpu", "Nehalem", "./host"], model.folder)
+    if out.split()[0] != status: raise Wrong(f"{what} on Nehalem: {out}, not {status}")
+
+
+def check_emulated(model):
+    done = []
+    for target in ("c", "llvm"):
+        model.compile(f"m_{target}", f"--cpu={LIST}", f"--target={target}", "--quiet")
+        model.compile(f"n_{target}", "--cpu=x86-64-v3,x86-64-v4", f"--target={target}", "--quiet")
+        for cpu, widest in (("qemu64", 0), ("Nehalem", 0), ("Haswell", 1)):
+            emulator = ["qemu-x86_64", "-cpu", cpu]
+            ran = [c for c in CPUS if ask([*emulator, f"./m_{target}", "--cpu", c, "--random", "1"], model.folder)[0] == 0]
+            if ran != CPUS[:widest + 1]: raise Wrong(f"on {cpu} {target} runs the code of {ran}")
+            for c in ran: model.compare(f"{target} {c} on {cpu}", [*emulator, f"./m_{target}", "--cpu", c])
+            model.compare(f"{target}, chosen, on {cpu}", [*emulator, f"./m_{target}"])
+            done.append(cpu)
+        status, _, err = ask(["qemu-x86_64", "-cpu", "Nehalem", f"./n_{target}", "--random", "1"], model.folder)
+        if status != 1 or "lacks instructions of x86-64-v3" not in err: raise Wrong(f"too narrow a CPU: status {status}, {err}")
+    for cpus, status in ((LIST, "0"), ("x86-64-v3,x86-64-v4", "-3")): # -3: TENON_NO_CPU
+        if model.name == "conv": check_texts(model, cpus, lambda what: emulate_host(model, what, status))
+    return "qemu64, Nehalem and Haswell"
+
+
+def check_aarch64(model):
+    for target in ("c", "llvm"):
+        model.compile(f"m_{target}", "--cpu=neon", f"--target={target}", "--cc=aarch64-linux-gnu-gcc", "--quiet")
+        model.compare(f"{target} on aarch64", [*CROSS, f"./m_{target}"])
+    model.compile("m.c", "--cpu=neon", "--quiet")
+    must("warnings", ["aarch64-linux-gnu-gcc", *WARNINGS, "-O2", "-c", "m.c", "-o", "m.o"], model.folder)
+    return "C and LLVM"
+
+
+def tools_for(way):
+    if way == "aarch64":
+        if not shutil.which("aarch64-linux-gnu-gcc") or not shutil.which("qemu-aarch64"): skip("needs aarch64-linux-gnu-gcc and qemu-aarch64")
+        return
+    if platform.machine() != "x86_64" or not shutil.which("clang"): skip("needs an x86-64 machine and clang")
+    if way == "emulated" and not shutil.which("qemu-x86_64"): skip("needs qemu-x86_64")
+
+
+def main():
+    ways = {"versions": check_versions, "emulated": check_emulated, "aarch64": check_aarch64}
+    if len(sys.argv) < 2 or sys.argv[1] not in ways:
+        print(__doc__)
+        return 2
+    tools_for(sys.argv[1])
+    if "with LLVM" not in subprocess.run([TENON, "--version"], capture_output=True, text=True).stdout: skip("needs a tenon with LLVM")
+    models = tempfile.mkdtemp(prefix="cpus-models-")
+    work = [(name, os.path.join(ROOT, f"examples/{name}.tn"), options) for name, options in EXAMPLES.items()]
+    work += [(name, path, SMALL[name]) for name, path, _ in small_models(models) if name in SMALL]
+    passed = failed = 0
+    for name, path, options in work:
+        if len(sys.argv) > 2 and name not in sys.argv[2:]: continue
+        folder = tempfile.mkdtemp(prefix="cpus-")
+        try:
+            print(f"pass {name}: {ways[sys.argv[1]](Model(name, path, options, folder))}", flush=True)
+            passed += 1
+        except Wrong as wrong:
+            print(f"fail {name}: {wrong}", flush=True)
+            failed += 1
+        finally:
+            shutil.rmtree(folder)
+    shutil.rmtree(models)
+    print(f"{passed} passed, {failed} failed")
+    return failed > 0 or passed == 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
