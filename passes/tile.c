@@ -294,6 +294,19 @@ static void add_prefetches(const struct tiling *t, struct stmt *list)
     }
 }
 
+/* Whether the segments chosen are a small part of the nest: its code may be shorter. */
+static bool is_minor(const struct tiling *t)
+{
+    double part = 1;
+    for (int a = 0; a < t->nest->n_chain; a++) {
+        const struct segment *s = t->chosen[a].segment;
+        dim extent = t->nest->axis[a].extent;
+        if (dim_is_const(s->lo) && dim_is_const(s->hi) && dim_is_const(extent) && extent > 0)
+            part *= (double)(s->hi - s->lo) / (double)extent;
+    }
+    return part < 0.3;
+}
+
 static struct stmt *make_body(struct tiling *t)
 {
     struct prog *prog = t->nest->prog;
@@ -330,7 +343,7 @@ static struct stmt *make_body(struct tiling *t)
     if (any_edge(t)) vectors = guards_unroll(prog, vectors, TAPS_MOST);
     vectors = guards_drop(vectors);
     if (plan->inner_lanes > 1) vectors = reduce_vectorize(prog, vectors, plan->inner_lanes, t->target->vector_bytes >= 32);
-    else vectors = reduce_unroll(prog, vectors, plan->unroll_size);
+    else vectors = reduce_unroll(prog, vectors, is_minor(t) ? plan->unroll_size / 4 : plan->unroll_size);
     if (t->target->has_fma) loops_use_fma(prog, vectors);
     vectors = guards_drop(vectors);
     add_prefetches(t, vectors);
