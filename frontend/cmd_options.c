@@ -72,7 +72,7 @@ static const struct option_row rows[] = {
      "the size at which to time a dimension that stays open (default: a small one); may be repeated"},
     {OPT_LIST, "--list", NULL, FOR_TUNE, "measure nothing: write or print every kernel's line, others to choose from as comments"},
     {OPT_TUNING, "--tuning", "FILE", FOR_MODEL, "schedules as measured by tenon tune; the same file, the same code"},
-    {OPT_TARGET, "--target", "c|llvm|interpreter|all", FOR_CODE,
+    {OPT_TARGET, "--target", "c|llvm|interpreter|all", FOR_CODE | FOR_CHECK,
      "who makes the code: the C compiler (default), LLVM; to run and test also the interpreter"},
     {OPT_CPU, "--cpu", "NAME[,NAME...]", FOR_CODE | FOR_CHECK,
      "native (default), or a row of the target table: --cpu=help lists them; to compile also a list of x86-64 levels: "

@@ -42,7 +42,7 @@ const char *record_text(const struct loopnest *nest, const struct tile_plan *pla
     for (int i = 0; i < nest->n_chain; i++)
         text_printf(&text, "%s%s", i ? "," : "", record_axis_label(nest, plan->order[i]));
     if (pack) text_printf(&text, " pack=%s:%s", pack, pack_axis);
-    if (plan->unroll_size != UNROLL_USUAL) text_printf(&text, " unroll=%d", plan->unroll_size);
+    if (nest->n_axes > nest->n_chain && plan->inner_lanes == 1) text_printf(&text, " unroll=%d", plan->unroll_size);
     return text_string(&text);
 }
 

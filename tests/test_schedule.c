@@ -195,6 +195,19 @@ static void make_choose(struct builder *b, const dim *n)
     finish(b, over(b, stmt_store(b->prog, y, at(b, 0, i, n[1], j, (dim)1, NULL), value, 1, NULL), i, j, NULL));
 }
 
+/* y[k, i, j]: k 0: x + bias[j], 1: x - bias[j], 2: 2*x: what Winograd's transforms look like */
+static void make_cases(struct builder *b, const dim *n)
+{
+    dim count = dim_mul(b->dims, n[0], n[1]);
+    struct buffer *x = input(b, "x", count), *bias = input(b, "bias", n[1]), *y = output(b, "y", dim_mul(b->dims, count, 3));
+    struct var *k = axis(b, "k", 3), *i = axis(b, "i", n[0]), *j = axis(b, "j", n[1]);
+    ex from = load(b, x, at(b, 0, i, n[1], j, (dim)1, NULL)), with = load(b, bias, at(b, 0, j, (dim)1, NULL)), is[2];
+    for (int c = 0; c < 2; c++) is[c] = two(b, EX_eq, ex_var(b->prog, k), ex_int(b->prog, DT_index, c));
+    ex value = ex_select(b->prog, is[1], two(b, EX_sub, from, with), two(b, EX_mul, from, number(b, 2)));
+    value = ex_select(b->prog, is[0], two(b, EX_add, from, with), value);
+    finish(b, over(b, stmt_store(b->prog, y, at(b, 0, k, count, i, n[1], j, (dim)1, NULL), value, 1, NULL), k, i, j, NULL));
+}
+
 /* rows of n[1]: m = max x, s = sum (x - m)^2, y = (x - m)/(s + 1) */
 static void make_rows(struct builder *b, const dim *n)
 {
@@ -371,6 +384,7 @@ static const struct shape_case cases[] = {
     {"transpose", make_transpose, 2, {{1, 1}, {3, 7}, {8, 8}, {16, 17}, {5, 33}}},
     {"pad", make_pad, 2, {{1, 1}, {3, 7}, {8, 16}, {2, 45}}},
     {"choose", make_choose, 2, {{1, 1}, {3, 7}, {8, 16}, {2, 45}, {6, 64}}},
+    {"cases", make_cases, 2, {{1, 1}, {2, 7}, {3, 8}, {2, 9}, {5, 16}, {2, 17}, {3, 67}, {3, 0}}},
     {"rows", make_rows, 2, {{1, 1}, {2, 7}, {3, 8}, {2, 9}, {2, 15}, {2, 16}, {2, 17}, {3, 31}, {1, 65}, {2, 197}, {3, 0}}},
     {"matmul", make_matmul_n, 3, {{1, 1, 1}, {1, 40, 9}, {7, 16, 5}, {13, 33, 8}, {49, 17, 12}, {6, 100, 7}, {29, 8, 3}, {14, 64, 16}, {15, 15, 2}, {3, 0, 5}, {5, 9, 0}}},
     {"matmul_t", make_matmul_t, 3, {{1, 1, 1}, {1, 9, 40}, {7, 5, 16}, {5, 7, 33}, {3, 4, 197}, {8, 6, 64}}},
