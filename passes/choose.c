@@ -12,7 +12,7 @@
 #include "guards.h"
 #include "loops.h"
 
-enum { BODY_MOST = 240, BYTES_PER_CYCLE = 48 /* from the second cache level */ };
+enum { BODY_MOST = 240, WINDOW_MOST = 8, BYTES_PER_CYCLE = 48 /* from the second cache level */ };
 static const int heights[] = {1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14};
 enum { N_HEIGHTS = sizeof heights / sizeof *heights };
 
@@ -92,6 +92,27 @@ static double streamed_bytes(const struct search *s, const struct access *access
     return gaps * each * s->plan.lanes * nest->element_bytes;
 }
 
+/* Copies next to one another read the same elements at different taps of a window: the part of an access's loads that
+ * differ once the innermost reduction is unrolled. */
+static double shared_part(const struct search *s, const struct access *access)
+{
+    const struct loopnest *nest = s->nest;
+    int inner = -1;
+    for (int a = nest->n_chain; a < nest->n_axes; a++)
+        if (inner < 0 || nest->axis[a].depth >= nest->axis[inner].depth) inner = a;
+    if (inner < 0 || access->store || s->plan.inner_lanes > 1) return 1;
+    int64_t tap = loopnest_stride(access, inner);
+    double taps = nest->axis[inner].trips;
+    if (tap <= 0 || tap == STRIDE_UNKNOWN || taps < 2 || taps > WINDOW_MOST) return 1;
+    for (int a = 0; a < nest->n_chain; a++) {
+        int64_t step = a == s->plan.vector_axis ? 0 : loopnest_stride(access, a);
+        double n = s->plan.copies[a], apart = (double)step / (double)tap;
+        if (step <= 0 || step == STRIDE_UNKNOWN || step % tap || n < 2 || apart >= taps) continue;
+        return (apart * (n - 1) + taps) / (n * taps);
+    }
+    return 1;
+}
+
 static double plan_cost(const struct search *s)
 {
     const struct loopnest *nest = s->nest;
@@ -106,6 +127,7 @@ static double plan_cost(const struct search *s)
         double each = access->weight * lane_cost(s, access) * (access->store ? 1.5 : 1);
         for (int a = 0; a < nest->n_chain; a++)
             if (depends_on(access, a)) each *= copies[a];
+        each *= shared_part(s, access);
         streamed += streamed_bytes(s, access, each);
         loads += each;
     }
