@@ -11,6 +11,7 @@
  * Needs: composites expanded, weights constant. Leaves alone: grouped convolutions other than depthwise ones,
  * weights that are computed. Follows: Liu et al., Optimizing CNN Model Inference on CPUs (2019), section 3, with
  * full channels innermost instead of blocked ones, which needs no multiple of the vector width. */
+#include "constant.h"
 #include "passes.h"
 #include "phases.h"
 #include "winograd.h"
@@ -71,8 +72,9 @@ static bool is_last(const struct layout *l, const struct value *old)
     return l->made_last[old->id];
 }
 
-/* Size of blocks for n output channels: a divisor of n of a few vectors that wastes the fewest lanes. */
-static int64_t pick_block(const struct layout *l, int64_t n)
+/* Size of blocks for n output channels: a divisor of n of a few vectors that wastes the fewest lanes, and *waste, lanes
+ * used over lanes needed. */
+static int64_t pick_divisor(const struct layout *l, int64_t n, double *waste)
 {
     int64_t best = 0;
     double least = 1e9;
@@ -86,7 +88,31 @@ static int64_t pick_block(const struct layout *l, int64_t n)
             best = b;
         }
     }
+    *waste = least;
     return best && least < 2 ? best : n; /* no good divisor: one block, read with its tail */
+}
+
+static int64_t pick_block(const struct layout *l, int64_t n)
+{
+    double waste;
+    return pick_divisor(l, n, &waste);
+}
+
+/* A block, and how many channels whole blocks have: more than n where no divisor of n suits and zeros cost less. */
+static int64_t pick_blocks(const struct layout *l, const struct value *w, int64_t n, int64_t *size)
+{
+    double waste;
+    int64_t block = pick_divisor(l, n, &waste), even = 2 * l->lanes, up = (n + even - 1) / even * even;
+    *size = n;
+    if (w->type.dt != DT_f32 || n <= even || waste < 1.05 * (double)up / (double)n) return block;
+    *size = up;
+    return even;
+}
+
+/* The first n elements along the last axis. */
+static struct value *first_of(struct layout *l, struct value *x, int64_t n)
+{
+    return x ? graph_slice_axis(l->to, x, x->type.rank - 1, 0, n) : NULL;
 }
 
 static struct value *pad_axes(struct layout *l, struct value *x, const int64_t *before, const int64_t *after, double v)
@@ -155,6 +181,7 @@ static struct value *convolution(struct layout *l, const struct node *node)
     bool depthwise = group > 1 && wt->dim[1] == 1 && wt->dim[0] == group;
     const int64_t *pad = node_attr(node, "pad")->ints, *after = node_attr(node, "pad_after")->ints;
     if (!w || !value_const(w) || r + 1 > RANK_MOST || (group != 1 && !depthwise) || any_negative(pad, n) || any_negative(after, n)) return NULL;
+    w = constant_normal(l->to, w);
     const int64_t *zeros = group == 1 ? zeros_between(node) : NULL;
     if (zeros) {
         struct value *from = get_last(l, node->in[0]->node->in[0]);
@@ -170,9 +197,10 @@ static struct value *convolution(struct layout *l, const struct node *node)
     struct value *padded = pad_axes(l, get_last(l, node->in[0]), pad, after, 0);
     struct attr attrs[3] = {*node_attr(node, "stride"), *node_attr(node, "dilation")};
     if (!depthwise) {
-        int64_t block = pick_block(l, wt->dim[0]);
+        int64_t size, block = pick_blocks(l, w, wt->dim[0], &size);
         attrs[2] = (struct attr)ATTR_I("block", block);
-        return graph_node(l->to, OP_conv_last, 2, (struct value *[]){padded, pack_weight(l, w, block)}, 3, attrs);
+        w = constant_extend(l->to, w, 0, size);
+        return first_of(l, graph_node(l->to, OP_conv_last, 2, (struct value *[]){padded, pack_weight(l, w, block)}, 3, attrs), wt->dim[0]);
     }
     int64_t perm[RANK_MOST];
     dim dims[RANK_MOST];
@@ -267,13 +295,16 @@ static struct value *product(struct layout *l, const struct node *node)
     }
     struct value *constant = l->map[w->id];
     if (!constant || !value_const(constant) || type_count(&w->type) != w->type.dim[w->type.rank - 1] * w->type.dim[w->type.rank - 2]) return NULL;
-    int64_t k = w->type.dim[w->type.rank - 2], n = w->type.dim[w->type.rank - 1], block = n ? pick_block(l, n) : 0, perm[] = {1, 0, 2};
+    int64_t k = w->type.dim[w->type.rank - 2], n = w->type.dim[w->type.rank - 1], size, perm[] = {1, 0, 2};
     if (k == 0 || n == 0) return NULL;
+    constant = constant_normal(l->to, constant);
     struct value *x = get(l, node->in[0]), *parts = product_in_parts(l, x, constant, k, n);
     if (parts) return parts;
-    dim dims[] = {k, n / block, block};
+    int64_t block = pick_blocks(l, constant, n, &size);
+    constant = constant_extend(l->to, constant, constant->type.rank - 1, size);
+    dim dims[] = {k, size / block, block};
     struct value *packed = graph_transpose(l->to, graph_reshape(l->to, constant, 3, dims), perm);
-    return graph_node(l->to, OP_matmul_packed, 2, (struct value *[]){x, packed}, 1, (struct attr[]){ATTR_I("block", block)});
+    return first_of(l, graph_node(l->to, OP_matmul_packed, 2, (struct value *[]){x, packed}, 1, (struct attr[]){ATTR_I("block", block)}), n);
 }
 
 /* The node's result with channels last in *last, or in the model's order as the return value; both NULL where the
