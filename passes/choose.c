@@ -12,7 +12,7 @@
 #include "guards.h"
 #include "loops.h"
 
-enum { BODY_MOST = 240, WINDOW_MOST = 8, BYTES_PER_CYCLE = 48 /* from the second cache level */ };
+enum { BODY_MOST = 240, WINDOW_MOST = 8, UNROLL_WINDOW = 24, PAGE = 4096, BYTES_PER_CYCLE = 48 /* from the second cache level */ };
 static const int heights[] = {1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14};
 enum { N_HEIGHTS = sizeof heights / sizeof *heights };
 
@@ -92,25 +92,32 @@ static double streamed_bytes(const struct search *s, const struct access *access
     return gaps * each * s->plan.lanes * nest->element_bytes;
 }
 
-/* Copies next to one another read the same elements at different taps of a window: the part of an access's loads that
- * differ once the innermost reduction is unrolled. */
-static double shared_part(const struct search *s, const struct access *access)
+/* Loads of lanes for copies that lie far apart are a little dearer: each is a stream of its own for the prefetchers. */
+static double far_apart(const struct search *s, const struct access *access)
 {
-    const struct loopnest *nest = s->nest;
-    int inner = -1;
+    double rows = 1;
+    if (s->plan.vector_axis < 0 || access->store || access->weight <= 1 || loopnest_stride(access, s->plan.vector_axis) != 1) return 1;
+    for (int a = 0; a < s->nest->n_chain; a++)
+        if (a != s->plan.vector_axis && loopnest_stride(access, a) * s->nest->element_bytes >= PAGE) rows *= s->plan.copies[a];
+    return 1 + 0.01 * (rows - 1);
+}
+
+/* A window whose taps are read along lanes, for several copies (depthwise convolution, pooling): unrolled, copies would
+ * share what they read at different taps, and the compilers behind us insist on keeping all that in registers. */
+static bool is_window(const struct loopnest *nest, const struct tile_plan *plan)
+{
+    int inner = -1, copies = 1;
     for (int a = nest->n_chain; a < nest->n_axes; a++)
         if (inner < 0 || nest->axis[a].depth >= nest->axis[inner].depth) inner = a;
-    if (inner < 0 || access->store || s->plan.inner_lanes > 1) return 1;
-    int64_t tap = loopnest_stride(access, inner);
-    double taps = nest->axis[inner].trips;
-    if (tap <= 0 || tap == STRIDE_UNKNOWN || taps < 2 || taps > WINDOW_MOST) return 1;
-    for (int a = 0; a < nest->n_chain; a++) {
-        int64_t step = a == s->plan.vector_axis ? 0 : loopnest_stride(access, a);
-        double n = s->plan.copies[a], apart = (double)step / (double)tap;
-        if (step <= 0 || step == STRIDE_UNKNOWN || step % tap || n < 2 || apart >= taps) continue;
-        return (apart * (n - 1) + taps) / (n * taps);
+    for (int a = 0; a < nest->n_chain; a++) copies *= plan->copies[a];
+    if (inner < 0 || plan->vector_axis < 0 || copies < 8 || nest->axis[inner].trips > WINDOW_MOST) return false;
+    for (int i = 0; i < nest->accesses.n; i++) {
+        const struct access *access = &nest->accesses.at[i];
+        if (access->store || access->weight <= 1 || loopnest_stride(access, plan->vector_axis) != 1) continue;
+        for (int a = 0; a < nest->n_chain; a++)
+            if (a != plan->vector_axis && plan->copies[a] > 1 && depends_on(access, a) && depends_on(access, inner)) return true;
     }
-    return 1;
+    return false;
 }
 
 static double plan_cost(const struct search *s)
@@ -127,7 +134,7 @@ static double plan_cost(const struct search *s)
         double each = access->weight * lane_cost(s, access) * (access->store ? 1.5 : 1);
         for (int a = 0; a < nest->n_chain; a++)
             if (depends_on(access, a)) each *= copies[a];
-        each *= shared_part(s, access);
+        each *= far_apart(s, access);
         streamed += streamed_bytes(s, access, each);
         loads += each;
     }
@@ -398,6 +405,7 @@ bool choose_plan(const struct loopnest *nest, const struct target *target, const
     if (s.best_cost < 0) return false;
     choose_order(&s);
     *plan = s.best;
+    if (is_window(nest, plan)) plan->unroll_size = UNROLL_WINDOW;
     return !is_inside(nest, plan);
 }
 
