@@ -28,6 +28,7 @@ enum option {
     OPT_THREADS,
     OPT_GRAIN,
     OPT_EXACT_CONV,
+    OPT_WINOGRAD,
     OPT_REPORT,
     OPT_LAYERS,
     OPT_TRACE,
@@ -93,6 +94,7 @@ static const struct option_row rows[] = {
     {OPT_THREADS, "--threads", "N", FOR_MODEL, "code for up to N threads (default 1); the same results for every number"},
     {OPT_GRAIN, "--grain", "N", FOR_MODEL, "operations that are worth another thread (default 12000, a microsecond or two)"},
     {OPT_EXACT_CONV, "--exact-conv", NULL, FOR_MODEL, "no convolution by Winograd's algorithm, whose rounding errors are about twice as large"},
+    {OPT_WINOGRAD, "--winograd", "2|4", FOR_MODEL, "tiles of 2 or 4 outputs a side for every 3x3 convolution, cheaper or not (to compare)"},
     {OPT_WEIGHTS, "--weights", "embed|file", FOR_COMPILE,
      "weights inside the artefact (default), or OUT.weights beside it, mapped when loaded"},
     {OPT_EMIT, "--emit", "STAGE", FOR_COMPILE,
@@ -285,6 +287,10 @@ static bool apply(struct arena *arena, const struct option_row *row, const char 
         options->threads = pipeline->pass.threads = (int)v;
         break;
     case OPT_GRAIN: return read_number(row->name, s, 1, DIM_HUGE, &pipeline->pass.grain);
+    case OPT_WINOGRAD:
+        if (strcmp(s, "2") != 0 && strcmp(s, "4") != 0) return usage("--winograd is 2 or 4, not", s);
+        pipeline->pass.winograd_tile = s[0] - '0';
+        break;
     case OPT_EXACT_CONV: pipeline->pass.exact_conv = true; break;
     case OPT_JOBS:
         ok = read_number(row->name, s, 1, 64, &v);

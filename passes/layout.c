@@ -190,7 +190,7 @@ static struct value *convolution(struct layout *l, const struct node *node)
         if (y || diag_errors(l->to->diag)) return y;
     }
     if (is_3x3(node) && group == 1 && !l->options->exact_conv) {
-        struct winograd_conv conv = {get_last(l, node->in[0]), w, pad, after, pick_block(l, wt->dim[0])};
+        struct winograd_conv conv = {get_last(l, node->in[0]), w, pad, after, pick_block(l, wt->dim[0]), l->options->winograd_tile};
         struct value *y = winograd_build(l->to, &conv, l->options->target);
         if (y || diag_errors(l->to->diag)) return y;
     }

@@ -12,6 +12,7 @@ struct pass_options {
     int level;        /* -O0 .. -O3 */
     int threads;
     bool exact_conv;         /* --exact-conv: no convolution by Winograd's algorithm */
+    int winograd_tile;       /* --winograd: 2 or 4 outputs a side wherever that is possible; 0: what is cheapest */
     bool profile;            /* marks between the calls of main (pass profile) */
     int64_t grain;           /* --grain: operations worth another thread; 0: the usual number */
     int64_t max_arena_bytes; /* --max-ram; 0: no limit */

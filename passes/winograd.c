@@ -285,30 +285,41 @@ static struct value *build(struct graph *to, const struct winograd_conv *conv, c
     return graph_slice(to, h, start, (int64_t[]){1, 1, 1, 1}, sizes);
 }
 
+/* The layer for tiles of m outputs a side; 0: none. */
+static struct layer layer_of(const struct winograd_conv *conv, const int64_t *size, int m)
+{
+    double down = m ? (double)((size[0] + m - 1) / m) : 0, across = m ? (double)((size[1] + m - 1) / m) : 0;
+    return (struct layer){(double)size[0] * (double)size[1], down * across, (double)conv->w->type.dim[1], (double)conv->w->type.dim[0]};
+}
+
+/* The cheaper of the tiles that are exact enough into *best; false where direct convolution is cheaper. */
+static bool choose_tile(const struct winograd_conv *conv, const int64_t *size, double lanes, struct transform *best)
+{
+    struct layer direct = layer_of(conv, size, 0);
+    double least = conv->tile ? INFINITY : 0.9 * direct_cycles(&direct, lanes);
+    bool found = false;
+    for (int m = 2; m <= 4; m += 2) {
+        struct transform t;
+        struct layer layer = layer_of(conv, size, m);
+        transform_make(&t, m);
+        double cycles = winograd_cycles(&t, &layer, lanes);
+        if ((conv->tile && conv->tile != m) || cycles >= least || too_inexact(&t, value_const(conv->w))) continue;
+        least = cycles;
+        *best = t;
+        found = true;
+    }
+    return found;
+}
+
 struct value *winograd_build(struct graph *to, const struct winograd_conv *conv, const struct target *target)
 {
     const struct tensor *w = value_const(conv->w);
     if (!conv->x || !w || w->type.dt != DT_f32 || w->type.rank != 4 || w->type.dim[2] != TAPS || w->type.dim[3] != TAPS) return NULL;
     const struct type *x = &conv->x->type;
     if (!target || target->vector_bytes < 16 || !dim_is_const(x->dim[1]) || !dim_is_const(x->dim[2])) return NULL;
-    struct transform best, t;
-    double lanes = target->vector_bytes / 4, least = 0;
-    for (int m = 0; m <= 4; m += 2) {
-        int64_t size[2];
-        for (int i = 0; i < 2; i++) size[i] = x->dim[i + 1] + conv->pad[i] + conv->pad_after[i] - (TAPS - 1);
-        if (size[0] < 1 || size[1] < 1) return NULL;
-        double down = m ? (double)((size[0] + m - 1) / m) : 0, across = m ? (double)((size[1] + m - 1) / m) : 0;
-        struct layer layer = {(double)(size[0] * size[1]), down * across, (double)w->type.dim[1], (double)w->type.dim[0]};
-        if (m == 0) {
-            best.m = 0;
-            least = 0.9 * direct_cycles(&layer, lanes);
-            continue;
-        }
-        transform_make(&t, m);
-        double cycles = winograd_cycles(&t, &layer, lanes);
-        if (cycles >= least || too_inexact(&t, w)) continue;
-        least = cycles;
-        best = t;
-    }
-    return best.m ? build(to, conv, &best, w) : NULL;
+    struct transform best;
+    int64_t size[2];
+    for (int i = 0; i < 2; i++) size[i] = x->dim[i + 1] + conv->pad[i] + conv->pad_after[i] - (TAPS - 1);
+    if (size[0] < 1 || size[1] < 1 || type_count(&w->type) == 0) return NULL;
+    return choose_tile(conv, size, target->vector_bytes / 4, &best) ? build(to, conv, &best, w) : NULL;
 }

@@ -59,6 +59,8 @@ if(NOT TENON_FUZZ)
   endif()
   add_script_test(bench ${python} ${CMAKE_SOURCE_DIR}/tests/test_bench.py)
   set_tests_properties(bench PROPERTIES SKIP_RETURN_CODE 77)
+  add_script_test(convolutions ${python} ${CMAKE_SOURCE_DIR}/tests/test_convolutions.py)
+  set_tests_properties(convolutions PROPERTIES SKIP_RETURN_CODE 77)
   set_tests_properties(onnx_cases models PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 2400)
 
   add_script_test(report python3 ${CMAKE_SOURCE_DIR}/tests/test_report.py)
