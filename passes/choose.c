@@ -114,8 +114,12 @@ static bool is_window(const struct loopnest *nest, const struct tile_plan *plan)
     for (int i = 0; i < nest->accesses.n; i++) {
         const struct access *access = &nest->accesses.at[i];
         if (access->store || access->weight <= 1 || loopnest_stride(access, plan->vector_axis) != 1) continue;
-        for (int a = 0; a < nest->n_chain; a++)
-            if (a != plan->vector_axis && plan->copies[a] > 1 && depends_on(access, a) && depends_on(access, inner)) return true;
+        int64_t tap = loopnest_stride(access, inner);
+        for (int a = 0; a < nest->n_chain; a++) {
+            int64_t step = a == plan->vector_axis || plan->copies[a] == 1 ? 0 : loopnest_stride(access, a);
+            bool known = step > 0 && tap > 0 && step != STRIDE_UNKNOWN && tap != STRIDE_UNKNOWN;
+            if (known && step % tap == 0 && (double)(step / tap) < nest->axis[inner].trips) return true;
+        }
     }
     return false;
 }
@@ -323,13 +327,28 @@ static void permute(struct search *s, int *order, int at, double *least)
     }
 }
 
+/* The axis along which a map's loads are contiguous where its lanes are not: as the innermost loop it uses up the lines that
+ * the lanes touch while they are in cache (a transposition). -1: none. */
+static int lines_axis(const struct loopnest *nest, int vector_axis)
+{
+    for (int i = 0; i < nest->accesses.n && vector_axis >= 0; i++) {
+        const struct access *access = &nest->accesses.at[i];
+        if (access->store || loopnest_stride(access, vector_axis) < 8) continue;
+        for (int a = 0; a < nest->n_chain; a++)
+            if (a != vector_axis && loopnest_stride(access, a) == 1 && nest->axis[a].trips >= 8) return a;
+    }
+    return -1;
+}
+
 static void choose_order(struct search *s)
 {
     int n = s->nest->n_chain, order[AXES_MOST], at = 0;
     bool map = s->nest->n_axes == n;
+    int last = map ? lines_axis(s->nest, s->best.vector_axis) : -1;
     for (int a = 0; a < n; a++)
-        if (!map || a != s->best.vector_axis) order[at++] = a;
-    if (at < n) order[at] = s->best.vector_axis;
+        if (!map || (a != s->best.vector_axis && a != last)) order[at++] = a;
+    if (map && s->best.vector_axis >= 0) order[at++] = s->best.vector_axis;
+    if (last >= 0) order[at] = last;
     for (int i = 0; i < n; i++) s->best.order[i] = order[i];
     double least = -1;
     s->plan = s->best;

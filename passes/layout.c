@@ -265,7 +265,7 @@ static struct value *spatial_reduce(struct layout *l, const struct node *node)
     return graph_reduce(l->to, node->op, get_last(l, node->in[0]), r - 2, spatial, false);
 }
 
-enum { SUM_LONG = 1024, SUM_PART = 256, ROWS_FEW = 4 };
+enum { SUM_LONG = 1024, SUM_PART = 256, ROWS_FEW = 4, ROWS_MANY = 32 };
 
 /* A long sum for few rows, in parts: y = sum over h of x[r, h, k] * w[h, k, n]. One running sum of 2048 products loses
  * three times what eight of 256 do, and with few rows weights are read once either way. NULL where it does not apply.
@@ -283,6 +283,28 @@ static struct value *product_in_parts(struct layout *l, struct value *x, struct 
     return graph_reshape(l->to, graph_reduce(l->to, OP_sum, y, 1, (int64_t[]){1}, false), x->type.rank, out);
 }
 
+/* In how many parts of the sum a product is computed so that the left side's columns stay in the second cache level
+ * while the weights go by: a divisor of k. (Goto and van de Geijn, Anatomy of high-performance matrix multiplication, 2008.) */
+static int64_t parts_of(const struct layout *l, const struct value *x, int64_t k)
+{
+    int64_t elements = type_count(&x->type), l2_bytes = l->options->target ? l->options->target->l2_bytes : 0;
+    double bytes = (double)elements * (double)dtype_bytes(x->type.dt);
+    if (elements < 0 || l2_bytes == 0 || bytes <= (double)l2_bytes || elements / k < ROWS_MANY) return 1;
+    for (int64_t parts = 2; k / parts >= SUM_PART; parts++)
+        if (k % parts == 0 && bytes / (double)parts <= 0.5 * (double)l2_bytes) return parts;
+    return 1;
+}
+
+/* x times the constant [k, n] */
+static struct value *packed_product(struct layout *l, struct value *x, struct value *constant, int64_t k, int64_t n)
+{
+    int64_t size, perm[] = {1, 0, 2}, block = pick_blocks(l, constant, n, &size);
+    constant = constant_extend(l->to, constant, constant->type.rank - 1, size);
+    dim dims[] = {k, size / block, block};
+    struct value *packed = graph_transpose(l->to, graph_reshape(l->to, constant, 3, dims), perm);
+    return first_of(l, graph_node(l->to, OP_matmul_packed, 2, (struct value *[]){x, packed}, 1, (struct attr[]){ATTR_I("block", block)}), n);
+}
+
 /* matmul whose right side is one constant matrix for all batches */
 static struct value *product(struct layout *l, const struct node *node)
 {
@@ -295,16 +317,20 @@ static struct value *product(struct layout *l, const struct node *node)
     }
     struct value *constant = l->map[w->id];
     if (!constant || !value_const(constant) || type_count(&w->type) != w->type.dim[w->type.rank - 1] * w->type.dim[w->type.rank - 2]) return NULL;
-    int64_t k = w->type.dim[w->type.rank - 2], n = w->type.dim[w->type.rank - 1], size, perm[] = {1, 0, 2};
+    int64_t k = w->type.dim[w->type.rank - 2], n = w->type.dim[w->type.rank - 1];
     if (k == 0 || n == 0) return NULL;
     constant = constant_normal(l->to, constant);
     struct value *x = get(l, node->in[0]), *parts = product_in_parts(l, x, constant, k, n);
     if (parts) return parts;
-    int64_t block = pick_blocks(l, constant, n, &size);
-    constant = constant_extend(l->to, constant, constant->type.rank - 1, size);
-    dim dims[] = {k, size / block, block};
-    struct value *packed = graph_transpose(l->to, graph_reshape(l->to, constant, 3, dims), perm);
-    return first_of(l, graph_node(l->to, OP_matmul_packed, 2, (struct value *[]){x, packed}, 1, (struct attr[]){ATTR_I("block", block)}), n);
+    int64_t n_parts = parts_of(l, x, k), part = k / n_parts;
+    struct value *y = NULL;
+    for (int64_t i = 0; i < n_parts; i++) {
+        struct value *columns = n_parts > 1 ? graph_slice_axis(l->to, x, x->type.rank - 1, i * part, part) : x;
+        struct value *rows = n_parts > 1 ? graph_slice_axis(l->to, constant, constant->type.rank - 2, i * part, part) : constant;
+        struct value *term = packed_product(l, columns, rows, part, n);
+        y = y ? graph_binary(l->to, OP_add, term, y) : term;
+    }
+    return y;
 }
 
 /* The node's result with channels last in *last, or in the model's order as the return value; both NULL where the
