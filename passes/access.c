@@ -30,12 +30,18 @@ static void add_reach(struct reaches *to, struct reach reach, const struct stmt 
     LIST_PUSH(to->arena, to, reach);
 }
 
+/* Lanes that touch memory under a count (NULL: all). */
+static int active_lanes(int lanes, ex count)
+{
+    return count && ex_is_const(count) && count->imm >= 0 && count->imm < lanes ? (int)count->imm : lanes;
+}
+
 static void expr_reaches(struct reaches *to, struct pointer_map *seen, ex e, const struct stmt *const *loops, int n)
 {
     if (!e || e->op == EX_const || e->op == EX_dim || e->op == EX_var || map_get(seen, e)) return;
     map_put(to->arena, seen, e, e);
     if (e->op == EX_load)
-        add_reach(to, (struct reach){.buf = e->buf, .index = e->arg[0], .lanes = e->lanes, .stride = e->imm}, loops, n);
+        add_reach(to, (struct reach){.buf = e->buf, .index = e->arg[0], .lanes = active_lanes(e->lanes, e->masked ? e->arg[1] : NULL), .stride = e->imm}, loops, n);
     for (int i = 0; i < 3; i++) expr_reaches(to, seen, e->arg[i], loops, n);
 }
 
@@ -49,7 +55,7 @@ void reaches_of(struct reaches *to, const struct stmt *list, const struct stmt *
         expr_reaches(to, &seen, s->b, loops, n);
         expr_reaches(to, &seen, s->c, loops, n);
         if (s->kind == STMT_STORE)
-            add_reach(to, (struct reach){.store = true, .buf = s->buf, .index = s->a, .lanes = s->b->lanes, .stride = s->step},
+            add_reach(to, (struct reach){.store = true, .buf = s->buf, .index = s->a, .lanes = active_lanes(s->b->lanes, s->c), .stride = s->step},
                       loops, n);
         bool loop = s->kind == STMT_FOR && n < LOOPS_MOST;
         if (loop) inner[n] = s;
