@@ -173,7 +173,7 @@ static bool fits_registers(const struct search *s)
         if (least == 0 || copies < least) least = copies;
     }
     int accumulators = nest->n_registers > 0 ? nest->n_registers : 1;
-    return accumulators * tile + least + 1 <= s->target->n_registers;
+    return accumulators * tile + least + 2 <= s->target->n_registers; /* one for compilers, which load ahead */
 }
 
 /* Keeps the plan among the cheapest; of equals, the first met comes first. */
