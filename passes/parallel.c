@@ -23,7 +23,7 @@ enum { GRAIN = 12000, GRAINS_SAVED = 16, EVERYONE = -1 };
 /* Operations' worth of a byte that one core wrote and another reads (measured: 5 GB/s); half of what a divided kernel
  * reads may have that way before it. */
 static const double WORK_OF_EXCHANGE = 1.2;
-static const double WORK_PER_BYTE = 0.1; /* of memory moved: between what it costs in cache and what from memory */
+static const double WORK_PER_BYTE = 0.25; /* of memory moved: what it costs from the last cache level */
 
 struct kernel_facts {
     struct kernel *kernel;
