@@ -17,6 +17,19 @@ static bool is_denormal(float v)
     return v != 0 && fabsf(v) < 0x1p-126f;
 }
 
+/* By bits and without a branch: all of a model's weights are looked at. */
+static bool any_denormal(const float *v, int64_t n)
+{
+    const uint32_t exponent = 0x7f800000, fraction = 0x007fffff;
+    uint32_t any = 0;
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, &v[i], sizeof bits);
+        any |= ((bits & exponent) == 0) & ((bits & fraction) != 0);
+    }
+    return any != 0;
+}
+
 static struct value *fresh(struct graph *graph, const struct type *type, float *data)
 {
     struct tensor *tensor = NEW(graph->session, struct tensor);
@@ -29,9 +42,8 @@ struct value *constant_normal(struct graph *graph, struct value *constant)
     const struct tensor *t = value_const(constant);
     if (!t || t->is_dims || t->type.dt != DT_f32) return constant;
     const float *from = t->data;
-    int64_t n = type_count(&t->type), at = 0;
-    while (at < n && !is_denormal(from[at])) at++;
-    if (at == n) return constant;
+    int64_t n = type_count(&t->type);
+    if (!any_denormal(from, n)) return constant;
     float *data = arena_array(graph->session, (size_t)n, sizeof *data);
     for (int64_t i = 0; i < n; i++) data[i] = is_denormal(from[i]) ? 0 : from[i];
     return fresh(graph, &t->type, data);
