@@ -12,6 +12,7 @@
  *   - a reduction fuses into an elementwise root when its position is fixed by the outer loops of that root (a
  *     row's maximum), or when each element is used once (an epilogue);
  *   - a contraction fuses into the elementwise chain that uses it (its epilogue), one per root;
+ *   - the right side of a product with many rows is stored once it is transposed;
  *   - index notation that reduces nothing (a transform of tiles) fuses into such notation that alone reads it;
  *   - what a reshape reads is stored when its subscripts would need division.
  * Leaves alone: inputs and results of control flow and extern calls, graph outputs, concat (lower writes its parts
@@ -38,7 +39,8 @@ struct fusion {
     int *size;                        /* by root id: values fused there */
     bool *repeats;                    /* by value id: read many times by a contraction or a window it is fused into */
 };
-enum { GROUP_MOST = 100 }; /* values per kernel: bounds code size and the depth of expressions */
+enum { GROUP_MOST = 100, /* values per kernel: bounds code size and the depth of expressions */
+       ROWS_MANY = 16 };
 
 static enum op_kind kind_of(const struct value *value)
 {
@@ -244,6 +246,15 @@ static bool is_transform(struct fusion *f, const struct node *node)
 }
 
 /* Why `value` may not be computed inside this user; NULL: it may. */
+/* Whether a product with many rows would read the value along its lanes with a stride: once transposed, it does not. */
+static bool is_turned_operand(const struct value *value, const struct node *user)
+{
+    int rank = value->type.rank;
+    if (value->node->op != OP_transpose || user->op != OP_matmul || user->in[1] != value || rank < 2) return false;
+    dim rows = user->in[0]->type.dim[rank - 2];
+    return node_attr(value->node, "perm")->ints[rank - 1] != rank - 1 && dim_is_const(rows) && rows >= ROWS_MANY;
+}
+
 static const char *why_not_inside(struct fusion *f, const struct value *value, const struct node *user)
 {
     enum op_kind kind = kind_of(value), by = op_row(user->op)->kind;
@@ -252,6 +263,7 @@ static const char *why_not_inside(struct fusion *f, const struct value *value, c
     if (f->repeats[value->id] && !free_map) return "read many times by a contraction or a window";
     if (by == OP_REDUCE && tops_contraction(f, value, 0)) return "on top of a contraction, of which it is the epilogue";
     if (is_padding(user) && is_stored_inside(value, user)) return "stored inside the padded value";
+    if (is_turned_operand(value, user)) return "a product reads it once per row: transposed before";
     if (user->op == OP_scatter && !free_map && kind != OP_MAP) return "what a scatter writes into";
     if (by == OP_MOVE && user->op != OP_concat && !is_plain_map(user) && cost_of(value) > 4) return "an index map would repeat its work";
     if (expands(user) && kind == OP_MAP && cost_of(value) > 1) return "a broadcast would repeat its work";
