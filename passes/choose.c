@@ -70,11 +70,6 @@ static double lane_cost(const struct search *s, const struct access *access)
     return stride == 0 ? splat : stride == 1 ? 1 : 2.5 * plan->lanes;
 }
 
-static bool depends_on(const struct access *access, int axis)
-{
-    return !access->known[axis] || access->coef[axis] != 0;
-}
-
 /* Bytes of vectors that one iteration of the innermost reduction takes from the second cache level: operands that are
  * read along lanes, once per position, and are too many over the whole reduction to stay in the first. */
 static double streamed_bytes(const struct search *s, const struct access *access, double each)

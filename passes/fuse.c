@@ -245,7 +245,6 @@ static bool is_transform(struct fusion *f, const struct node *node)
     return meaning && !meaning_reduces(meaning);
 }
 
-/* Why `value` may not be computed inside this user; NULL: it may. */
 /* Whether a product with many rows would read the value along its lanes with a stride: once transposed, it does not. */
 static bool is_turned_operand(const struct value *value, const struct node *user)
 {
@@ -255,6 +254,7 @@ static bool is_turned_operand(const struct value *value, const struct node *user
     return node_attr(value->node, "perm")->ints[rank - 1] != rank - 1 && dim_is_const(rows) && rows >= ROWS_MANY;
 }
 
+/* Why `value` may not be computed inside this user; NULL: it may. */
 static const char *why_not_inside(struct fusion *f, const struct value *value, const struct node *user)
 {
     enum op_kind kind = kind_of(value), by = op_row(user->op)->kind;

@@ -45,5 +45,10 @@ void loopnest_split(struct prog *prog, struct stmt *list);
 void loopnest_collapse(struct prog *prog, struct stmt *loop);
 /* A chain axis's stride in an access: a plain number, or STRIDE_UNKNOWN. */
 int64_t loopnest_stride(const struct access *access, int axis);
+/* Whether its subscript moves, or may move, with the axis. */
+static inline bool depends_on(const struct access *access, int axis)
+{
+    return !access->known[axis] || access->coef[axis] != 0;
+}
 
 #endif

@@ -209,9 +209,9 @@ static int operand_copies(const struct tiling *t, int axis)
     for (int i = 0; i < t->nest->accesses.n; i++) {
         const struct access *access = &t->nest->accesses.at[i];
         int copies = 1;
-        if (access->store || access->weight <= 1 || (access->known[axis] && access->coef[axis] == 0)) continue;
+        if (access->store || access->weight <= 1 || !depends_on(access, axis)) continue;
         for (int a = 0; a < t->nest->n_chain; a++)
-            if (!access->known[a] || access->coef[a] != 0) copies *= copies_of(t, a);
+            if (depends_on(access, a)) copies *= copies_of(t, a);
         if (copies > most) most = copies;
     }
     return most;
@@ -236,11 +236,6 @@ static int copied_axes(const struct tiling *t, int *axes)
 }
 
 enum { PREFETCH_LEAST = 256 << 10 }; /* bytes of an operand: smaller ones stay in cache */
-
-static bool depends_on(const struct access *access, int axis)
-{
-    return !access->known[axis] || access->coef[axis] != 0;
-}
 
 static int64_t trips_of(const struct segment *s)
 {
