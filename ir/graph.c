@@ -79,6 +79,14 @@ int64_t node_int(const struct node *node, const char *name, int64_t otherwise)
     return attr ? attr->i : otherwise;
 }
 
+bool node_is_border(const struct node *node)
+{
+    const struct attr *before = node_attr(node, "before"), *after = node_attr(node, "after");
+    for (int i = 0; i < before->n; i++)
+        if (!dim_is_const(before->ints[i]) || !dim_is_const(after->ints[i]) || before->ints[i] < 0 || after->ints[i] < 0) return false;
+    return value_const(node->in[1]) != NULL;
+}
+
 bool node_is_prefix(const struct node *node)
 {
     if (node->op != OP_slice) return false;

@@ -130,6 +130,8 @@ struct value *graph_iota(struct graph *graph, const struct type *type, int axis,
 
 const struct attr *node_attr(const struct node *node, const char *name); /* NULL where absent */
 int64_t node_int(const struct node *node, const char *name, int64_t otherwise);
+/* Whether a padding puts constants around the whole of what it pads. */
+bool node_is_border(const struct node *node);
 bool node_is_prefix(const struct node *node); /* a slice that keeps the first elements of every axis */
 
 /* Checks every invariant (topological order, types equal to what the rows infer, closed subgraphs); adds a

@@ -211,10 +211,7 @@ static bool is_padding(const struct node *node)
 /* Pass lower lets what a padding reads be stored inside the padded buffer: no reason to compute it there, under guards. */
 static bool is_stored_inside(const struct value *value, const struct node *padding)
 {
-    const struct attr *before = node_attr(padding, "before"), *after = node_attr(padding, "after");
-    for (int i = 0; i < before->n; i++)
-        if (!dim_is_const(before->ints[i]) || !dim_is_const(after->ints[i]) || before->ints[i] < 0 || after->ints[i] < 0) return false;
-    return value_const(padding->in[1]) && opens(value->node);
+    return node_is_border(padding) && opens(value->node);
 }
 
 static bool reads_repeatedly(const struct node *user)

@@ -62,15 +62,6 @@ static bool is_kernel_node(const struct node *node)
     return kind == OP_MAP || kind == OP_MOVE || kind == OP_REDUCE || kind == OP_CONTRACT;
 }
 
-/* Whether all of what is padded lies in the padded value, around which constants go. */
-static bool can_lie_inside(const struct node *node)
-{
-    const struct attr *before = node_attr(node, "before"), *after = node_attr(node, "after");
-    for (int i = 0; i < before->n; i++)
-        if (!dim_is_const(before->ints[i]) || !dim_is_const(after->ints[i]) || before->ints[i] < 0 || after->ints[i] < 0) return false;
-    return value_const(node->in[1]) != NULL;
-}
-
 static struct storage inside_of(struct lowering *l, const struct node *node, const struct storage *whole)
 {
     struct storage s = *whole;
@@ -100,7 +91,7 @@ static void place_values(struct lowering *l, const struct graph *graph, struct s
             s->call_offset = storage[value->id].call_offset;
             storage[value->id].alias = true;
         }
-        if (node->op == OP_pad && can_lie_inside(node) && is_stored(x) && !storage[x->id].known && is_kernel_node(x->node) && !used_by_control(graph, x)) {
+        if (node->op == OP_pad && node_is_border(node) && is_stored(x) && !storage[x->id].known && is_kernel_node(x->node) && !used_by_control(graph, x)) {
             storage[x->id] = inside_of(l, node, &storage[value->id]);
             storage[x->id].in_place = true;
         }
