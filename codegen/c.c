@@ -32,196 +32,16 @@ const struct dialect c_dialect = {
     .nan = "NAN",
 };
 
-struct kernel_facts {
-    const struct kernel *kernel;
-    const char *name;
-    bool *overlaps; /* by parameter: some call passes memory that another argument writes */
-    bool *written;
-    bool *symbols;
-    bool can_fail;
-};
-
 struct c_state {
     const struct emission *emission;
     int version;
     const char *prefix; /* of functions' names */
     struct interface_names names;
-    LIST(struct kernel_facts) facts;
     LIST(const char *) externs; /* extern functions called */
     bool in_part;               /* printing what several workers run */
 };
 
-static struct kernel_facts *facts_of(struct cfamily *printer, const struct kernel *kernel)
-{
-    struct c_state *state = printer->user;
-    for (int i = 0; i < state->facts.n; i++)
-        if (state->facts.at[i].kernel == kernel) return &state->facts.at[i];
-    bug("c_print", "kernel %s is called before its definition", kernel->name);
-}
-
-static bool may_overlap(struct cfamily *printer, const struct buffer *a, const struct buffer *b)
-{
-    if (a == b || a->space == SPACE_PARAM || b->space == SPACE_PARAM) return true;
-    if (a->space != SPACE_ARENA || b->space != SPACE_ARENA) return false;
-    struct dims *dims = printer->prog->dims;
-    dim a_end = dim_add(dims, a->offset_bytes, dim_mul(dims, a->elements, dtype_bytes(a->dt)));
-    dim b_end = dim_add(dims, b->offset_bytes, dim_mul(dims, b->elements, dtype_bytes(b->dt)));
-    return !dim_le(dims, a_end, b->offset_bytes) && !dim_le(dims, b_end, a->offset_bytes);
-}
-
-static void mark_overlaps(struct cfamily *printer, const struct stmt *list)
-{
-    for (const struct stmt *s = list; s; s = s->next) {
-        mark_overlaps(printer, s->body);
-        mark_overlaps(printer, s->other);
-        if (s->kind != STMT_CALL || !s->kernel) continue;
-        struct kernel_facts *facts = facts_of(printer, s->kernel);
-        for (int i = 0; i < s->n_args; i++)
-            for (int k = 0; k < s->n_args; k++)
-                if (i != k && (facts->written[i] || facts->written[k]) &&
-                    may_overlap(printer, s->args[i].buf, s->args[k].buf))
-                    facts->overlaps[i] = facts->overlaps[k] = true;
-    }
-}
-
-static void mark_written(struct cfamily *printer, struct kernel_facts *facts, const struct stmt *list)
-{
-    for (const struct stmt *s = list; s; s = s->next) {
-        if (s->kind == STMT_STORE && s->buf->space == SPACE_PARAM) facts->written[s->buf->position] = true;
-        if (s->kind == STMT_FAIL || (s->kind == STMT_CALL && !s->kernel)) facts->can_fail = true;
-        if (s->kind == STMT_CALL) {
-            struct kernel_facts *callee = s->kernel ? facts_of(printer, s->kernel) : NULL;
-            for (int i = 0; i < s->n_args; i++)
-                if (s->args[i].buf->space == SPACE_PARAM && (!callee || callee->written[i]))
-                    facts->written[s->args[i].buf->position] = true;
-            for (int i = 0; callee && i < dims_n_symbols(printer->prog->dims); i++)
-                printer->symbol_used[i] |= callee->symbols[i];
-            if (callee) facts->can_fail |= callee->can_fail;
-        }
-        mark_written(printer, facts, s->body);
-        mark_written(printer, facts, s->other);
-    }
-}
-
-static void gather_facts(struct cfamily *printer)
-{
-    struct c_state *state = printer->user;
-    const struct prog *prog = printer->prog;
-    int n_symbols = dims_n_symbols(prog->dims);
-    for (int i = 0; i < prog->kernels.n; i++) {
-        const struct kernel *kernel = prog->kernels.at[i];
-        struct kernel_facts facts = {.kernel = kernel};
-        facts.name = cfamily_name(printer, arena_printf(printer->arena, "%s%s", state->prefix, kernel->name));
-        facts.overlaps = NEW_ARRAY(printer->arena, bool, kernel->params.n + 1);
-        facts.written = NEW_ARRAY(printer->arena, bool, kernel->params.n + 1);
-        memset(printer->symbol_used, 0, (size_t)n_symbols * sizeof *printer->symbol_used);
-        cfamily_scan(printer, kernel->body);
-        mark_written(printer, &facts, kernel->body);
-        facts.symbols =
-            arena_copy(printer->arena, printer->symbol_used, ((size_t)n_symbols + 1) * sizeof *printer->symbol_used);
-        LIST_PUSH(printer->arena, &state->facts, facts);
-    }
-    for (int i = 0; i < prog->kernels.n; i++) mark_overlaps(printer, prog->kernels.at[i]->body);
-    mark_overlaps(printer, prog->main);
-}
-
-/* Buffers of a list of statements */
-
-struct buffer_set {
-    LIST(const struct buffer *) all;
-    unsigned char *seen; /* by buffer id */
-};
-
-static void add_buffer(struct cfamily *printer, struct buffer_set *set, const struct buffer *buf)
-{
-    if (!buf || set->seen[buf->id]) return;
-    set->seen[buf->id] = 1;
-    LIST_PUSH(printer->arena, &set->all, buf);
-}
-
-static void expr_buffers(struct cfamily *printer, struct buffer_set *set, ex e)
-{
-    if (!e || cfamily_seen(printer, e)) return;
-    if (e->op == EX_load) add_buffer(printer, set, e->buf);
-    for (int i = 0; i < 3; i++) expr_buffers(printer, set, e->arg[i]);
-}
-
-static void stmt_buffers(struct cfamily *printer, struct buffer_set *set, const struct stmt *list)
-{
-    for (const struct stmt *s = list; s; s = s->next) {
-        add_buffer(printer, set, s->buf);
-        for (int i = 0; i < s->n_args; i++) {
-            add_buffer(printer, set, s->args[i].buf);
-            expr_buffers(printer, set, s->args[i].offset);
-        }
-        for (int i = 0; i < s->n_scalars; i++) expr_buffers(printer, set, s->scalars[i]);
-        expr_buffers(printer, set, s->a);
-        expr_buffers(printer, set, s->b);
-        expr_buffers(printer, set, s->c);
-        stmt_buffers(printer, set, s->body);
-        stmt_buffers(printer, set, s->other);
-    }
-}
-
-static struct buffer_set buffers_of(struct cfamily *printer, const struct stmt *list)
-{
-    struct buffer_set set = {.all = {.n = 0}};
-    set.seen = NEW_ARRAY(printer->arena, unsigned char, printer->prog->next_buffer + 1);
-    printer->statement++;
-    stmt_buffers(printer, &set, list);
-    return set;
-}
-
-static void put_locals(struct cfamily *printer, const struct buffer_set *set)
-{
-    for (int i = 0; i < set->all.n; i++) {
-        const struct buffer *buf = set->all.at[i];
-        if (buf->space != SPACE_LOCAL) continue;
-        const char *name = printer->buffer_name[buf->id] = cfamily_name(printer, buf->name);
-        if (!dim_is_const(buf->elements)) bug("c_print", "local array %s has no fixed size", buf->name);
-        cfamily_line(printer);
-        text_printf(printer->out, "%s%s %s[%lld];\n", printer->dialect->local_array,
-                    cfamily_memory_type(printer, buf->dt), name, (long long)(buf->elements > 0 ? buf->elements : 1));
-    }
-}
-
 /* Kernels */
-
-static void put_amount(struct text *out, double v, const char *unit)
-{
-    static const char *const prefix[] = {"", "k", "M", "G", "T"};
-    int k = 0;
-    for (; v >= 10000 && k < 4; k++) v /= 1000;
-    text_printf(out, "%.*f %s%s", v < 10 && k ? 2 : 0, v, prefix[k], unit);
-}
-
-static void put_kernel_comment(struct cfamily *printer, const struct kernel_facts *facts)
-{
-    const struct kernel *kernel = facts->kernel;
-    struct text *out = printer->out, types = {.arena = printer->arena};
-    text_add(out, "/* ");
-    cfamily_comment(out, *kernel->layers ? kernel->layers : kernel->name);
-    for (int i = 0; i < kernel->params.n; i++) {
-        const struct buffer *buf = kernel->params.at[i];
-        text_printf(&types, "%s%s%s ", i ? ", " : "", facts->written[i] ? "-> " : "", buf->name);
-        if (buf->type.rank) type_print(printer->prog->dims, &types, &buf->type);
-        else {
-            text_printf(&types, "%s[", dtype_name(buf->dt));
-            dim_print(printer->prog->dims, &types, buf->elements, false);
-            text_add(&types, "]");
-        }
-    }
-    text_add(out, "\n * ");
-    cfamily_comment(out, text_string(&types));
-    text_add(out, "\n * ");
-    put_amount(out, kernel->bytes, "B, ");
-    put_amount(out, kernel->flops, "FLOP");
-    if (*kernel->strategy) {
-        text_add(out, "; ");
-        cfamily_comment(out, kernel->strategy);
-    }
-    text_add(out, " */\n");
-}
 
 static void put_param(struct cfamily *printer, const struct kernel_facts *facts, int i, bool *first)
 {
@@ -240,9 +60,9 @@ static void put_kernel(struct cfamily *printer, const struct kernel_facts *facts
     struct text *out = printer->out;
     int mark = cfamily_enter(printer);
     bool first = true, portable = printer->target->vector_bytes == 0;
-    struct buffer_set used = buffers_of(printer, kernel->body);
+    struct buffer_set used = cfamily_buffers(printer, kernel->body);
     printer->n_temporaries = 0;
-    put_kernel_comment(printer, facts);
+    cfamily_kernel_comment(printer, facts);
     text_printf(out, "static %s%s %s(", portable ? "" : "__attribute__((noinline)) ", facts->can_fail ? "int" : "void",
                 facts->name);
     for (int i = 0; i < kernel->params.n; i++) put_param(printer, facts, i, &first);
@@ -260,7 +80,7 @@ static void put_kernel(struct cfamily *printer, const struct kernel_facts *facts
     }
     text_add(out, first ? "void)\n{\n" : ")\n{\n");
     printer->indent = 1;
-    put_locals(printer, &used);
+    cfamily_locals(printer, &used);
     for (int i = 0; i < kernel->params.n; i++)
         if (!used.seen[kernel->params.at[i]->id])
             text_printf(out, "    (void)%s;\n", printer->buffer_name[kernel->params.at[i]->id]);
@@ -336,7 +156,7 @@ static void put_call(struct cfamily *printer, const struct stmt *s)
         put_extern_call(printer, s);
         return;
     }
-    const struct kernel_facts *facts = facts_of(printer, s->kernel);
+    const struct kernel_facts *facts = cfamily_facts(printer, s->kernel);
     if (s->n_args != s->kernel->params.n || s->n_scalars != s->kernel->scalars.n)
         bug("c_print", "call of %s with %d buffers", s->kernel->name, s->n_args);
     bool first = true;
@@ -423,7 +243,7 @@ static void put_run(struct cfamily *printer)
     struct text *final = printer->out, body = {.arena = printer->arena};
     const char *model = state->names.model;
     int mark = cfamily_enter(printer), n_symbols = dims_n_symbols(prog->dims);
-    struct buffer_set used = buffers_of(printer, prog->main);
+    struct buffer_set used = cfamily_buffers(printer, prog->main);
     printer->n_temporaries = 0;
     cfamily_name(printer, "memory");
     memset(printer->symbol_used, 0, (size_t)n_symbols * sizeof *printer->symbol_used);
@@ -436,7 +256,7 @@ static void put_run(struct cfamily *printer)
         printer->var_name[prog->worker->id] = "tenon_worker";
         printer->var_name[prog->workers->id] = "tenon_workers";
     }
-    put_locals(printer, &used);
+    cfamily_locals(printer, &used);
     cfamily_stmts(printer, prog->main);
     text_add(&body, "    return 0;\n}\n");
     printer->out = final;
@@ -486,7 +306,6 @@ static void make_version(const struct emission *emission, int version, struct c_
     struct cfamily *printer = NEW(arena, struct cfamily);
     state->version = version;
     state->prefix = own->prefix;
-    state->facts.n = 0;
     state->in_part = false;
     printer->prog = (struct prog *)(uintptr_t)own->prog;
     printer->dialect = &c_dialect;
@@ -506,8 +325,8 @@ static void make_version(const struct emission *emission, int version, struct c_
     cfamily_start(printer);
     cfamily_scan(printer, own->prog->main);
     reserve_exports(printer, state->names.model, own->prefix);
-    gather_facts(printer);
-    for (int i = 0; i < state->facts.n; i++) put_kernel(printer, &state->facts.at[i]);
+    cfamily_gather(printer, own->prefix);
+    for (int i = 0; i < printer->facts.n; i++) put_kernel(printer, &printer->facts.at[i]);
     put_run(printer);
     c_helpers_print(printer, &text->helpers);
 }

@@ -7,8 +7,8 @@
  * Vectors of bool are masks: integer vectors, all bits set in a true lane, as wide per lane as what was compared,
  * so that a comparison feeds a select without a detour. In memory a bool is a byte.
  *
- * Read next: cfamily.c (names, statements), cfamily_expr.c (expressions),
- * cfamily_share.c, c_helpers.c (the helpers in C).
+ * Read next: cfamily.c (names, statements), cfamily_expr.c (expressions), cfamily_share.c, cfamily_kernel.c,
+ * c_helpers.c (the helpers in C).
  */
 #ifndef TENON_CFAMILY_H
 #define TENON_CFAMILY_H
@@ -56,6 +56,19 @@ struct scoped_name {
     int previous; /* next in the same bucket, -1 at the end */
 };
 
+struct kernel_facts {
+    const struct kernel *kernel;
+    const char *name;
+    bool *overlaps; /* by parameter: some call passes memory that another argument writes */
+    bool *written;
+    bool *symbols; /* by number: those its text needs */
+    bool can_fail;
+};
+struct buffer_set {
+    LIST(const struct buffer *) all;
+    unsigned char *seen; /* by buffer id */
+};
+
 enum { NAME_BUCKETS = 256 };
 struct cfamily {
     struct prog *prog; /* only interning of derived expressions changes it */
@@ -77,6 +90,7 @@ struct cfamily {
     const char **buffer_name; /* by buffer id: a pointer expression */
     const char **symbol_name; /* by symbol number */
     bool *symbol_used;        /* by symbol number, in the function being printed */
+    LIST(struct kernel_facts) facts; /* after cfamily_gather, in the kernels' order */
     /* shared subexpressions of the statement being printed */
     struct use *use;
     int n_use;
@@ -133,6 +147,14 @@ void cfamily_dim(struct cfamily *printer, struct text *out, dim d, const char *c
 const char *cfamily_buffer(struct cfamily *printer, const struct buffer *buf);
 /* Marks what the list reads in var_used, and the symbols it needs in symbol_used. */
 void cfamily_scan(struct cfamily *printer, const struct stmt *list);
+/* Facts of all kernels, whose names begin with the prefix; of one. */
+void cfamily_gather(struct cfamily *printer, const char *prefix);
+struct kernel_facts *cfamily_facts(struct cfamily *printer, const struct kernel *kernel);
+/* The buffers that a list of statements names; declarations of the local arrays among them. */
+struct buffer_set cfamily_buffers(struct cfamily *printer, const struct stmt *list);
+void cfamily_locals(struct cfamily *printer, const struct buffer_set *set);
+/* The comment over a kernel: layers, parameters, cost, strategy. */
+void cfamily_kernel_comment(struct cfamily *printer, const struct kernel_facts *facts);
 /* s for use inside a comment: cannot close it, one line. */
 void cfamily_comment(struct text *out, const char *s);
 

@@ -1,0 +1,170 @@
+/* What a printer in a C-like language says of a kernel besides its body: what it writes, which of its arguments may be
+ * the same memory, whether it can fail, which buffers it uses; and the comment over it. See cfamily.h.
+ */
+#include "cfamily.h"
+
+#include <string.h>
+
+struct kernel_facts *cfamily_facts(struct cfamily *printer, const struct kernel *kernel)
+{
+    for (int i = 0; i < printer->facts.n; i++)
+        if (printer->facts.at[i].kernel == kernel) return &printer->facts.at[i];
+    bug("cfamily", "kernel %s is called before its definition", kernel->name);
+}
+
+static bool may_overlap(struct cfamily *printer, const struct buffer *a, const struct buffer *b)
+{
+    if (a == b || a->space == SPACE_PARAM || b->space == SPACE_PARAM) return true;
+    if (a->space != SPACE_ARENA || b->space != SPACE_ARENA) return false;
+    struct dims *dims = printer->prog->dims;
+    dim a_end = dim_add(dims, a->offset_bytes, dim_mul(dims, a->elements, dtype_bytes(a->dt)));
+    dim b_end = dim_add(dims, b->offset_bytes, dim_mul(dims, b->elements, dtype_bytes(b->dt)));
+    return !dim_le(dims, a_end, b->offset_bytes) && !dim_le(dims, b_end, a->offset_bytes);
+}
+
+static void mark_overlaps(struct cfamily *printer, const struct stmt *list)
+{
+    for (const struct stmt *s = list; s; s = s->next) {
+        mark_overlaps(printer, s->body);
+        mark_overlaps(printer, s->other);
+        if (s->kind != STMT_CALL || !s->kernel) continue;
+        struct kernel_facts *facts = cfamily_facts(printer, s->kernel);
+        for (int i = 0; i < s->n_args; i++)
+            for (int k = 0; k < s->n_args; k++)
+                if (i != k && (facts->written[i] || facts->written[k]) &&
+                    may_overlap(printer, s->args[i].buf, s->args[k].buf))
+                    facts->overlaps[i] = facts->overlaps[k] = true;
+    }
+}
+
+static void mark_written(struct cfamily *printer, struct kernel_facts *facts, const struct stmt *list)
+{
+    for (const struct stmt *s = list; s; s = s->next) {
+        if (s->kind == STMT_STORE && s->buf->space == SPACE_PARAM) facts->written[s->buf->position] = true;
+        if (s->kind == STMT_FAIL || (s->kind == STMT_CALL && !s->kernel)) facts->can_fail = true;
+        if (s->kind == STMT_CALL) {
+            struct kernel_facts *callee = s->kernel ? cfamily_facts(printer, s->kernel) : NULL;
+            for (int i = 0; i < s->n_args; i++)
+                if (s->args[i].buf->space == SPACE_PARAM && (!callee || callee->written[i]))
+                    facts->written[s->args[i].buf->position] = true;
+            for (int i = 0; callee && i < dims_n_symbols(printer->prog->dims); i++)
+                printer->symbol_used[i] |= callee->symbols[i];
+            if (callee) facts->can_fail |= callee->can_fail;
+        }
+        mark_written(printer, facts, s->body);
+        mark_written(printer, facts, s->other);
+    }
+}
+
+void cfamily_gather(struct cfamily *printer, const char *prefix)
+{
+    const struct prog *prog = printer->prog;
+    int n_symbols = dims_n_symbols(prog->dims);
+    for (int i = 0; i < prog->kernels.n; i++) {
+        const struct kernel *kernel = prog->kernels.at[i];
+        struct kernel_facts facts = {.kernel = kernel};
+        facts.name = cfamily_name(printer, arena_printf(printer->arena, "%s%s", prefix, kernel->name));
+        facts.overlaps = NEW_ARRAY(printer->arena, bool, kernel->params.n + 1);
+        facts.written = NEW_ARRAY(printer->arena, bool, kernel->params.n + 1);
+        memset(printer->symbol_used, 0, (size_t)n_symbols * sizeof *printer->symbol_used);
+        cfamily_scan(printer, kernel->body);
+        mark_written(printer, &facts, kernel->body);
+        facts.symbols =
+            arena_copy(printer->arena, printer->symbol_used, ((size_t)n_symbols + 1) * sizeof *printer->symbol_used);
+        LIST_PUSH(printer->arena, &printer->facts, facts);
+    }
+    for (int i = 0; i < prog->kernels.n; i++) mark_overlaps(printer, prog->kernels.at[i]->body);
+    mark_overlaps(printer, prog->main);
+}
+
+/* Buffers of a list of statements */
+
+static void add_buffer(struct cfamily *printer, struct buffer_set *set, const struct buffer *buf)
+{
+    if (!buf || set->seen[buf->id]) return;
+    set->seen[buf->id] = 1;
+    LIST_PUSH(printer->arena, &set->all, buf);
+}
+
+static void expr_buffers(struct cfamily *printer, struct buffer_set *set, ex e)
+{
+    if (!e || cfamily_seen(printer, e)) return;
+    if (e->op == EX_load) add_buffer(printer, set, e->buf);
+    for (int i = 0; i < 3; i++) expr_buffers(printer, set, e->arg[i]);
+}
+
+static void stmt_buffers(struct cfamily *printer, struct buffer_set *set, const struct stmt *list)
+{
+    for (const struct stmt *s = list; s; s = s->next) {
+        add_buffer(printer, set, s->buf);
+        for (int i = 0; i < s->n_args; i++) {
+            add_buffer(printer, set, s->args[i].buf);
+            expr_buffers(printer, set, s->args[i].offset);
+        }
+        for (int i = 0; i < s->n_scalars; i++) expr_buffers(printer, set, s->scalars[i]);
+        expr_buffers(printer, set, s->a);
+        expr_buffers(printer, set, s->b);
+        expr_buffers(printer, set, s->c);
+        stmt_buffers(printer, set, s->body);
+        stmt_buffers(printer, set, s->other);
+    }
+}
+
+struct buffer_set cfamily_buffers(struct cfamily *printer, const struct stmt *list)
+{
+    struct buffer_set set = {.all = {.n = 0}};
+    set.seen = NEW_ARRAY(printer->arena, unsigned char, printer->prog->next_buffer + 1);
+    printer->statement++;
+    stmt_buffers(printer, &set, list);
+    return set;
+}
+
+void cfamily_locals(struct cfamily *printer, const struct buffer_set *set)
+{
+    for (int i = 0; i < set->all.n; i++) {
+        const struct buffer *buf = set->all.at[i];
+        if (buf->space != SPACE_LOCAL) continue;
+        const char *name = printer->buffer_name[buf->id] = cfamily_name(printer, buf->name);
+        if (!dim_is_const(buf->elements)) bug("cfamily", "local array %s has no fixed size", buf->name);
+        cfamily_line(printer);
+        text_printf(printer->out, "%s%s %s[%lld];\n", printer->dialect->local_array,
+                    cfamily_memory_type(printer, buf->dt), name, (long long)(buf->elements > 0 ? buf->elements : 1));
+    }
+}
+
+static void put_amount(struct text *out, double v, const char *unit)
+{
+    static const char *const prefix[] = {"", "k", "M", "G", "T"};
+    int k = 0;
+    for (; v >= 10000 && k < 4; k++) v /= 1000;
+    text_printf(out, "%.*f %s%s", v < 10 && k ? 2 : 0, v, prefix[k], unit);
+}
+
+void cfamily_kernel_comment(struct cfamily *printer, const struct kernel_facts *facts)
+{
+    const struct kernel *kernel = facts->kernel;
+    struct text *out = printer->out, types = {.arena = printer->arena};
+    text_add(out, "/* ");
+    cfamily_comment(out, *kernel->layers ? kernel->layers : kernel->name);
+    for (int i = 0; i < kernel->params.n; i++) {
+        const struct buffer *buf = kernel->params.at[i];
+        text_printf(&types, "%s%s%s ", i ? ", " : "", facts->written[i] ? "-> " : "", buf->name);
+        if (buf->type.rank) type_print(printer->prog->dims, &types, &buf->type);
+        else {
+            text_printf(&types, "%s[", dtype_name(buf->dt));
+            dim_print(printer->prog->dims, &types, buf->elements, false);
+            text_add(&types, "]");
+        }
+    }
+    text_add(out, "\n * ");
+    cfamily_comment(out, text_string(&types));
+    text_add(out, "\n * ");
+    put_amount(out, kernel->bytes, "B, ");
+    put_amount(out, kernel->flops, "FLOP");
+    if (*kernel->strategy) {
+        text_add(out, "; ");
+        cfamily_comment(out, kernel->strategy);
+    }
+    text_add(out, " */\n");
+}
+
