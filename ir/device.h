@@ -3,6 +3,8 @@
 #ifndef TENON_DEVICE_H
 #define TENON_DEVICE_H
 #include "diag.h"
+#include "text.h"
+#include <stdint.h>
 
 struct device {
     const char *name, *platform, *version; /* "" unknown */

@@ -71,8 +71,8 @@ TENON_CL_MAY void tenon_cl_close(struct tenon_cl *cl)
     if (cl->program) tenon_cl_api.clReleaseProgram(cl->program);
     if (cl->queue) tenon_cl_api.clReleaseCommandQueue(cl->queue);
     if (cl->context) tenon_cl_api.clReleaseContext(cl->context);
-    void *made[] = {cl->kernels, cl->arguments, cl->first_argument, cl->memories, cl->timed, cl->read, cl->scratch,
-                    cl->output_bytes};
+    void *made[] = {cl->kernels, cl->arguments, cl->first_argument, cl->memories,
+                    cl->timed,   cl->read,      cl->scratch,        cl->output_bytes};
     for (size_t i = 0; i < sizeof made / sizeof *made; i++) free(made[i]);
     pthread_mutex_unlock(&cl->lock);
     pthread_mutex_destroy(&cl->lock);
@@ -98,14 +98,16 @@ TENON_CL_MAY const char *tenon_cl_message(const struct tenon_cl *cl)
 static void tenon_cl_write(struct tenon_cl *cl, cl_mem mem, int64_t at, int64_t n_bytes, const void *bytes)
 {
     if (cl->status || n_bytes <= 0) return;
-    TENON_CL_TRY(cl, NULL, clEnqueueWriteBuffer, cl->queue, mem, CL_FALSE, (size_t)at, (size_t)n_bytes, bytes, 0, NULL, NULL);
+    TENON_CL_TRY(cl, NULL, clEnqueueWriteBuffer, cl->queue, mem, CL_FALSE, (size_t)at, (size_t)n_bytes, bytes, 0, NULL,
+                 NULL);
 }
 
 /* Begins to bring bytes of a memory here. */
 static void tenon_cl_fetch(struct tenon_cl *cl, cl_mem mem, int64_t at, int64_t n_bytes, void *bytes)
 {
     if (cl->status || n_bytes <= 0) return;
-    TENON_CL_TRY(cl, NULL, clEnqueueReadBuffer, cl->queue, mem, CL_FALSE, (size_t)at, (size_t)n_bytes, bytes, 0, NULL, NULL);
+    TENON_CL_TRY(cl, NULL, clEnqueueReadBuffer, cl->queue, mem, CL_FALSE, (size_t)at, (size_t)n_bytes, bytes, 0, NULL,
+                 NULL);
 }
 
 static void tenon_cl_fetch_word(struct tenon_cl *cl)
@@ -178,7 +180,8 @@ static void tenon_cl_set(struct tenon_cl *cl, int site, int i, size_t n_bytes, c
 {
     struct tenon_cl_argument *known = &cl->arguments[cl->first_argument[site] + i];
     if (cl->status || (known->is_set && known->value == value)) return;
-    known->is_set = TENON_CL_TRY(cl, cl->model->sites[site].kernel, clSetKernelArg, cl->kernels[site], (cl_uint)i, n_bytes, bytes);
+    known->is_set =
+        TENON_CL_TRY(cl, cl->model->sites[site].kernel, clSetKernelArg, cl->kernels[site], (cl_uint)i, n_bytes, bytes);
     known->value = value;
 }
 
@@ -225,8 +228,8 @@ TENON_CL_MAY void tenon_cl_call(struct tenon_cl *cl, int site, int64_t groups, i
     tenon_cl_set_all(cl, site, buffers, scalars);
     cl_event *event = tenon_cl_time(cl, site);
     if (cl->status) return;
-    bool good = TENON_CL_TRY(cl, kernel, clEnqueueNDRangeKernel, cl->queue, cl->kernels[site], 1, NULL, &n_items, &n_lanes, 0,
-                             NULL, event);
+    bool good = TENON_CL_TRY(cl, kernel, clEnqueueNDRangeKernel, cl->queue, cl->kernels[site], 1, NULL, &n_items,
+                             &n_lanes, 0, NULL, event);
     if (good && event) cl->n_timed++;
 }
 
@@ -271,7 +274,8 @@ struct tenon_cl_piece { /* bytes of a memory that are brought to the host */
 
 /* The pieces that the buffers lie in, from multiples of 64 bytes, so that elements keep their alignment. Buffers that
  * share bytes share a piece: the host sees what the device does, and nothing old is written over something new. */
-static int tenon_cl_pieces(int n_buffers, const struct tenon_cl_buffer *buffers, struct tenon_cl_piece *pieces, int64_t *n_bytes)
+static int tenon_cl_pieces(int n_buffers, const struct tenon_cl_buffer *buffers, struct tenon_cl_piece *pieces,
+                           int64_t *n_bytes)
 {
     int n = 0;
     for (int b = 0; b < n_buffers; b++) {
@@ -313,7 +317,8 @@ TENON_CL_MAY void tenon_cl_extern(struct tenon_cl *cl, int (*function)(void *con
     if (!tenon_cl_room(cl, &cl->scratch, &cl->scratch_bytes, n_bytes + 64)) return;
     char *block = (char *)(((uintptr_t)cl->scratch + 63) & ~(uintptr_t)63);
     for (int i = 0; i < n; i++)
-        tenon_cl_fetch(cl, cl->memories[pieces[i].memory].mem, pieces[i].lo, pieces[i].hi - pieces[i].lo, block + pieces[i].at);
+        tenon_cl_fetch(cl, cl->memories[pieces[i].memory].mem, pieces[i].lo, pieces[i].hi - pieces[i].lo,
+                       block + pieces[i].at);
     tenon_cl_fetch_word(cl);
     if (cl->status || !tenon_cl_finish(cl) || !tenon_cl_see_word(cl)) return;
     for (int b = 0; b < n_buffers; b++) {
@@ -324,14 +329,16 @@ TENON_CL_MAY void tenon_cl_extern(struct tenon_cl *cl, int (*function)(void *con
     }
     int status = function(here, scalars);
     if (status) {
-        tenon_cl_fail(cl, status, "an extern function of model %s failed on the data: status %d", cl->model->name, status);
+        tenon_cl_fail(cl, status, "an extern function of model %s failed on the data: status %d", cl->model->name,
+                      status);
         return;
     }
     /* The block stays as it is until these writes are done: the next call's reads come behind them. */
     for (int i = 0; i < n; i++) {
         bool is_input = pieces[i].memory >= TENON_CL_VALUES && pieces[i].memory < TENON_CL_VALUES + cl->model->n_inputs;
         if (pieces[i].memory == TENON_CL_WEIGHTS || is_input) continue;
-        tenon_cl_write(cl, cl->memories[pieces[i].memory].mem, pieces[i].lo, pieces[i].hi - pieces[i].lo, block + pieces[i].at);
+        tenon_cl_write(cl, cl->memories[pieces[i].memory].mem, pieces[i].lo, pieces[i].hi - pieces[i].lo,
+                       block + pieces[i].at);
     }
 }
 
@@ -346,7 +353,8 @@ TENON_CL_MAY void tenon_cl_times(struct tenon_cl *cl, void (*note)(void *context
     tenon_cl_settle(cl);
     for (int i = 0; i < cl->n_timed && !cl->status; i++) {
         cl_event event = cl->timed[i].event;
-        if (!TENON_CL_TRY(cl, NULL, clGetEventProfilingInfo, event, CL_PROFILING_COMMAND_START, sizeof start, &start, NULL) ||
+        if (!TENON_CL_TRY(cl, NULL, clGetEventProfilingInfo, event, CL_PROFILING_COMMAND_START, sizeof start, &start,
+                          NULL) ||
             !TENON_CL_TRY(cl, NULL, clGetEventProfilingInfo, event, CL_PROFILING_COMMAND_END, sizeof end, &end, NULL))
             break;
         if (i == 0) first = start;

@@ -66,7 +66,8 @@ struct tenon_cl {
 #ifdef __GNUC__
 __attribute__((format(printf, 3, 4)))
 #endif
-static bool tenon_cl_fail(struct tenon_cl *cl, int status, const char *format, ...)
+static bool
+tenon_cl_fail(struct tenon_cl *cl, int status, const char *format, ...)
 {
     va_list list;
     if (cl->status) return false;
@@ -81,7 +82,8 @@ static bool tenon_cl_fail(struct tenon_cl *cl, int status, const char *format, .
 static bool tenon_cl_check(struct tenon_cl *cl, const char *function, const char *kernel, cl_int code)
 {
     if (!code) return true;
-    if (kernel) return tenon_cl_fail(cl, TENON_NO_DEVICE, "%s (kernel %s): %s", function, kernel, tenon_cl_error_name(code));
+    if (kernel)
+        return tenon_cl_fail(cl, TENON_NO_DEVICE, "%s (kernel %s): %s", function, kernel, tenon_cl_error_name(code));
     return tenon_cl_fail(cl, TENON_NO_DEVICE, "%s: %s", function, tenon_cl_error_name(code));
 }
 #define TENON_CL_TRY(cl, kernel, name, ...) tenon_cl_check(cl, #name, kernel, tenon_cl_api.name(__VA_ARGS__))
@@ -109,8 +111,9 @@ static bool tenon_cl_provide(struct tenon_cl *cl, int i, int64_t n_bytes, cl_mem
     if (memory->mem && memory->n_bytes >= n_bytes) return true;
     const char *what = i == TENON_CL_ARENA ? "an arena" : i == TENON_CL_WEIGHTS ? "weights" : "a value";
     if (n_bytes > cl->most_bytes)
-        return tenon_cl_fail(cl, TENON_NO_DEVICE, "the model needs %s of %lld bytes; device %s has at most %lld in one piece",
-                             what, (long long)n_bytes, cl->device_name, (long long)cl->most_bytes);
+        return tenon_cl_fail(cl, TENON_NO_DEVICE,
+                             "the model needs %s of %lld bytes; device %s has at most %lld in one piece", what,
+                             (long long)n_bytes, cl->device_name, (long long)cl->most_bytes);
     for (int m = 0; m < cl->n_memories; m++) sum += m == i ? n_bytes : cl->memories[m].n_bytes;
     if (sum > cl->all_bytes)
         return tenon_cl_fail(cl, TENON_NO_DEVICE, "the model needs %lld bytes; device %s has %lld", (long long)sum,
@@ -144,7 +147,8 @@ static bool tenon_cl_choose(struct tenon_cl *cl, int number)
         if (!by_name && !tenon_cl_ask(cl, CL_DEVICE_TYPE, sizeof type, &type)) return false;
         if (!by_name && cl->model->wants_cpu && (type & CL_DEVICE_TYPE_CPU)) chosen = i;
     }
-    if (chosen < 0 && by_name) return tenon_cl_fail(cl, TENON_NO_DEVICE, "no OpenCL device is named like '%.200s'", wanted);
+    if (chosen < 0 && by_name)
+        return tenon_cl_fail(cl, TENON_NO_DEVICE, "no OpenCL device is named like '%.200s'", wanted);
     if (chosen < 0) chosen = 0;
     if (chosen >= n) return tenon_cl_fail(cl, TENON_NO_DEVICE, "there is no OpenCL device %d, there are %d", chosen, n);
     cl->device = list[chosen].device;
@@ -185,7 +189,8 @@ static bool tenon_cl_make_key(struct tenon_cl *cl, const char *options, const ch
     bool good = tenon_cl_device_text(cl->device, CL_DEVICE_VERSION, version) &&
                 tenon_cl_device_text(cl->device, CL_DRIVER_VERSION, driver);
     key = tenon_cl_mix(key, cl->model->text, cl->model->text_bytes);
-    for (size_t i = 0; i < sizeof facts / sizeof *facts && good; i++) key = tenon_cl_mix(key, facts[i], strlen(facts[i]));
+    for (size_t i = 0; i < sizeof facts / sizeof *facts && good; i++)
+        key = tenon_cl_mix(key, facts[i], strlen(facts[i]));
     cl->key = key;
     return good && *cl->device_name && *platform_version;
 }
@@ -218,9 +223,10 @@ static bool tenon_cl_build_source(struct tenon_cl *cl, const char *options)
     char *log = NULL;
     if (!tenon_cl_api.clGetProgramBuildInfo(cl->program, cl->device, CL_PROGRAM_BUILD_LOG, 0, NULL, &n) && n)
         log = calloc(n + 1, 1);
-    if (log && tenon_cl_api.clGetProgramBuildInfo(cl->program, cl->device, CL_PROGRAM_BUILD_LOG, n, log, NULL)) log[0] = 0;
-    tenon_cl_fail(cl, TENON_NO_DEVICE, "clBuildProgram (model %s, device %s): %s%s%.*s", cl->model->name, cl->device_name,
-                  tenon_cl_error_name(code), log ? "\n" : "", TENON_CL_LOG, log ? log : "");
+    if (log && tenon_cl_api.clGetProgramBuildInfo(cl->program, cl->device, CL_PROGRAM_BUILD_LOG, n, log, NULL))
+        log[0] = 0;
+    tenon_cl_fail(cl, TENON_NO_DEVICE, "clBuildProgram (model %s, device %s): %s%s%.*s", cl->model->name,
+                  cl->device_name, tenon_cl_error_name(code), log ? "\n" : "", TENON_CL_LOG, log ? log : "");
     free(log);
     return false;
 }
@@ -238,7 +244,8 @@ static bool tenon_cl_build(struct tenon_cl *cl)
         return false;
     int n = snprintf(options, sizeof options, "%s%s", cl->model->options ? cl->model->options : "",
                      f32 & CL_FP_CORRECTLY_ROUNDED_DIVIDE_SQRT ? " -cl-fp32-correctly-rounded-divide-sqrt" : "");
-    if (n < 0 || n >= (int)sizeof options) return tenon_cl_fail(cl, TENON_NO_DEVICE, "the model's options are too long");
+    if (n < 0 || n >= (int)sizeof options)
+        return tenon_cl_fail(cl, TENON_NO_DEVICE, "the model's options are too long");
     tenon_cl_platform_text(platform, CL_PLATFORM_VERSION, version);
     tenon_cl_platform_text(platform, CL_PLATFORM_NAME, name);
     const char *folder = getenv("TENON_CACHE");
@@ -287,7 +294,8 @@ static bool tenon_cl_make_kernels(struct tenon_cl *cl)
     cl->arguments = tenon_cl_allocate(cl, n, sizeof *cl->arguments);
     if (!cl->arguments || !cl->can_fail) return cl->arguments != NULL;
     cl_int zero = 0;
-    cl->word = tenon_cl_api.clCreateBuffer(cl->context, CL_MEM_READ_WRITE | CL_MEM_COPY_HOST_PTR, sizeof zero, &zero, &code);
+    cl->word =
+        tenon_cl_api.clCreateBuffer(cl->context, CL_MEM_READ_WRITE | CL_MEM_COPY_HOST_PTR, sizeof zero, &zero, &code);
     return tenon_cl_check(cl, "clCreateBuffer", NULL, code);
 }
 
@@ -310,14 +318,18 @@ static void tenon_cl_set_up(struct tenon_cl *cl, const void *weights, int number
     if (!cl->memories || !cl->output_bytes || !tenon_cl_choose(cl, number) || !tenon_cl_suits(cl)) return;
     cl->context = tenon_cl_api.clCreateContext(NULL, 1, &cl->device, NULL, NULL, &code);
     if (!tenon_cl_check(cl, "clCreateContext", NULL, code)) return;
-    cl->queue = tenon_cl_api.clCreateCommandQueue(cl->context, cl->device, cl->profile ? CL_QUEUE_PROFILING_ENABLE : 0, &code);
-    if (!tenon_cl_check(cl, "clCreateCommandQueue", NULL, code) || !tenon_cl_build(cl) || !tenon_cl_make_kernels(cl)) return;
+    cl->queue =
+        tenon_cl_api.clCreateCommandQueue(cl->context, cl->device, cl->profile ? CL_QUEUE_PROFILING_ENABLE : 0, &code);
+    if (!tenon_cl_check(cl, "clCreateCommandQueue", NULL, code) || !tenon_cl_build(cl) || !tenon_cl_make_kernels(cl))
+        return;
     tenon_cl_put_weights(cl, weights);
 }
 
-TENON_CL_MAY struct tenon_cl *tenon_cl_open(const struct tenon_cl_model *model, const void *weights, int device, bool profile)
+TENON_CL_MAY struct tenon_cl *tenon_cl_open(const struct tenon_cl_model *model, const void *weights, int device,
+                                            bool profile)
 {
-    static struct tenon_cl none = {.open_status = TENON_NO_DEVICE, .status = TENON_NO_DEVICE, .text = "out of memory on the host"};
+    static struct tenon_cl none = {
+        .open_status = TENON_NO_DEVICE, .status = TENON_NO_DEVICE, .text = "out of memory on the host"};
     struct tenon_cl *cl = calloc(1, sizeof *cl);
     pthread_mutexattr_t kind;
     if (!cl) return &none; /* has no model, by which all others know it */

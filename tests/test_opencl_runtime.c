@@ -33,7 +33,8 @@ static const char text[] =
     "{\n"
     "    for (long i = get_global_id(0); i < n; i += get_global_size(0)) y[y_at + i] = x[x_at + i] * by;\n"
     "}\n"
-    "__kernel void add(__global float *x, long x_at, __global const float *w, long w_at, __global float *y, long y_at,\n"
+    "__kernel void add(__global float *x, long x_at, __global const float *w, long w_at, __global float *y, long "
+    "y_at,\n"
     "                  int n, __global int *status)\n"
     "{\n"
     "    for (long i = get_global_id(0); i < n; i += get_global_size(0)) y[y_at + i] = x[x_at + i] + w[w_at + i];\n"
@@ -50,9 +51,17 @@ static const struct tenon_cl_site sites[] = {{"scale", "one", 2, 2, scale_bytes,
                                              {"add", "two", 3, 1, add_bytes, true},
                                              {"sizes", "three", 1, 7, sizes_bytes, false}};
 enum { MOST = 100000, X = TENON_CL_VALUES, Y };
-static const struct tenon_cl_model model = {.name = "small", .text = text, .text_bytes = sizeof text - 1, .options = "",
-                                            .weight_bytes = MOST * sizeof(float), .n_inputs = 1, .n_outputs = 1,
-                                            .n_sites = N_SITES, .sites = sites, .wants_cpu = true, .lanes_most = 4};
+static const struct tenon_cl_model model = {.name = "small",
+                                            .text = text,
+                                            .text_bytes = sizeof text - 1,
+                                            .options = "",
+                                            .weight_bytes = MOST * sizeof(float),
+                                            .n_inputs = 1,
+                                            .n_outputs = 1,
+                                            .n_sites = N_SITES,
+                                            .sites = sites,
+                                            .wants_cpu = true,
+                                            .lanes_most = 4};
 static float *weights; /* may only be read */
 
 static struct tenon_cl_buffer floats(int memory, int64_t at, int64_t n)
@@ -312,9 +321,9 @@ static void test_cache(const char *folder)
     static const struct {
         long at, length;
         const char *what;
-    } damages[] = {{0, 0, "another magic"}, {9, 0, "another key"}, {25, 0, "another length"},
-                   {33, 0, "another checksum"}, {60, 0, "other bytes"}, {-1, 0, "another last byte"},
-                   {0, 30, "half a head"}, {8, 1000, "half a file"}};
+    } damages[] = {{0, 0, "another magic"},     {9, 0, "another key"},   {25, 0, "another length"},
+                   {33, 0, "another checksum"}, {60, 0, "other bytes"},  {-1, 0, "another last byte"},
+                   {0, 30, "half a head"},      {8, 1000, "half a file"}};
     struct values *v = values_new();
     char path[TENON_CL_PATH], inner[TENON_CL_PATH];
     snprintf(inner, sizeof inner, "%.500s/a/b", folder);
@@ -459,7 +468,8 @@ static void test_faults(struct faults *faults, const char *folder)
         bool failed = faults->failed != NULL;
         const char *name = failed ? faults->failed : "";
         if (objects) printf("wrong: %d objects left after call %d, %s, failed\n", objects, n, name), wrong++;
-        if (status && (status != TENON_NO_DEVICE || !*message || (!strstr(message, name) && !strstr(message, "OpenCL"))))
+        if (status &&
+            (status != TENON_NO_DEVICE || !*message || (!strstr(message, name) && !strstr(message, "OpenCL"))))
             printf("wrong: call %d, %s: status %d '%s'\n", n, name, status, message), wrong++;
         n_failed += status != 0;
         n_fine += !status;
