@@ -1,0 +1,28 @@
+/* What an OpenCL device can do: the facts schedules are chosen by. Found by probing (frontend/cmd_devices.c), kept as a
+ * text of `key value` lines, given by --device=FILE where the device is not here. */
+#ifndef TENON_DEVICE_H
+#define TENON_DEVICE_H
+#include "diag.h"
+#include "text.h"
+#include <stdint.h>
+
+struct device {
+    const char *name, *platform, *version; /* "" unknown */
+    bool is_cpu;
+    int compute_units;
+    int vector_bytes;      /* widest vector worth using in a work-item */
+    int work_group_most;   /* work-items */
+    int sub_group;         /* work-items in step; 1: none */
+    int64_t local_bytes;   /* of local memory; 0: none worth using */
+    int64_t memory_bytes, allocation_bytes; /* all of it; most in one buffer */
+    bool has_f64, has_f16, has_fma, has_dot8, has_inline_ptx;
+};
+/* The record in the text, every key at most once, missing ones as in device_plain; NULL after messages. */
+const struct device *device_read(const struct source *source, struct arena *arena, struct diag *diag);
+void device_print(const struct device *device, struct text *text);
+/* What is assumed of a device of which nothing is known: a CPU of two units, a GPU. */
+extern const struct device device_plain_cpu, device_plain_gpu;
+/* "cpu", "gpu"; NULL for other names. */
+const struct device *device_find(const char *name);
+
+#endif
