@@ -5,6 +5,7 @@
  */
 #include "c_helpers.h"
 #include "interface.h"
+#include "opencl.h"
 
 #include <string.h>
 
@@ -30,6 +31,11 @@ const struct dialect c_dialect = {
     .local_array = "_Alignas(64) ",
     .infinity = "INFINITY",
     .nan = "NAN",
+    .float_suffix = "f",
+    .fail = "return ",
+    .fail_end = ";",
+    .bits = "$S b;\n    memcpy(&b, &a, sizeof b);\n    return b;",
+    .vector_helper = c_vector_print,
 };
 
 struct c_state {
@@ -110,13 +116,18 @@ static void put_failure(struct cfamily *printer)
     text_add(printer->out, state->in_part ? "if (code) team->fail(team, tenon_worker, code);\n" : "if (code) return code;\n");
 }
 
-static void put_extern_call(struct cfamily *printer, const struct stmt *s)
+static void need_extern(struct cfamily *printer, const char *name)
 {
     struct c_state *state = printer->user;
+    for (int i = 0; i < state->externs.n; i++)
+        if (!strcmp(state->externs.at[i], name)) return;
+    LIST_PUSH(printer->arena, &state->externs, name);
+}
+
+static void put_extern_call(struct cfamily *printer, const struct stmt *s)
+{
     struct text *out = printer->out;
-    bool known = false;
-    for (int i = 0; i < state->externs.n && !known; i++) known = !strcmp(state->externs.at[i], s->extern_name);
-    if (!known) LIST_PUSH(printer->arena, &state->externs, s->extern_name);
+    need_extern(printer, s->extern_name);
     text_add(out, "{\n");
     printer->indent++;
     cfamily_line(printer);
@@ -144,6 +155,7 @@ static void put_extern_call(struct cfamily *printer, const struct stmt *s)
 
 static void put_call(struct cfamily *printer, const struct stmt *s)
 {
+    const struct c_state *state = printer->user;
     struct text *out = printer->out;
     ex *values = NEW_ARRAY(printer->arena, ex, s->n_args + s->n_scalars + 1);
     int n = 0;
@@ -152,6 +164,11 @@ static void put_call(struct cfamily *printer, const struct stmt *s)
     for (int i = 0; i < s->n_scalars; i++) values[n++] = s->scalars[i];
     cfamily_share(printer, values, n);
     cfamily_line(printer);
+    if (state->emission->opencl) {
+        if (!s->kernel) need_extern(printer, s->extern_name);
+        opencl_put_call(printer, state->emission, s, opencl_site(printer->prog, s, printer->arena));
+        return;
+    }
     if (!s->kernel) {
         put_extern_call(printer, s);
         return;
@@ -209,6 +226,7 @@ static const char *main_buffer(struct cfamily *printer, const struct buffer *buf
     struct c_state *state = printer->user;
     const char *type = cfamily_memory_type(printer, buf->dt);
     struct text text = {.arena = printer->arena};
+    if (state->emission->opencl && buf->space != SPACE_LOCAL) return opencl_read(printer, state->emission, buf);
     switch (buf->space) {
     case SPACE_INPUT: return arena_printf(printer->arena, "in->%s", state->names.input[buf->position]);
     case SPACE_OUTPUT: return arena_printf(printer->arena, "out->%s", state->names.output[buf->position]);
@@ -236,6 +254,24 @@ static void put_part_head(struct text *out, const char *prefix, const char *mode
                 prefix, model, model);
 }
 
+static void put_symbols(struct cfamily *printer, struct text *out)
+{
+    const struct c_state *state = printer->user;
+    for (int i = 0; i < dims_n_symbols(printer->prog->dims); i++) {
+        text_printf(out, "    const int64_t %s = in->%s;\n", printer->symbol_name[i], state->names.symbol[i]);
+        text_printf(out, "    (void)%s;\n", printer->symbol_name[i]);
+    }
+}
+
+/* Main that puts kernels into a device's queue. */
+static void put_main_head(struct cfamily *printer, struct text *out)
+{
+    const struct c_state *state = printer->user;
+    text_printf(out, "static int %smain(struct tenon_cl *tenon_cl, const struct %s_inputs *in)\n{\n    (void)tenon_cl, (void)in;\n",
+                state->prefix, state->names.model);
+    put_symbols(printer, out);
+}
+
 static void put_run(struct cfamily *printer)
 {
     struct c_state *state = printer->user;
@@ -261,6 +297,12 @@ static void put_run(struct cfamily *printer)
     text_add(&body, "    return 0;\n}\n");
     printer->out = final;
 
+    if (state->emission->opencl) {
+        put_main_head(printer, final);
+        text_add_n(final, body.at, body.n);
+        cfamily_leave(printer, mark);
+        return;
+    }
     bool in = false, out = false, memory = false;
     for (int i = 0; i < used.all.n; i++) {
         in |= used.all.at[i]->space == SPACE_INPUT;
@@ -273,10 +315,7 @@ static void put_run(struct cfamily *printer)
                     state->emission->n_versions > 1 ? "static " : "", state->prefix, model, model);
     if (memory) text_add(final, "    unsigned char *const memory = arena;\n");
     else text_add(final, "    (void)arena;\n");
-    for (int i = 0; i < n_symbols; i++) {
-        text_printf(final, "    const int64_t %s = in->%s;\n", printer->symbol_name[i], state->names.symbol[i]);
-        text_printf(final, "    (void)%s;\n", printer->symbol_name[i]);
-    }
+    put_symbols(printer, final);
     if (!in) text_add(final, "    (void)in;\n");
     if (!out) text_add(final, "    (void)out;\n");
     if (prog->threads) text_add(final, "    (void)team, (void)tenon_worker, (void)tenon_workers;\n");
@@ -287,7 +326,9 @@ static void put_run(struct cfamily *printer)
 static void reserve_exports(struct cfamily *printer, const char *model, const char *prefix)
 {
     static const char *const suffix[] = {"run",    "model",   "plain",       "load",        "weights",
-                                         "inputs", "outputs", "arena_bytes", "run_checked", "part"};
+                                         "inputs", "outputs", "arena_bytes", "run_checked", "part",
+                                         "main",   "run_on",  "open",        "close",       "message", "cl",          "times",
+                                         "kernels", "kernels_end"};
     for (size_t i = 0; i < sizeof suffix / sizeof *suffix; i++)
         cfamily_name(printer, arena_printf(printer->arena, "%s_%s", model, suffix[i]));
     cfamily_name(printer, arena_printf(printer->arena, "%srun", prefix));
@@ -326,8 +367,9 @@ static void make_version(const struct emission *emission, int version, struct c_
     cfamily_scan(printer, own->prog->main);
     reserve_exports(printer, state->names.model, own->prefix);
     cfamily_gather(printer, own->prefix);
-    for (int i = 0; i < printer->facts.n; i++) put_kernel(printer, &printer->facts.at[i]);
+    for (int i = 0; i < printer->facts.n && !emission->opencl; i++) put_kernel(printer, &printer->facts.at[i]);
     put_run(printer);
+    if (emission->opencl) opencl_put_host(printer, emission, &state->names);
     c_helpers_print(printer, &text->helpers);
 }
 

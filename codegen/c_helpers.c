@@ -27,16 +27,18 @@ static void put_placeholder(const struct c_form *form, struct text *out, char c)
     int64_t bytes = dtype_bytes(form->dt);
     switch (c) {
     case 'S': text_add(out, dialect->scalar[form->dt]); return;
-    case 's':
-    case 'V': text_add(out, cfamily_type(printer, form->dt, form->lanes)); return;
-    case 'M': text_add(out, cfamily_type(printer, cfamily_mask_type((int)bytes), form->lanes)); return;
-    case 'U': text_add(out, cfamily_type(printer, unsigned_of(bytes), form->lanes)); return;
-    case 'u': text_add(out, bytes == 8 ? "uint64_t" : "uint32_t"); return;
+    case 's': text_add(out, cfamily_type(printer, form->dt, form->lanes)); return;
+    case 'h': text_add(out, cfamily_type(printer, form->dt, form->lanes / 2)); return;
+    case 'e': text_add(out, cfamily_type(printer, form->dt, 1)); return;
+    case 'V': text_add(out, cfamily_vector(printer, form->dt, form->lanes)); return;
+    case 'M': text_add(out, cfamily_vector(printer, cfamily_mask_type((int)bytes), form->lanes)); return;
+    case 'U': text_add(out, cfamily_vector(printer, unsigned_of(bytes), form->lanes)); return;
+    case 'u': text_add(out, dialect->scalar[bytes == 8 ? DT_u64 : DT_u32]); return;
     case 'B': text_add(out, dialect->scalar[unsigned_of(bytes)]); return;
-    case 'H': text_add(out, cfamily_type(printer, form->dt, form->lanes / 2)); return;
+    case 'H': text_add(out, cfamily_vector(printer, form->dt, form->lanes / 2)); return;
     case 'F': text_add(out, dialect->scalar[form->other]); return;
-    case 'T':
-    case 'W': text_add(out, cfamily_type(printer, form->other, form->lanes)); return;
+    case 'T': text_add(out, cfamily_type(printer, form->other, form->lanes)); return;
+    case 'W': text_add(out, cfamily_vector(printer, form->other, form->lanes)); return;
     case 'n': text_printf(out, "%d", form->lanes); return;
     case 'w': text_printf(out, "%d", (int)bytes * 8); return;
     case 'P':
@@ -45,7 +47,7 @@ static void put_placeholder(const struct c_form *form, struct text *out, char c)
     case 'X': text_add(out, intrinsic_type(bytes * form->lanes, form->dt)); return;
     case 'I': text_add(out, intrinsic_type(bytes * form->lanes, DT_i32)); return;
     case 'E': text_add(out, form->dt == DT_f32 ? "ps" : form->dt == DT_f64 ? "pd" : ""); return;
-    case 'f': text_add(out, form->dt == DT_f32 ? "f" : ""); return;
+    case 'f': text_add(out, form->dt == DT_f32 ? dialect->float_suffix : ""); return;
     default: bug("c_form_print", "placeholder %c", c);
     }
 }
@@ -62,12 +64,13 @@ void c_form_print(const struct c_form *form, struct text *out, const char *text)
     }
 }
 
-void c_form_list(const struct c_form *form, struct text *out, const char *item)
+void c_form_list(const struct c_form *form, struct text *out, const char *item, const char *between)
 {
     for (int i = 0; i < form->lanes; i++) {
-        if (i) text_add(out, ", ");
+        if (i) text_add(out, between);
         for (const char *p = item; *p; p++)
             if (*p == '%') text_printf(out, "%d", i);
+            else if (*p == '@') text_printf(out, "%X", (unsigned)i);
             else text_add_n(out, p, 1);
     }
 }
@@ -179,7 +182,7 @@ static void print_functions(struct cfamily *printer, struct text *out, bool hori
                 for (int other = 0; other < DT_COUNT; other++) {
                     if (!printer->used[h][dt][other][log]) continue;
                     if (log == 0) c_scalar_print(printer, out, h, (enum dtype)dt, (enum dtype)other);
-                    else c_vector_print(printer, out, h, (enum dtype)dt, (enum dtype)other, 1 << log);
+                    else printer->dialect->vector_helper(printer, out, h, (enum dtype)dt, (enum dtype)other, 1 << log);
                 }
         }
 }
@@ -196,14 +199,24 @@ static void print_head(struct text *out, bool vectors, bool intrinsics)
     if (vectors) text_add(out, "#if defined(__GNUC__)\n#pragma GCC diagnostic ignored \"-Wpsabi\"\n#endif\n\n");
 }
 
-void c_helpers_print(struct cfamily *printer, struct text *out)
+void helpers_print(struct cfamily *printer, struct text *out)
+{
+    print_functions(printer, out, false);
+    print_functions(printer, out, true);
+}
+
+void helpers_close(struct cfamily *printer)
 {
     while (close_once(printer)) continue;
+}
+
+void c_helpers_print(struct cfamily *printer, struct text *out)
+{
+    helpers_close(printer);
     if (!printer->type_prefix) print_head(out, any_vector(printer), any_intrinsic(printer));
     print_types(printer, out);
     text_add(out, "\n");
-    print_functions(printer, out, false);
-    print_functions(printer, out, true);
+    helpers_print(printer, out);
 }
 
 /* Several versions in one text: a head, and each between two pragmas. */

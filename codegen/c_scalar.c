@@ -96,18 +96,18 @@ void c_scalar_print(struct cfamily *printer, struct text *out, int h, enum dtype
         return;
     }
     if (h == EX_bits) {
-        c_form_print(
-            &form, out,
-            "static inline $S bits_$s_$T($F a)\n{\n    $S b;\n    memcpy(&b, &a, sizeof b);\n    return b;\n}\n\n");
+        c_form_print(&form, out, "static inline $S bits_$s_$T($F a)\n{\n    ");
+        c_form_print(&form, out, printer->dialect->bits);
+        text_add(out, "\n}\n\n");
         return;
     }
     if (dt == DT_index) { /* rounding down, the divisor of either sign or zero */
         c_form_print(&form, out,
                      h == EX_div
-                         ? "static inline int64_t floor_div_$s(int64_t a, int64_t b)\n{\n    if (b == 0) return 0;\n"
+                         ? "static inline $S floor_div_$s($S a, $S b)\n{\n    if (b == 0) return 0;\n"
                            "    return a / b - (a % b != 0 && (a < 0) != (b < 0));\n}\n\n"
-                         : "static inline int64_t floor_mod_$s(int64_t a, int64_t b)\n{\n    if (b == 0) return 0;\n"
-                           "    const int64_t r = a % b;\n    return r != 0 && (r < 0) != (b < 0) ? r + b : r;\n}\n\n");
+                         : "static inline $S floor_mod_$s($S a, $S b)\n{\n    if (b == 0) return 0;\n"
+                           "    const $S r = a % b;\n    return r != 0 && (r < 0) != (b < 0) ? r + b : r;\n}\n\n");
         return;
     }
     if (h == EX_is_nan || h == EX_is_inf) {

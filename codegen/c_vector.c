@@ -20,7 +20,7 @@ static void lanes(const struct c_form *form, struct text *out, const char *befor
     print(form, out, before);
     text_add(out, "{");
     struct text list = {.arena = out->arena};
-    c_form_list(form, &list, item);
+    c_form_list(form, &list, item, ", ");
     print(form, out, text_string(&list));
     text_add(out, "}");
     print(form, out, after);

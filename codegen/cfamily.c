@@ -49,7 +49,14 @@ const char *cfamily_ctype(struct cfamily *printer, enum dtype dt, int lanes, int
 {
     if (lanes == 1) return printer->dialect->scalar[dt];
     if (dt == DT_bool) dt = cfamily_mask_type(mask_bytes);
-    return cfamily_need(printer, HELPER_TYPE, dt, dt, lanes);
+    cfamily_need(printer, HELPER_TYPE, dt, dt, lanes);
+    return cfamily_vector(printer, dt, lanes);
+}
+
+const char *cfamily_vector(struct cfamily *printer, enum dtype dt, int lanes)
+{
+    if (!printer->dialect->has_vectors) return cfamily_type(printer, dt, lanes);
+    return arena_printf(printer->arena, lanes == 1 ? "%s" : "%s%d", printer->dialect->scalar[dt], lanes);
 }
 
 const char *cfamily_memory_type(const struct cfamily *printer, enum dtype dt)
@@ -266,10 +273,33 @@ static bool put_unrolled(struct cfamily *printer, const struct stmt *s)
     return true;
 }
 
+/* A loop over work-items is one of them: its number comes from the device. */
+static void put_work_item(struct cfamily *printer, const struct stmt *s)
+{
+    bool group = s->loop <= LOOP_GROUP2;
+    int mark = cfamily_enter(printer), axis = (int)(s->loop - (group ? LOOP_GROUP0 : LOOP_LANE0));
+    cfamily_line(printer);
+    text_add(printer->out, "{\n");
+    printer->indent++;
+    const char *name = printer->var_name[s->var->id] = cfamily_name(printer, s->var->name);
+    cfamily_line(printer);
+    text_printf(printer->out, "const %s %s = %s(%d);\n", printer->dialect->scalar[DT_index], name,
+                group ? "get_group_id" : "get_local_id", axis);
+    cfamily_stmts(printer, s->body);
+    printer->indent--;
+    cfamily_line(printer);
+    text_add(printer->out, "}\n");
+    cfamily_leave(printer, mark);
+}
+
 static void put_for(struct cfamily *printer, const struct stmt *s)
 {
     struct text *out = printer->out;
     if (put_unrolled(printer, s)) return;
+    if (printer->dialect->has_work_items && s->loop >= LOOP_GROUP0) {
+        put_work_item(printer, s);
+        return;
+    }
     const char *type = printer->dialect->scalar[DT_index], *end = NULL;
     cfamily_share(printer, (ex[]){s->a, s->b}, 2);
     if (has_load(s->b)) { /* read once: the body may change it */
@@ -416,7 +446,7 @@ static void put_fail(struct cfamily *printer, const struct stmt *s)
     cfamily_line(printer);
     text_add(printer->out, "if (");
     cfamily_expr(printer, s->a, 0);
-    text_printf(printer->out, ") return %d;\n", s->code);
+    text_printf(printer->out, ") %s%d%s\n", printer->dialect->fail, s->code, printer->dialect->fail_end);
 }
 
 /* By address as a number: the element may lie outside of the buffer, where C knows no pointers. */

@@ -39,6 +39,12 @@ struct dialect {
     const char *global_space;  /* before a pointer's type */
     const char *local_array;   /* before an array inside a kernel */
     const char *infinity, *nan;
+    const char *float_suffix;       /* of the functions of <math.h> on float */
+    const char *fail, *fail_end;    /* round the code with which a function ends */
+    bool has_vectors;               /* vector types have names of the language: float16 */
+    bool has_work_items;            /* group and lane loops are run side by side */
+    const char *bits;               /* body of a helper that gives the bits of `a` as $S */
+    void (*vector_helper)(struct cfamily *printer, struct text *out, int h, enum dtype dt, enum dtype other, int lanes);
 };
 
 struct use { /* of an expression inside one statement, by expression id */
@@ -108,6 +114,10 @@ void cfamily_start(struct cfamily *printer);
 const char *cfamily_need(struct cfamily *printer, int h, enum dtype dt, enum dtype other, int lanes);
 /* "f32x16"; "f32" for one lane; index as i64. */
 const char *cfamily_type(struct cfamily *printer, enum dtype dt, int lanes);
+/* Name of a vector type in the language. */
+const char *cfamily_vector(struct cfamily *printer, enum dtype dt, int lanes);
+/* "add", "load_strided" ... */
+const char *cfamily_helper_word(int h, enum dtype dt);
 /* Name of the C type of a value: "float", "f32x16". For bool vectors the mask of `mask_bytes` per lane. */
 const char *cfamily_ctype(struct cfamily *printer, enum dtype dt, int lanes, int mask_bytes);
 const char *cfamily_memory_type(const struct cfamily *printer, enum dtype dt);

@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-static const char *helper_word(int h, enum dtype dt)
+const char *cfamily_helper_word(int h, enum dtype dt)
 {
     if (h < EX_COUNT && dt == DT_index && (h == EX_div || h == EX_mod)) return h == EX_div ? "floor_div" : "floor_mod";
     if (h < EX_COUNT) return expr_row((enum expr_op)h)->name;
@@ -27,7 +27,7 @@ static const char *helper_word(int h, enum dtype dt)
 
 static void call_into(struct cfamily *printer, struct text *out, int h, enum dtype dt, int lanes)
 {
-    text_printf(out, "%s%s_%s(", printer->helper_prefix, helper_word(h, dt), cfamily_need(printer, h, dt, dt, lanes));
+    text_printf(out, "%s%s_%s(", printer->helper_prefix, cfamily_helper_word(h, dt), cfamily_need(printer, h, dt, dt, lanes));
 }
 
 static void call(struct cfamily *printer, int h, enum dtype dt, int lanes)
@@ -367,7 +367,7 @@ static void put_mask_compare(struct cfamily *printer, ex e, int bytes)
         text_add(out, ")");
         return;
     }
-    text_printf(out, "(%s)", cfamily_type(printer, cfamily_mask_type(bytes), e->lanes));
+    text_printf(out, "(%s)", cfamily_vector(printer, cfamily_mask_type(bytes), e->lanes));
     text_add(out, "(");
     cfamily_expr(printer, e->arg[0], PREC_ADD);
     text_add(out, e->op == EX_eq ? " == " : e->op == EX_lt ? " < " : " <= ");
@@ -413,7 +413,7 @@ static void put_mask(struct cfamily *printer, ex e, int bytes)
         text_add(out, " ? -1 : 0)");
         return;
     case EX_cast:
-        text_printf(out, "(%s)", cfamily_type(printer, type, e->lanes));
+        text_printf(out, "(%s)", cfamily_vector(printer, type, e->lanes));
         text_add(out, "(");
         cfamily_expr(printer, e->arg[0], PREC_ADD);
         text_add(out, " != ");

@@ -9,6 +9,8 @@
  * struct NAME_inputs is all input pointers in order followed by one int64_t per symbol; NAME_outputs all output
  * pointers. So NAME_run may be printed as a function of three pointers whose first is an array of 8-byte words.
  *
+ * With OpenCL NAME_run goes to a device (opencl_host.c), and works with no arena of the caller's.
+ *
  * Division of labour: c.c and llvm.c print kernels and NAME_run; interface.c prints everything else (structs,
  * descriptor, plain call) as C text for both; versions.c what several versions of a model need; weights.c lays out the weight section NAME_weights (64-byte aligned);
  * link.c runs the C compiler (by argument vector, never a shell) and puts the artefact together.
@@ -56,6 +58,7 @@ struct emission {
     int threads;     /* the most of a version */
     bool weights_file;  /* weights come from a mapped file at load: NAME_weights is a pointer variable */
     bool kernels_apart; /* kernels are LLVM's, in other objects */
+    const struct opencl_facts *opencl; /* kernels are a text of OpenCL C; NULL: not */
 };
 /* The versions (prog and target given) as an emission, in arena. */
 void emission_open(const struct version *versions, int n_versions, struct arena *arena, struct emission *emission);
@@ -74,7 +77,7 @@ bool llvm_text(const struct emission *emission, enum llvm_output output, const c
 bool llvm_objects(const struct emission *emission, const char *folder, struct text *names, struct diag *diag);
 bool llvm_is_built_in(void);
 
-enum backend { BACKEND_C, BACKEND_LLVM };
+enum backend { BACKEND_C, BACKEND_LLVM, BACKEND_OPENCL };
 struct link_options {
     enum backend backend;
     const struct target *target;
@@ -84,7 +87,8 @@ struct link_options {
     const char *cc;       /* C compiler, default "cc" */
     bool keep_temporary;
 };
-/* Writes the artefact whose suffix out_path has: .c (with .h) .o .a .so .ll .s, none: an executable. Adds the
+/* Writes the artefact whose suffix out_path has: .c (with .h) .o .a .so .ll .s, none: an executable; OpenCL's text as .cl
+ * (with .c and .h). Adds the
  * paths written to *written (text, one per line) when not NULL. */
 bool link_artefact(const struct prog *prog, const struct link_options *options, const char *out_path, struct text *written, struct diag *diag);
 

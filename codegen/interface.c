@@ -2,7 +2,7 @@
  * checked entry for generic hosts and the plain call.
  */
 #include "interface.h"
-#include "cfamily.h"
+#include "opencl.h"
 
 #include <string.h>
 
@@ -34,7 +34,7 @@ void interface_names(const struct prog *prog, struct arena *arena, struct interf
 }
 
 /* "s" as a C string; octal, since a hexadecimal escape would take in digits behind it */
-static void text_c_string(struct text *out, const char *s)
+void text_c_string(struct text *out, const char *s)
 {
     text_add(out, "\"");
     for (; *s; s++) {
@@ -141,10 +141,13 @@ static void put_header(const struct interface *model, struct text *out)
                 model->is_static ? "." : ": for given symbols, in the order above; and for the largest.");
     if (worst != INT64_MAX) text_printf(out, "#define %s_ARENA_BYTES %lld\n", upper.at, (long long)worst);
     text_printf(out, "int64_t %s_arena_bytes(const int64_t *symbols);\n\n", name);
-    text_printf(out, "/* Returns 0, or the code of a failed check on the data. Allocates nothing%s; reentrant with "
-                  "different arenas. */\n", model->emission->threads ? " but its threads, at the first run" : "");
+    text_printf(out, "/* Returns 0, or the code of a failed check on the data. %s */\n",
+                model->emission->opencl    ? "Runs on an OpenCL device, one run at a time;\n * arena may be NULL."
+                : model->emission->threads ? "Allocates nothing but its threads, at the first run;\n * reentrant with different arenas."
+                                           : "Allocates nothing; reentrant with different arenas.");
     text_printf(out, "int %s_run(const struct %s_inputs *in, const struct %s_outputs *out, void *arena);\n\n", name,
                 name, name);
+    if (model->emission->opencl) opencl_put_declarations(name, out);
     text_printf(out, "extern const struct tenon_model %s_model;\n", name);
     if (model->is_static) {
         text_add(out, "\n/* The same with a static arena: not reentrant. */\n");
@@ -293,6 +296,7 @@ static void put_model(const struct interface *model, struct text *out)
         text_printf(out, "    .load = %s_load,\n", model->names.model);
     if (emission->threads)
         text_printf(out, "    .threads = %d,\n    .use_threads = tenon_use_threads,\n", emission->threads);
+    if (emission->opencl) text_add(out, "    .message = tenon_message,\n");
     if (emission->n_versions > 1)
         text_add(out, "    .cpus = tenon_versions,\n    .cpu = tenon_cpu,\n    .use_cpu = tenon_use_cpu,\n");
     text_add(out, "};\n");

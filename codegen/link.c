@@ -5,7 +5,7 @@
  * linked (weights_embed.c), or go through the assembler's .incbin; only a few bytes of them are ever C text.
  */
 #include "../ir/extern.h"
-#include "interface.h"
+#include "opencl.h"
 #include "process.h"
 #include "weights_embed.h"
 
@@ -22,6 +22,7 @@ enum artefact {
     ARTEFACT_SHARED,
     ARTEFACT_ASSEMBLY,
     ARTEFACT_LLVM,
+    ARTEFACT_OPENCL,
     ARTEFACT_PROGRAM
 };
 
@@ -34,6 +35,8 @@ struct linker {
     struct text *written;
     bool weights_apart; /* in a file of their own: mapped at load, or taken in by the assembler or behind the linked file */
     bool embeds;        /* the last of these */
+    struct text kernels; /* of OpenCL */
+    struct opencl_facts opencl;
 };
 
 static const char *inside(struct linker *linker, const char *name)
@@ -107,26 +110,39 @@ static void put_externs(struct linker *linker, const char *path, struct text *co
     text_add_n(code, externs->text, externs->n_bytes);
 }
 
+static void put_embedded(const char *path, struct text *code)
+{
+    const struct embedded_file *file = embedded_find(path);
+    text_add(code, "\n");
+    text_add_n(code, file->text, file->n_bytes);
+}
+
 /* The model's C text, which includes `header_name`. LLVM prints kernels and NAME_run itself. */
 static void make_texts(struct linker *linker, const char *header_name, struct text *header, struct text *code)
 {
-    const struct embedded_file *types = embedded_find("runtime/tenon.h");
-    text_add_n(header, types->text, types->n_bytes);
+    put_embedded("runtime/tenon.h", header);
     text_add(header, "\n");
     text_printf(code,
                 "/* %s, compiled by tenon. Flags that matter: -fno-strict-aliasing -fno-tree-vectorize; "
                 "-ffp-contract=off with gcc's own dialects. */\n",
                 linker->emission.name);
-    if (linker->emission.threads) text_add(code, "#ifndef _GNU_SOURCE\n#define _GNU_SOURCE\n#endif\n");
+    if (linker->emission.threads || linker->emission.opencl)
+        text_add(code, "#ifndef _GNU_SOURCE\n#define _GNU_SOURCE\n#endif\n");
     text_printf(code, "#include \"%s\"\n", header_name);
     if (linker->emission.threads) {
-        const struct embedded_file *pool = embedded_find("runtime/pool.c");
         text_printf(code, "\n#define TENON_THREADS %d\n", linker->emission.threads);
-        text_add_n(code, pool->text, pool->n_bytes);
+        put_embedded("runtime/pool.c", code);
+    }
+    if (linker->emission.opencl) {
+        put_embedded("runtime/opencl.h", code);
+        put_embedded("runtime/opencl_api.c", code);
+        put_embedded("runtime/opencl_cache.c", code);
+        put_embedded("runtime/opencl_open.c", code);
+        put_embedded("runtime/opencl.c", code);
     }
     struct text interface = {.arena = linker->arena};
     interface_print(&linker->emission, header, &interface);
-    if (linker->options->backend == BACKEND_C) c_print(&linker->emission, code);
+    if (linker->options->backend != BACKEND_LLVM) c_print(&linker->emission, code);
     put_externs(linker, "ir/extern.c", code);
     put_externs(linker, "ir/extern_note.c", code);
     if (linker->emission.weights.n_bytes && !linker->weights_apart) put_weights_array(linker, code);
@@ -142,6 +158,16 @@ static void make_empty_assembly(struct linker *linker, struct text *code)
                 model, model, (long long)linker->emission.weights.n_bytes);
     text_printf(code, "    .size %s_weights, . - %s_weights\n    .section .note.GNU-stack, \"\", %%progbits\n", model,
                 model);
+}
+
+/* The text of the kernels, with a zero behind it. */
+static void make_kernels_assembly(struct linker *linker, const char *name, struct text *code)
+{
+    const char *model = linker->emission.name;
+    text_printf(code, "    .section .rodata.%s_kernels, \"a\"\n    .globl %s_kernels, %s_kernels_end\n", model, model, model);
+    text_printf(code, "    .hidden %s_kernels\n    .hidden %s_kernels_end\n%s_kernels:\n    .incbin \"%s\"\n%s_kernels_end:\n", model,
+                model, model, name, model);
+    text_add(code, "    .byte 0\n    .section .note.GNU-stack, \"\", %progbits\n");
 }
 
 static void make_assembly(struct linker *linker, const char *weights_name, struct text *code)
@@ -201,7 +227,7 @@ static struct command compiler(struct linker *linker, const char *mode)
           "-std=gnu11 -w -fno-math-errno -fno-trapping-math -ffp-contract=off -fno-strict-aliasing -fPIC");
     /* What is not of a version is for any CPU of the kind; versions have their own flags in the text. */
     if (linker->emission.n_versions == 1) words(linker, &command, linker->options->target->c_flags);
-    if (linker->emission.threads) word(linker, &command, "-pthread");
+    if (linker->emission.threads || linker->emission.opencl) word(linker, &command, "-pthread");
     /* Vectors are explicit. gcc 12's loop vectorizer, let loose on loops over 64-byte vectors, loses stores. */
     if (linker->options->target->vector_bytes > 0) words(linker, &command, "-fno-tree-vectorize");
     return command;
@@ -219,6 +245,14 @@ static bool make_parts(struct linker *linker, struct command *parts)
         struct text names = {.arena = linker->arena};
         if (!llvm_objects(&linker->emission, linker->folder, &names, linker->diag)) return false;
         words(linker, parts, text_string(&names));
+    }
+    if (linker->emission.opencl) {
+        struct text kernels = {.arena = linker->arena};
+        make_kernels_assembly(linker, "model.cl", &kernels);
+        word(linker, parts, "kernels.S");
+        if (!put_file(linker, inside(linker, "model.cl"), &linker->kernels) ||
+            !put_file(linker, inside(linker, "kernels.S"), &kernels))
+            return false;
     }
     if (!linker->weights_apart || linker->emission.weights_file) return true;
     word(linker, parts, "weights.S");
@@ -255,23 +289,29 @@ static bool put_weights_file(struct linker *linker)
     return true;
 }
 
+static bool put_noted(struct linker *linker, const char *path, const struct text *text)
+{
+    if (!put_file(linker, path, text)) return false;
+    note_written(linker, path);
+    return true;
+}
+
+/* C text with its header; of an OpenCL model beside its kernels. What is no text comes in through the assembler. */
 static bool link_text(struct linker *linker)
 {
     struct text header = {.arena = linker->arena}, code = {.arena = linker->arena}, assembly = {.arena = linker->arena};
-    const char *header_path = beside(linker, ".h"), *weights_path = beside(linker, ".weights"),
-               *assembly_path = beside(linker, "_weights.S");
+    const char *code_path = linker->emission.opencl ? beside(linker, ".c") : linker->out_path;
+    const char *header_path = beside(linker, ".h"), *weights_path = beside(linker, ".weights");
+    bool weights = linker->weights_apart && !linker->emission.weights_file;
     make_texts(linker, last_part(header_path), &header, &code);
-    if (!put_file(linker, linker->out_path, &code) || !put_file(linker, header_path, &header)) return false;
-    note_written(linker, linker->out_path);
-    note_written(linker, header_path);
-    if (!linker->weights_apart || linker->emission.weights_file) return true;
-    make_assembly(linker, last_part(weights_path), &assembly);
-    if (!put_file(linker, assembly_path, &assembly) ||
-        !weights_write(&linker->emission.weights, weights_path, linker->diag))
-        return false;
-    note_written(linker, assembly_path);
+    if (linker->emission.opencl && !put_noted(linker, linker->out_path, &linker->kernels)) return false;
+    if (!put_noted(linker, code_path, &code) || !put_noted(linker, header_path, &header)) return false;
+    if (linker->emission.opencl) make_kernels_assembly(linker, last_part(linker->out_path), &assembly);
+    if (weights) make_assembly(linker, last_part(weights_path), &assembly);
+    if (assembly.n && !put_noted(linker, beside(linker, weights ? "_weights.S" : "_kernels.S"), &assembly)) return false;
+    if (!weights) return true;
     note_written(linker, weights_path);
-    return true;
+    return weights_write(&linker->emission.weights, weights_path, linker->diag);
 }
 
 static bool link_assembly(struct linker *linker, bool wants_ir)
@@ -344,7 +384,7 @@ static bool make_program(struct linker *linker)
         if (strncmp(file->path, "runtime/", 8) != 0) continue;
         const char *name = last_part(file->path);
         if (!file_write(inside(linker, name), file->text, file->n_bytes, linker->diag)) return false;
-        if (!strcmp(name, "pool.c") || !strcmp(name, "cpu.c")) continue; /* parts of the model's text */
+        if (!strcmp(name, "pool.c") || !strcmp(name, "cpu.c") || !strncmp(name, "opencl", 6)) continue; /* parts of the model's text */
         if (!strcmp(name + strlen(name) - 2, ".c")) word(linker, &command, name);
     }
     place_weights(linker, &command);
@@ -378,7 +418,8 @@ static bool link_archive(struct linker *linker)
 static bool link_kind(struct linker *linker, enum artefact kind)
 {
     switch (kind) {
-    case ARTEFACT_C: return link_text(linker);
+    case ARTEFACT_C:
+    case ARTEFACT_OPENCL: return link_text(linker);
     case ARTEFACT_OBJECT: return link_weights(linker, make_object, "model.o") && deliver(linker, "model.o");
     case ARTEFACT_ARCHIVE: return link_archive(linker);
     case ARTEFACT_SHARED: return link_weights(linker, make_shared, "out.so") && deliver(linker, "out.so");
@@ -395,8 +436,9 @@ static bool kind_of(const char *path, enum artefact *kind, struct diag *diag)
         const char *suffix;
         enum artefact kind;
     } known[] = {{".c", ARTEFACT_C},       {".o", ARTEFACT_OBJECT},   {".a", ARTEFACT_ARCHIVE},
-                 {".so", ARTEFACT_SHARED}, {".s", ARTEFACT_ASSEMBLY}, {".ll", ARTEFACT_LLVM}};
-    static const char *const unknown[] = {".cl", ".tpu", ".h", ".dll", ".dylib", ".wasm", ".tn", ".onnx"};
+                 {".so", ARTEFACT_SHARED}, {".s", ARTEFACT_ASSEMBLY}, {".ll", ARTEFACT_LLVM},
+                 {".cl", ARTEFACT_OPENCL}};
+    static const char *const unknown[] = {".tpu", ".h", ".dll", ".dylib", ".wasm", ".tn", ".onnx"};
     const char *name = last_part(path), *dot = strrchr(name, '.');
     *kind = ARTEFACT_PROGRAM;
     if (!*name) return diag_error(diag, (struct place){.path = path}, "is not the name of a file");
@@ -405,7 +447,7 @@ static bool kind_of(const char *path, enum artefact *kind, struct diag *diag)
     for (size_t i = 0; dot && i < sizeof unknown / sizeof *unknown; i++)
         if (!strcmp(dot, unknown[i]))
             return diag_error(diag, (struct place){.path = path},
-                              "cannot write \"%s\" files: .c .o .a .so .s .ll, or no suffix for an executable", dot);
+                              "cannot write \"%s\" files: .c .o .a .so .s .ll .cl, or no suffix for an executable", dot);
     return true;
 }
 
@@ -419,14 +461,23 @@ bool link_artefact(const struct prog *prog, const struct link_options *options, 
     if (llvm && !llvm_is_built_in()) return diag_error(diag, place, "this tenon was built without LLVM");
     if (llvm && kind == ARTEFACT_C)
         return diag_error(diag, place, "C text comes from the C back end: leave out --target=llvm");
+    bool opencl = options->backend == BACKEND_OPENCL;
+    if (opencl != (kind == ARTEFACT_OPENCL) && (kind == ARTEFACT_OPENCL || kind == ARTEFACT_C || kind == ARTEFACT_ASSEMBLY))
+        return diag_error(diag, place, opencl ? "OpenCL text is a .cl file" : "a .cl file comes from --target=opencl");
     struct linker linker = {
         .options = options, .diag = diag, .out_path = out_path, .written = written, .arena = arena_new()};
+    linker.kernels.arena = linker.arena;
     struct version *versions = NEW_ARRAY(linker.arena, struct version, options->n_wider + 1);
     versions[0] = (struct version){.prog = prog, .target = options->target};
     for (int i = 0; i < options->n_wider; i++) versions[i + 1] = options->wider[i];
     emission_open(versions, options->n_wider + 1, linker.arena, &linker.emission);
     linker.emission.weights_file = options->weights_file;
     linker.emission.kernels_apart = options->backend == BACKEND_LLVM;
+    if (opencl) {
+        opencl_print(&linker.emission, &linker.kernels, &linker.opencl);
+        linker.emission.opencl = &linker.opencl;
+        linker.emission.arena_bytes = 0; /* the device's own */
+    }
     linker.folder = folder_make(linker.arena, diag);
     linker.weights_apart =
         linker.emission.weights.n_bytes > WEIGHTS_IN_TEXT_MOST || (options->weights_file && linker.emission.weights.n_bytes);

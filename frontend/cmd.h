@@ -29,7 +29,7 @@ enum command_bit {
     FOR_ALL = 127
 };
 
-enum engine { ENGINE_C, ENGINE_LLVM, ENGINE_INTERPRETER, ENGINE_ALL };
+enum engine { ENGINE_C, ENGINE_LLVM, ENGINE_OPENCL, ENGINE_INTERPRETER, ENGINE_ALL, ENGINE_COUNT };
 
 struct setting { /* NAME=VALUE */
     const char *name, *value;
@@ -56,10 +56,12 @@ struct options {
     struct pipeline_options pipeline; /* with pass.level, pass.target, pass.max_arena_bytes */
     const char *out, *emit, *output_dir, *cc, *abi_json, *trace;
     bool layers; /* a table of kernel calls */
-    bool weights_file, json, keep, random, list_passes, help, quiet;
+    bool weights_file, threads_given, json, keep, random, list_passes, help, quiet;
     uint64_t seed;
     int runs, threads, jobs;
     const char *tuning; /* file */
+    const char *device_name;     /* "cpu", "gpu", a file; NULL: the usual one */
+    const struct device *device; /* --target=opencl, after device_open; NULL: not */
     int top, budget;    /* tune: records per loop, seconds */
     bool machine, list; /* tune */
 };
@@ -93,6 +95,8 @@ bool model_open(struct session *session, const struct options *options, const ch
 const struct source *source_read(struct session *session, const char *path);
 /* Reads --tuning's file into the options; false after messages. */
 bool tuning_open(struct session *session, struct options *options);
+/* --target=opencl: the device, and the target that goes with it; false after messages. */
+bool device_open(struct session *session, struct options *options);
 /* Says on stderr what of the file was of no use, if anything. */
 void tuning_remark(const struct options *options);
 /* Runs the pipeline of the options on the unit; progress on a terminal. */
@@ -138,6 +142,10 @@ int program_live(const struct prog *prog, const int64_t *symbols, int step, stru
                  const struct buffer **live);
 
 /* cmd_engine.c: a program made runnable, in this process. */
+/* "c", as --target takes it; "C", as a person writes it. */
+const char *engine_name(enum engine engine);
+const char *engine_title(enum engine engine);
+enum backend engine_backend(enum engine engine); /* of those that make code */
 struct engine_run;
 /* Compiles prog into a temporary library and loads it, or (interpreter) keeps the unit; NULL after a message. */
 struct engine_run *engine_open(struct session *session, const struct options *options, enum engine engine,
@@ -152,6 +160,10 @@ void engine_close(struct engine_run *run);
 /* From now on the marks of a compiled program (pass profile) call note(context, site, worker), on the worker's thread;
  * NULL: nothing. False where the program has no marks. */
 bool engine_note_to(struct engine_run *run, void (*note)(void *context, int64_t site, int64_t worker), void *context);
+/* Of the last run on an OpenCL device, lowered and opened with pass.profile: every call of a kernel by its number, with
+ * its seconds. False: not on a device. */
+typedef void device_note(void *context, int call, double start, double end);
+bool engine_times(struct engine_run *run, device_note *note, void *context);
 int64_t engine_code_bytes(const struct engine_run *run); /* of the loaded library without its weights */
 /* The sizes that the inputs give the model's named dimensions; NULL after a message about what does not fit. */
 const int64_t *engine_symbols(struct session *session, const struct unit *unit, const struct tensor *in);

@@ -46,7 +46,7 @@ static void print_json(struct session *session, const struct options *options, c
     text_add(&json, "{\"model\": ");
     json_string(&json, options->paths[0]);
     text_printf(&json, ", \"target\": \"%s\", \"threads\": %d, \"runs\": %d",
-                options->engine == ENGINE_LLVM ? "llvm" : "c", options->threads, r->runs);
+                engine_name(options->engine), options->threads, r->runs);
     text_printf(&json, ", \"median_ms\": %.6g, \"min_ms\": %.6g, \"first_ms\": %.6g, \"compile_ms\": %.6g",
                 1e3 * r->median, 1e3 * r->least, 1e3 * r->first, 1e3 * r->compile);
     text_printf(&json, ", \"arena_bytes\": %lld, \"weight_bytes\": %lld, \"code_bytes\": %lld",
@@ -64,7 +64,7 @@ static void print_json(struct session *session, const struct options *options, c
 static void print_result(const struct options *options, const struct result *r)
 {
     double rate = r->median > 0 ? r->totals.flops / r->median : 0;
-    printf("%s through %s for %s, %d thread%s\n", options->paths[0], options->engine == ENGINE_LLVM ? "LLVM" : "C",
+    printf("%s through %s for %s, %d thread%s\n", options->paths[0], engine_title(options->engine),
            options->target->name, options->threads, options->threads > 1 ? "s" : "");
     printf("  median %.4g ms, least %.4g ms of %d runs; first run %.4g ms; compiled in %.0f ms\n", 1e3 * r->median,
            1e3 * r->least, r->runs, 1e3 * r->first, 1e3 * r->compile);

@@ -179,7 +179,7 @@ static int make_artefact(struct session *session, const struct options *options,
 {
     struct text written = {.arena = session->arena};
     struct link_options link = {
-        .backend = options->engine == ENGINE_LLVM ? BACKEND_LLVM : BACKEND_C,
+        .backend = engine_backend(options->engine),
         .target = product->versions[0].target,
         .wider = product->versions + 1,
         .n_wider = product->n - 1,

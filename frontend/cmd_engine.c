@@ -15,14 +15,53 @@
 
 typedef int run_function(const void *inputs, const void *outputs, void *arena);
 
+/* Of a model on an OpenCL device (codegen/opencl_host.c). */
+struct device_functions {
+    void *(*open)(int device, int profile);
+    int (*run_on)(void *device, const void *inputs, const void *outputs, void **done);
+    const char *(*message)(const void *device);
+    void (*times)(void *device, device_note *note, void *context);
+    void (*close)(void *device);
+};
+
+enum { NO_DEVICE = -4 }; /* TENON_NO_DEVICE of runtime/tenon.h */
+
 struct engine_run {
     struct unit unit;
     void *library; /* NULL: the interpreter */
     run_function *run;
+    struct device_functions of; /* for the next */
+    void *device;               /* NULL: not on an OpenCL device */
     int64_t file_bytes, weight_bytes;
     void *work; /* the arena of the last call, kept: its size and memory */
     int64_t work_bytes;
 };
+
+static const struct {
+    const char *name, *title;
+    enum backend backend;
+} engines[ENGINE_COUNT] = {
+    [ENGINE_C] = {"c", "C", BACKEND_C},
+    [ENGINE_LLVM] = {"llvm", "LLVM", BACKEND_LLVM},
+    [ENGINE_OPENCL] = {"opencl", "OpenCL", BACKEND_OPENCL},
+    [ENGINE_INTERPRETER] = {"interpreter", "the interpreter", BACKEND_C},
+    [ENGINE_ALL] = {"all", "all", BACKEND_C},
+};
+
+const char *engine_name(enum engine engine)
+{
+    return engines[engine].name;
+}
+
+const char *engine_title(enum engine engine)
+{
+    return engines[engine].title;
+}
+
+enum backend engine_backend(enum engine engine)
+{
+    return engines[engine].backend;
+}
 
 static void remove_folder(const char *folder)
 {
@@ -36,15 +75,35 @@ static void remove_folder(const char *folder)
     rmdir(folder);
 }
 
+/* NAME_suffix of the library, into *function, a pointer to a function. */
+static bool load_function(struct session *session, const struct prog *prog, struct place place, struct engine_run *run,
+                          const char *suffix, void *function)
+{
+    const char *symbol = arena_printf(session->arena, "%s_%s", text_identifier(session->arena, prog->name), suffix);
+    void *address = dlsym(run->library, symbol);
+    memcpy(function, &address, sizeof address); /* ISO C has no cast from object to function pointers */
+    return address || diag_error(session->diag, place, "has no function %s", symbol);
+}
+
+static bool open_device(struct session *session, const struct options *options, const struct prog *prog, struct engine_run *run)
+{
+    struct place place = {.path = prog->name};
+    struct device_functions *of = &run->of;
+    bool found = load_function(session, prog, place, run, "open", &of->open) &&
+                 load_function(session, prog, place, run, "run_on", &of->run_on) &&
+                 load_function(session, prog, place, run, "message", &of->message) &&
+                 load_function(session, prog, place, run, "times", &of->times) &&
+                 load_function(session, prog, place, run, "close", &of->close);
+    if (found) run->device = of->open(-1, options->pipeline.pass.profile);
+    return found;
+}
+
 static bool load_library(struct session *session, const struct prog *prog, const char *path, struct engine_run *run)
 {
     struct place place = {.path = path};
     run->library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!run->library) return diag_error(session->diag, place, "cannot load: %s", dlerror());
-    const char *symbol = arena_printf(session->arena, "%s_run", text_identifier(session->arena, prog->name));
-    void *address = dlsym(run->library, symbol);
-    if (!address) return diag_error(session->diag, place, "has no function %s", symbol);
-    memcpy(&run->run, &address, sizeof address); /* ISO C has no cast from object to function pointers */
+    if (!load_function(session, prog, place, run, "run", &run->run)) return false;
     struct stat info;
     if (!stat(path, &info)) run->file_bytes = (int64_t)info.st_size;
     return true;
@@ -59,7 +118,7 @@ static bool compile_and_load(struct session *session, const struct options *opti
         return diag_error(session->diag, (struct place){.path = folder}, "cannot make a folder: %s", strerror(errno));
     const char *path = arena_printf(session->arena, "%s/model.so", folder);
     struct link_options link = {
-        .backend = engine == ENGINE_LLVM ? BACKEND_LLVM : BACKEND_C,
+        .backend = engine_backend(engine),
         .target = options->target,
         .cc = options->cc,
         .keep_temporary = options->keep,
@@ -84,17 +143,20 @@ struct engine_run *engine_open(struct session *session, const struct options *op
     struct weights_layout layout = {0};
     weights_place(&(struct version){.prog = unit->prog}, 1, session->arena, &layout);
     run->weight_bytes = layout.n_bytes;
-    progress_show(session, "compiling through %s", engine == ENGINE_LLVM ? "LLVM" : "the C compiler");
-    if (compile_and_load(session, options, engine, unit->prog, run)) return run;
+    progress_show(session, "compiling through %s", engine == ENGINE_C ? "the C compiler" : engine_title(engine));
+    if (compile_and_load(session, options, engine, unit->prog, run) &&
+        (engine != ENGINE_OPENCL || open_device(session, options, unit->prog, run)))
+        return run;
     engine_close(run);
     return NULL;
 }
 
 void engine_close(struct engine_run *run)
 {
+    if (run->device) run->of.close(run->device);
     if (run->library) dlclose(run->library);
     free(run->work);
-    run->library = run->work = NULL;
+    run->library = run->work = run->device = NULL;
 }
 
 int64_t engine_code_bytes(const struct engine_run *run)
@@ -110,6 +172,12 @@ bool engine_note_to(struct engine_run *run, void (*note)(void *context, int64_t 
     memcpy(&set, &address, sizeof set);
     set(note, context);
     return true;
+}
+
+bool engine_times(struct engine_run *run, device_note *note, void *context)
+{
+    if (run->device) run->of.times(run->device, note, context);
+    return run->device != NULL;
 }
 
 /* Fills out's types and data for these symbols. */
@@ -158,7 +226,8 @@ bool engine_call(struct session *session, struct engine_run *run, const struct t
     for (int i = 0; i < prog->inputs.n; i++) inputs[i] = (uint64_t)(uintptr_t)in[i].data;
     for (int i = 0; i < n_symbols; i++) inputs[prog->inputs.n + i] = (uint64_t)symbols[i];
     for (int i = 0; i < prog->outputs.n; i++) outputs[i] = (uint64_t)(uintptr_t)out[i].data;
-    int code = run->run(inputs, outputs, run->work);
+    int code = run->device ? run->of.run_on(run->device, inputs, outputs, NULL) : run->run(inputs, outputs, run->work);
+    if (code == NO_DEVICE) return diag_error(session->diag, (struct place){0}, "%s", run->of.message(run->device));
     return !code ||
            diag_error(
                session->diag, (struct place){0},

@@ -187,6 +187,7 @@ static void watch(void *ctx, enum pass pass, bool done, const struct unit *unit)
 void model_pipeline(struct session *session, const struct options *options, struct pipeline_options *pipeline)
 {
     *pipeline = options->pipeline;
+    pipeline->pass.device = options->device;
     pipeline->pass.expand_composite = prelude_expand;
     pipeline->watch = watch;
     pipeline->watch_ctx = session;
@@ -199,9 +200,25 @@ bool model_lower(struct session *session, const struct options *options, struct 
     return pipeline_run(unit, arena, &pipeline, session->diag);
 }
 
+bool device_open(struct session *session, struct options *options)
+{
+    if (options->engine != ENGINE_OPENCL) return true;
+    const char *name = options->device_name ? options->device_name : "cpu";
+    const struct device *known = device_find(name);
+    const struct source *source = known ? NULL : source_read(session, name);
+    if (source) known = device_read(source, session->arena, session->diag);
+    if (!known) return false;
+    struct device *device = arena_copy(session->arena, known, sizeof *known);
+    if (options->threads_given) device->compute_units = options->threads;
+    options->device = device;
+    options->target = options->cpus.at[0] = device_target(device, options->target, session->arena);
+    options->pipeline.pass.target = options->target;
+    return true;
+}
+
 bool tuning_open(struct session *session, struct options *options)
 {
-    const char *maker = options->engine == ENGINE_LLVM ? "llvm" : "c";
+    const char *maker = engine_name(options->engine);
     struct tuning *tuning = tuning_new(session->arena, session->diag, options->target->name, maker, options->threads);
     const struct source *source = source_read(session, options->tuning);
     options->pipeline.pass.tuning = tuning;

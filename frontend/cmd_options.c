@@ -12,6 +12,7 @@ enum option {
     OPT_OUT,
     OPT_TARGET,
     OPT_CPU,
+    OPT_DEVICE,
     OPT_PORTABLE,
     OPT_LEVEL,
     OPT_DIM,
@@ -73,8 +74,12 @@ static const struct option_row rows[] = {
      "the size at which to time a dimension that stays open (default: a small one); may be repeated"},
     {OPT_LIST, "--list", NULL, FOR_TUNE, "measure nothing: write or print every kernel's line, others to choose from as comments"},
     {OPT_TUNING, "--tuning", "FILE", FOR_MODEL, "schedules as measured by tenon tune; the same file, the same code"},
-    {OPT_TARGET, "--target", "c|llvm|interpreter|all", FOR_CODE | FOR_CHECK,
-     "who makes the code: the C compiler (default), LLVM; to run and test also the interpreter"},
+    {OPT_TARGET, "--target", "c|llvm|opencl|...", FOR_CODE | FOR_CHECK,
+     "who makes the code: the C compiler (c, default), LLVM (llvm), an OpenCL device's own (opencl); to run and test also "
+     "the interpreter (interpreter; to test all: the first two and that)"},
+    {OPT_DEVICE, "--device", "cpu|gpu|FILE", FOR_CODE | FOR_CHECK,
+     "with --target=opencl: what its kernels are for: a plain CPU (default, with --threads=N compute units) or GPU, or the "
+     "record that `tenon devices -o FILE` wrote of one"},
     {OPT_CPU, "--cpu", "NAME[,NAME...]", FOR_CODE | FOR_CHECK,
      "native (default), or a row of the target table: --cpu=help lists them; to compile also a list of x86-64 levels: "
      "code for each, the widest that the machine has is run"},
@@ -176,16 +181,15 @@ static bool read_setting(struct arena *arena, const char *name, const char *s, s
 
 static bool read_engine(const char *s, struct options *options)
 {
-    static const char *const names[] = {"c", "llvm", "interpreter", "all"};
-    for (int i = 0; i < 4; i++)
-        if (!strcmp(s, names[i])) {
+    for (int i = 0; i < ENGINE_COUNT; i++)
+        if (!strcmp(s, engine_name((enum engine)i))) {
             options->engine = (enum engine)i;
             options->engine_given = true;
-            bool ok = i < 2 || (i == ENGINE_ALL && options->command == FOR_TEST) ||
+            bool ok = i <= ENGINE_OPENCL || (i == ENGINE_ALL && options->command == FOR_TEST) ||
                       (i == ENGINE_INTERPRETER && (options->command & (FOR_RUN | FOR_TEST)));
             return ok || usage("--target does not take this here:", s);
         }
-    return usage("--target is c, llvm, interpreter or all, not", s);
+    return usage("--target is c, llvm, opencl, interpreter or all, not", s);
 }
 
 static bool unknown_cpu(const char *name)
@@ -256,6 +260,7 @@ static bool apply(struct arena *arena, const struct option_row *row, const char 
     case OPT_OUT: options->out = s; break;
     case OPT_TARGET: return read_engine(s, options);
     case OPT_CPU: return read_cpu(arena, s, options);
+    case OPT_DEVICE: options->device_name = s; break;
     case OPT_PORTABLE: return read_cpu(arena, "portable", options);
     case OPT_LEVEL:
         ok = read_number(row->name, s, 0, 3, &v);
@@ -285,6 +290,7 @@ static bool apply(struct arena *arena, const struct option_row *row, const char 
     case OPT_THREADS:
         ok = read_number(row->name, s, 1, THREADS_MOST, &v);
         options->threads = pipeline->pass.threads = (int)v;
+        options->threads_given = true;
         break;
     case OPT_GRAIN: return read_number(row->name, s, 1, DIM_HUGE, &pipeline->pass.grain);
     case OPT_WINOGRAD:
@@ -393,6 +399,9 @@ bool options_read(struct session *session, enum command_bit command, int argc, c
         }
         if (!apply(session->arena, row, value, options)) return false;
     }
+    if (options->device_name && options->engine != ENGINE_OPENCL) return usage("only --target=opencl takes", "--device");
+    if (options->engine == ENGINE_OPENCL && options->cpus.n > 1)
+        return usage("--target=opencl is for one device: no list in", "--cpu");
     options->pipeline.pass.target = options->target;
     options->pipeline.out = stdout;
     session->progress = isatty(STDERR_FILENO) && !options->quiet;

@@ -2,7 +2,8 @@
  *
  * A mark (pass profile, ir/extern_note.c) calls note() below on the worker's own thread: it ends what that worker was
  * doing, adds the time to the site's, and begins the next. Each worker writes memory of its own only. After each run
- * the sums become that run's sample of every site; least and median are of the samples.
+ * the sums become that run's sample of every site; least and median are of the samples. A device says itself, after a
+ * run, when each of its kernels began and ended.
  */
 #define _POSIX_C_SOURCE 200809L
 #include "cmd_profile.h"
@@ -24,6 +25,20 @@ struct recorder {
 };
 enum { NO_SITE = -3, OFFSET = 2 };
 
+static void add_event(struct tally *tally, int site, double start, double end)
+{
+    tally->calls[site + OFFSET]++;
+    tally->events.at[tally->events.n] = (struct profile_event){site, start, end};
+    if (tally->events.n < PROFILE_EVENTS_MOST) tally->events.n++; /* one more is room for what is not kept */
+}
+
+static void note_device(void *context, int site, double start, double end)
+{
+    struct tally *tally = ((struct recorder *)context)->tallies[0];
+    tally->seconds[site + OFFSET] += end - start;
+    add_event(tally, site, start, end);
+}
+
 static void note(void *context, int64_t site, int64_t worker)
 {
     struct recorder *recorder = context;
@@ -32,10 +47,7 @@ static void note(void *context, int64_t site, int64_t worker)
     if (tally->site != NO_SITE) {
         double spent = now - tally->since - recorder->clock_cost;
         tally->seconds[tally->site + OFFSET] += spent > 0 ? spent : 0;
-        tally->calls[tally->site + OFFSET]++;
-        struct profile_event *event = &tally->events.at[tally->events.n];
-        *event = (struct profile_event){tally->site, tally->since - recorder->start, now - recorder->start};
-        if (tally->events.n < PROFILE_EVENTS_MOST) tally->events.n++; /* one more is room for what is not kept */
+        add_event(tally, tally->site, tally->since - recorder->start, now - recorder->start);
     }
     tally->site = (int)site;
     tally->since = clock_seconds();
@@ -93,6 +105,7 @@ static bool take_runs(struct session *session, struct engine_run *run, const str
         recorder_clear(recorder);
         double seconds = engine_time(session, run, trial->in, trial->symbols, trial->n_out);
         if (seconds < 0) return false;
+        engine_times(run, note_device, recorder);
         if (i < 0) continue;
         whole[i] = seconds;
         for (int site = -OFFSET; site < profile->n_sites; site++) {
@@ -136,7 +149,7 @@ bool profile_take(struct session *session, struct engine_run *run, const struct 
                                                   .layers = kernel ? kernel->layers : ""};
     }
     recorder_open(&recorder, prog, profile->n_sites, arena);
-    if (!engine_note_to(run, note, &recorder))
+    if (!engine_times(run, note_device, &recorder) && !engine_note_to(run, note, &recorder))
         return diag_error(session->diag, (struct place){0}, "the program has no marks between its calls (pass profile)");
     bool ok = take_runs(session, run, trial, &recorder, profile, whole, samples);
     engine_note_to(run, NULL, NULL);

@@ -190,7 +190,7 @@ void report_make(struct session *session, const struct options *options, const s
 {
     const char *path = options->paths[0], *slash = strrchr(path, '/');
     report->model = slash ? slash + 1 : path;
-    report->target = options->engine == ENGINE_LLVM ? "LLVM" : "C";
+    report->target = engine_title(options->engine);
     report->cpu = options->target->name;
     report->threads = prog->threads ? prog->threads : 1;
     report->prog = prog;

@@ -44,17 +44,6 @@ static bool run_graph(void *ctx, struct graph *graph, const struct tensor *in, c
     return ok;
 }
 
-static const char *engine_name(enum engine engine)
-{
-    switch (engine) {
-    case ENGINE_C: return "c";
-    case ENGINE_LLVM: return "llvm";
-    case ENGINE_INTERPRETER: return "interpreter";
-    case ENGINE_ALL: return "all";
-    }
-    return "?";
-}
-
 /* The case on one engine: its line (without the newline) into line. */
 static void judge(struct session *session, const struct options *options, enum engine engine, const char *folder,
                   struct text *line, struct onnx_outcome *outcome)

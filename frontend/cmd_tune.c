@@ -303,7 +303,7 @@ int command_tune(struct session *session, const struct options *options)
     }
     if (!tuner.given)
         tuner.given = tuning_new(session->arena, session->diag, options->target->name,
-                                 options->engine == ENGINE_LLVM ? "llvm" : "c", options->threads);
+                                 engine_name(options->engine), options->threads);
     if (options->machine && options->n_paths) {
         fputs("tenon: --machine is without a MODEL: `tenon tune MODEL --tuning=FILE` starts from what it wrote\n", stderr);
         return STATUS_USAGE;

@@ -106,7 +106,7 @@ static bool verify_code(struct verdict *verdict, const struct options *options, 
     if (!run) return false;
     bool ok = engine_call(session, run, trial->in, trial->symbols, session->arena, out);
     engine_close(run);
-    return ok && judge(verdict, engine == ENGINE_LLVM ? "code by LLVM" : "code by C", unit, out);
+    return ok && judge(verdict, arena_printf(session->arena, "code by %s", engine_title(engine)), unit, out);
 }
 
 int command_verify(struct session *session, const struct options *options)
@@ -126,7 +126,9 @@ int command_verify(struct session *session, const struct options *options)
     if (!unit.prog) return STATUS_OK;
     bool c = !options->engine_given || options->engine == ENGINE_C;
     bool llvm = options->engine_given ? options->engine == ENGINE_LLVM : llvm_is_built_in();
+    bool opencl = options->engine == ENGINE_OPENCL;
     bool ok = !c || verify_code(&verdict, options, ENGINE_C, &trial, &unit);
     ok = (!llvm || verify_code(&verdict, options, ENGINE_LLVM, &trial, &unit)) && ok;
+    ok = (!opencl || verify_code(&verdict, options, ENGINE_OPENCL, &trial, &unit)) && ok;
     return ok ? STATUS_OK : STATUS_INPUT;
 }

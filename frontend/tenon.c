@@ -125,7 +125,7 @@ static int run_command(const struct command *command, struct session *session, i
                 command->arguments, command->name);
         return STATUS_USAGE;
     }
-    bool ready = !options.tuning || tuning_open(session, &options);
+    bool ready = device_open(session, &options) && (!options.tuning || tuning_open(session, &options));
     int status = ready ? command->run(session, &options) : STATUS_INPUT;
     progress_show(session, NULL);
     fflush(stdout);

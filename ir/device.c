@@ -180,3 +180,19 @@ void device_print(const struct device *device, struct text *text)
         text_add(text, "\n");
     }
 }
+
+/* A few hundred registers of 4 bytes for a work-item, vectors of four; most GPUs have two float operations a lane. */
+static const struct target gpu_target = {
+    .name = "opencl-gpu", .triple = "", .llvm_features = "", .c_flags = "", .vector_bytes = 16, .n_registers = 32,
+    .has_fma = true, .l1_bytes = 16384, .l2_bytes = 1048576, .fmas_per_cycle = 1, .loads_per_cycle = 1, .fma_latency = 4,
+    .lanes_most = 16,
+};
+
+const struct target *device_target(const struct device *device, const struct target *cpu, struct arena *arena)
+{
+    enum { LANES_MOST = 16 };
+    if (!device->is_cpu) return &gpu_target;
+    struct target *own = arena_copy(arena, cpu, sizeof *cpu);
+    own->lanes_most = LANES_MOST;
+    return own;
+}

@@ -15,6 +15,7 @@ struct target {
     int l1_bytes, l2_bytes;
     double fmas_per_cycle, loads_per_cycle; /* of vectors */
     double fma_latency;                     /* cycles */
+    int lanes_most;           /* of any vector; 0: what vector_bytes gives */
 };
 
 /* NULL where there is no such row. "native" is host_target() of codegen/host.c. */

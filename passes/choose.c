@@ -30,6 +30,7 @@ struct search {
 int choose_lanes(const struct loopnest *nest, const struct target *target)
 {
     int lanes = target->vector_bytes / nest->element_bytes;
+    if (target->lanes_most && lanes > target->lanes_most) lanes = target->lanes_most;
     return lanes < 2 ? 1 : lanes;
 }
 

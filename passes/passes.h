@@ -2,6 +2,7 @@
  * which prints, verifies, times and evaluates between them. */
 #ifndef TENON_PASSES_H
 #define TENON_PASSES_H
+#include "../ir/device.h"
 #include "../ir/graph.h"
 #include "../ir/prog.h"
 #include "../ir/target.h"
@@ -11,6 +12,7 @@ struct pass_options {
     const struct target *target;
     int level;        /* -O0 .. -O3 */
     int threads;
+    const struct device *device; /* --target=opencl: what its kernels are for; NULL: none */
     bool exact_conv;         /* --exact-conv: no convolution by Winograd's algorithm */
     int winograd_tile;       /* --winograd: 2 or 4 outputs a side wherever that is possible; 0: what is cheapest */
     bool profile;            /* marks between the calls of main (pass profile) */
@@ -32,6 +34,7 @@ struct prog *pass_lower(const struct graph *graph, struct arena *unit, const str
 /* program -> program */
 struct prog *pass_schedule(const struct prog *prog, struct arena *unit, const struct pass_options *options);
 struct prog *pass_expand(const struct prog *prog, struct arena *unit, const struct pass_options *options);
+struct prog *pass_bind(const struct prog *prog, struct arena *unit, const struct pass_options *options);
 struct prog *pass_parallel(const struct prog *prog, struct arena *unit, const struct pass_options *options);
 struct prog *pass_profile(const struct prog *prog, struct arena *unit, const struct pass_options *options);
 struct prog *pass_plan(const struct prog *prog, struct arena *unit, const struct pass_options *options, struct diag *diag);

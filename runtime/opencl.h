@@ -15,8 +15,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { TENON_NO_DEVICE = -4 /* no OpenCL, no device that suits, or the device refused: tenon_cl_message says what */ };
-
 struct tenon_cl_site { /* a call in the model's main */
     const char *kernel;         /* its name in the text */
     const char *layers;         /* of the model, for profiles */

@@ -10,7 +10,7 @@
 extern "C" {
 #endif
 
-enum { TENON_VERSION = 3 };
+enum { TENON_VERSION = 4 };
 
 enum tenon_dtype {
     TENON_F64,
@@ -32,7 +32,8 @@ enum tenon_dtype {
 enum {
     TENON_BAD_DIMENSION = -1,
     TENON_NO_WEIGHTS = -2,
-    TENON_NO_CPU = -3 /* the model has no code for this machine: it needs a wider instruction set */
+    TENON_NO_CPU = -3, /* the model has no code for this machine: it needs a wider instruction set */
+    TENON_NO_DEVICE = -4 /* the model's OpenCL device is not there or refused: `message` has words */
 };
 
 struct tenon_symbol { /* a dimension that is known at run time only */
@@ -85,6 +86,8 @@ struct tenon_model {
     const char *const *cpus;
     const char *(*cpu)(void);
     int (*use_cpu)(const char *cpu);
+    /* From version 4, for models of an OpenCL device, else NULL: what the last failure was, "" where there was none. */
+    const char *(*message)(void);
 };
 const struct tenon_model *tenon_model_get(void);
 

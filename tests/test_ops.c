@@ -7,7 +7,8 @@
  * build() says how an instance of it is made.
  *
  * Control rows hold subgraphs and are tested by golden models and ONNX cases; leaves have no meaning to test.
- * Arguments: names of rows; none: all. Prints one line per row.
+ * Arguments: --device=cpu or --device=gpu, for code by OpenCL with that schedule instead, on the device that is here;
+ * names of rows; none: all. Prints one line per row.
  */
 #define _POSIX_C_SOURCE 200809L
 #include "../frontend/cmd.h"
@@ -321,7 +322,7 @@ static int compare_all(struct lab *lab, const char *engine, const struct tensor 
 
 static int run_code(struct lab *lab, enum engine engine, const struct unit *reference, const struct unit *lowered)
 {
-    const char *name = engine == ENGINE_C ? "C" : "LLVM";
+    const char *name = engine_title(engine);
     struct engine_run *run = engine_open(&lab->session, &lab->options, engine, lowered);
     int bad = 0;
     if (!run) return 1;
@@ -337,12 +338,24 @@ static int run_code(struct lab *lab, enum engine engine, const struct unit *refe
     return bad;
 }
 
+static const char *device_name; /* NULL: C and LLVM */
+
+/* What of the unit is run: with OpenCL every kernel that can be cut is, however small. */
+static bool set_engine(struct lab *lab)
+{
+    if (!device_name) return true;
+    lab->options.engine = ENGINE_OPENCL;
+    lab->options.device_name = device_name;
+    lab->options.pipeline.pass.grain = 1;
+    return device_open(&lab->session, &lab->options);
+}
+
 static int test_row(enum op op)
 {
     struct arena *arena = arena_new();
     struct lab lab = {.session = {.arena = arena, .diag = diag_new(arena), .dims = dims_new(arena)}};
     int bad = 0;
-    if (!options_read(&lab.session, FOR_VERIFY, 0, NULL, &lab.options)) return 1;
+    if (!options_read(&lab.session, FOR_VERIFY, 0, NULL, &lab.options) || !set_engine(&lab)) return 1;
     lab.n = dim_symbol(lab.session.dims, "N", 1, 64);
     lab.graph = graph_new(arena, arena, lab.session.dims, lab.session.diag, "ops");
     add_instances(&lab, op);
@@ -354,8 +367,8 @@ static int test_row(enum op op)
         model_pipeline(&lab.session, &lab.options, &pipeline);
         bool ok = pipeline_step(&reference, PASS_compose, arena, &pipeline.pass, lab.session.diag);
         ok = ok && model_lower(&lab.session, &lab.options, arena, &unit);
-        if (ok) bad += run_code(&lab, ENGINE_C, &reference, &unit);
-        if (ok && llvm_is_built_in()) bad += run_code(&lab, ENGINE_LLVM, &reference, &unit);
+        if (ok) bad += run_code(&lab, lab.options.engine, &reference, &unit);
+        if (ok && !device_name && llvm_is_built_in()) bad += run_code(&lab, ENGINE_LLVM, &reference, &unit);
     }
     bad += diag_errors(lab.session.diag);
     enum op_kind kind = op_row(op)->kind;
@@ -381,10 +394,11 @@ static bool passes(enum op op)
 
 int main(int argc, char **argv)
 {
-    int bad = 0, rows = 0;
+    int bad = 0, rows = 0, first = 1;
+    if (argc > 1 && !strncmp(argv[1], "--device=", 9)) device_name = argv[first++] + 9;
     for (int op = 0; op < OP_COUNT; op++) {
-        bool wanted = argc < 2;
-        for (int i = 1; i < argc; i++) wanted |= !strcmp(argv[i], op_row((enum op)op)->name);
+        bool wanted = argc <= first;
+        for (int i = first; i < argc; i++) wanted |= !strcmp(argv[i], op_row((enum op)op)->name);
         if (!wanted) continue;
         rows++;
         bad += !passes((enum op)op);

@@ -1,0 +1,281 @@
+/* The C text of an OpenCL model's host: what c.c does not print for it.
+ *
+ * Main is C like any model's (c.c), with calls that put kernels into the device's queue (runtime/opencl.c) and reads
+ * that bring a buffer to the host. Round it stand the table of its calls and the functions a user calls.
+ */
+#include "c_helpers.h"
+#include "interface.h"
+#include "opencl.h"
+
+static int count_calls(const struct stmt *list, const struct stmt **calls, int n)
+{
+    for (const struct stmt *s = list; s; s = s->next) {
+        if (s->kind == STMT_CALL) {
+            if (calls) calls[n] = s;
+            n++;
+        }
+        n = count_calls(s->body, calls, n);
+        n = count_calls(s->other, calls, n);
+    }
+    return n;
+}
+
+/* ---- in main ---- */
+
+/* "{memory, element, bytes, element's bytes}" */
+static void put_place(struct cfamily *printer, const struct emission *emission, const struct buffer *buf, ex offset)
+{
+    struct text *out = printer->out;
+    const struct prog *prog = printer->prog;
+    int64_t bytes = dtype_bytes(buf->dt);
+    dim at = 0;
+    switch (buf->space) {
+    case SPACE_ARENA:
+        text_add(out, "{TENON_CL_ARENA, ");
+        at = dim_div(prog->dims, buf->offset_bytes, bytes);
+        break;
+    case SPACE_WEIGHT:
+        text_add(out, "{TENON_CL_WEIGHTS, ");
+        at = emission->weights.offset_bytes[0][buf->id] / bytes;
+        break;
+    case SPACE_INPUT: text_printf(out, "{TENON_CL_VALUES + %d, ", buf->position); break;
+    case SPACE_OUTPUT: text_printf(out, "{TENON_CL_VALUES + %d, ", prog->inputs.n + buf->position); break;
+    case SPACE_PARAM:
+    case SPACE_LOCAL: bug("opencl", "buffer %s in main", buf->name);
+    }
+    cfamily_dim(printer, out, at, printer->symbol_name, PREC_ADD);
+    if (offset && !ex_is_int(offset, 0)) {
+        text_add(out, " + ");
+        cfamily_expr(printer, offset, PREC_ADD + (offset->op != EX_add));
+    }
+    text_printf(out, ", %lld*", (long long)bytes);
+    cfamily_dim(printer, out, buf->elements, printer->symbol_name, PREC_UNARY);
+    if (offset && !ex_is_int(offset, 0)) {
+        text_printf(out, " - %lld*", (long long)bytes);
+        cfamily_expr(printer, offset, PREC_UNARY);
+    }
+    text_printf(out, ", %lld}", (long long)bytes);
+}
+
+static void put_places(struct cfamily *printer, const struct emission *emission, const struct stmt *call)
+{
+    cfamily_line(printer);
+    text_add(printer->out, "const struct tenon_cl_buffer buffers[] = {");
+    for (int i = 0; i < call->n_args; i++) {
+        if (i) text_add(printer->out, ", ");
+        put_place(printer, emission, call->args[i].buf, call->args[i].offset);
+    }
+    text_add(printer->out, call->n_args ? "};\n" : "{0, 0, 0, 0}};\n");
+}
+
+/* The work-groups of a call: its kernel's number of them, of the scalars that the call passes. */
+static void put_groups(struct cfamily *printer, const struct stmt *call, const struct launch *launch)
+{
+    ex groups = launch->groups;
+    for (int i = 0; groups && i < call->n_scalars; i++)
+        if (ex_uses(groups, call->kernel->scalars.at[i]))
+            groups = ex_replace(printer->prog, groups, call->kernel->scalars.at[i], call->scalars[i]);
+    if (groups) cfamily_expr(printer, groups, PREC_TERNARY);
+    else text_add(printer->out, "1");
+}
+
+static void put_scalars(struct cfamily *printer, const struct stmt *call)
+{
+    const struct kernel_facts *facts = cfamily_facts(printer, call->kernel);
+    struct text *out = printer->out;
+    bool any = false;
+    cfamily_line(printer);
+    text_add(out, "const union tenon_cl_scalar scalars[] = {");
+    for (int i = 0; i < call->n_scalars; i++, any = true) {
+        enum dtype dt = call->scalars[i]->dt;
+        text_printf(out, "%s{.%s = ", any ? ", " : "", dt == DT_f32 ? "f32" : dt == DT_f64 ? "f64" : "i64");
+        cfamily_expr(printer, call->scalars[i], PREC_TERNARY);
+        text_add(out, "}");
+    }
+    for (int i = 0; i < dims_n_symbols(printer->prog->dims); i++)
+        if (facts->symbols[i]) {
+            text_printf(out, "%s{.i64 = %s}", any ? ", " : "", printer->symbol_name[i]);
+            any = true;
+        }
+    text_add(out, any ? "};\n" : "{0}};\n");
+}
+
+void opencl_put_call(struct cfamily *printer, const struct emission *emission, const struct stmt *call, int site)
+{
+    struct text *out = printer->out;
+    text_add(out, "{\n");
+    printer->indent++;
+    put_places(printer, emission, call);
+    if (call->kernel) {
+        struct launch launch = opencl_launch(call->kernel);
+        put_scalars(printer, call);
+        cfamily_line(printer);
+        text_printf(out, "tenon_cl_call(tenon_cl, %d, ", site);
+        put_groups(printer, call, &launch);
+        text_printf(out, ", %lld, buffers, scalars);\n", (long long)launch.lanes);
+    } else {
+        cfamily_line(printer);
+        text_add(out, "const int64_t scalars[] = {");
+        for (int i = 0; i < call->n_scalars; i++) {
+            if (i) text_add(out, ", ");
+            cfamily_expr(printer, call->scalars[i], PREC_TERNARY);
+        }
+        text_add(out, call->n_scalars ? "};\n" : "0};\n");
+        cfamily_line(printer);
+        text_printf(out, "tenon_cl_extern(tenon_cl, tenon_%s, %d, buffers, scalars);\n", call->extern_name, call->n_args);
+    }
+    printer->indent--;
+    cfamily_line(printer);
+    text_add(out, "}\n");
+}
+
+const char *opencl_read(struct cfamily *printer, const struct emission *emission, const struct buffer *buf)
+{
+    struct text text = {.arena = printer->arena}, *out = printer->out;
+    text_printf(&text, "((const %s *)tenon_cl_read(tenon_cl, (struct tenon_cl_buffer)", cfamily_memory_type(printer, buf->dt));
+    printer->out = &text;
+    put_place(printer, emission, buf, NULL);
+    printer->out = out;
+    text_add(&text, "))");
+    return text_string(&text);
+}
+
+/* ---- round it ---- */
+
+static void put_sites(struct cfamily *printer, struct text *out)
+{
+    const struct prog *prog = printer->prog;
+    int n = count_calls(prog->main, NULL, 0);
+    const struct stmt **calls = NEW_ARRAY(printer->arena, const struct stmt *, n + 1);
+    count_calls(prog->main, calls, 0);
+    struct text sizes = {.arena = printer->arena}, rows = {.arena = printer->arena};
+    int at = 0;
+    for (int i = 0; i < n; i++) {
+        const struct kernel *kernel = calls[i]->kernel;
+        if (!kernel) {
+            text_printf(&rows, "    {0, \"%s\", %d, 0, 0, false},\n", calls[i]->extern_name, calls[i]->n_args);
+            continue;
+        }
+        const struct kernel_facts *facts = cfamily_facts(printer, kernel);
+        int first = at;
+        for (int k = 0; k < kernel->scalars.n; k++, at++) {
+            enum dtype dt = kernel->scalars.at[k]->dt;
+            text_printf(&sizes, "%lld, ", (long long)dtype_bytes(dt));
+        }
+        for (int k = 0; k < dims_n_symbols(prog->dims); k++)
+            if (facts->symbols[k]) text_add(&sizes, "8, "), at++;
+        text_printf(&rows, "    {\"%s\", ", facts->name);
+        text_c_string(&rows, *kernel->layers ? kernel->layers : kernel->name);
+        text_printf(&rows, ", %d, %d, tenon_scalar_bytes + %d, %s},\n", kernel->params.n, at - first, first,
+                    facts->can_fail ? "true" : "false");
+    }
+    text_printf(out, "\nstatic const unsigned char tenon_scalar_bytes[] = {%s0};\nstatic const struct tenon_cl_site tenon_sites[] = {\n%s"
+                "    {0, 0, 0, 0, 0, false},\n};\n", text_string(&sizes), text_string(&rows));
+}
+
+static void put_model(const struct emission *emission, const struct opencl_facts *facts, int n_sites, struct text *out)
+{
+    const struct prog *prog = emission->versions->prog;
+    const char *name = emission->name;
+    text_printf(out, "extern const unsigned char %s_kernels[], %s_kernels_end[];\n", name, name);
+    text_printf(out, "static struct tenon_cl_model %s_cl = {\n    .name = \"%s\",\n    .text = (const char *)%s_kernels,\n", name, name,
+                name);
+    text_printf(out, "    .options = \"\",\n    .weight_bytes = %lld,\n    .n_inputs = %d,\n    .n_outputs = %d,\n    .n_sites = %d,\n",
+                (long long)emission->weights.n_bytes, prog->inputs.n, prog->outputs.n, n_sites);
+    text_printf(out, "    .sites = tenon_sites,\n    .wants_cpu = %s,\n    .needs_f64 = %s,\n    .lanes_most = %lld,\n};\n",
+                facts->lanes_most == 1 ? "true" : "false", facts->f64 ? "true" : "false", (long long)facts->lanes_most);
+}
+
+static void put_bytes(struct cfamily *printer, struct buffer *const *buf, int n, const char *const *symbol, const char *name,
+                      struct text *out)
+{
+    text_printf(out, "    const int64_t %s[] = {", name);
+    for (int i = 0; i < n; i++) {
+        text_printf(out, "%s%lld*", i ? ", " : "", (long long)dtype_bytes(buf[i]->dt));
+        cfamily_dim(printer, out, buf[i]->elements, symbol, PREC_UNARY);
+    }
+    text_add(out, n ? "};\n" : "0};\n");
+}
+
+static void put_run_on(struct cfamily *printer, const struct interface_names *names, struct text *out)
+{
+    const struct prog *prog = printer->prog;
+    const char *model = names->model;
+    const char **symbol = NEW_ARRAY(printer->arena, const char *, dims_n_symbols(prog->dims) + 1);
+    for (int i = 0; i < dims_n_symbols(prog->dims); i++) symbol[i] = arena_printf(printer->arena, "in->%s", names->symbol[i]);
+    text_printf(out, "\nint %s_run_on(struct tenon_cl *cl, const struct %s_inputs *in, const struct %s_outputs *out, void **done)\n{\n",
+                model, model, model);
+    put_bytes(printer, prog->inputs.at, prog->inputs.n, symbol, "input_bytes", out);
+    put_bytes(printer, prog->outputs.at, prog->outputs.n, symbol, "output_bytes", out);
+    text_add(out, "    const void *const inputs[] = {");
+    for (int i = 0; i < prog->inputs.n; i++) text_printf(out, "%sin->%s", i ? ", " : "", names->input[i]);
+    text_add(out, prog->inputs.n ? "};\n    void *const outputs[] = {" : "0};\n    void *const outputs[] = {");
+    for (int i = 0; i < prog->outputs.n; i++) text_printf(out, "%sout->%s", i ? ", " : "", names->output[i]);
+    text_add(out, prog->outputs.n ? "};\n" : "0};\n");
+    if (prog->inputs.n == 0) text_add(out, "    (void)in;\n");
+    if (prog->outputs.n == 0) text_add(out, "    (void)out;\n");
+    text_add(out, "    tenon_cl_begin(cl, ");
+    cfamily_dim(printer, out, prog->arena_bytes, symbol, 0);
+    text_printf(out, ", inputs, input_bytes, output_bytes);\n    const int code = %s_main(cl, in);\n"
+                "    const int status = tenon_cl_end(cl, outputs, done);\n    return code ? code : status;\n}\n", model);
+}
+
+/* Opening, closing and the plain run, on a device of the model's own. */
+static void put_functions(const struct emission *emission, struct text *out)
+{
+    static const char text[] =
+        "\nstruct tenon_cl *$_open(int device, int profile)\n{\n"
+        "    $_cl.text_bytes = (size_t)($_kernels_end - $_kernels);\n"
+        "    return tenon_cl_open(&$_cl, #, device, profile != 0);\n}\n"
+        "void $_close(struct tenon_cl *cl)\n{\n    tenon_cl_close(cl);\n}\n"
+        "void $_times(struct tenon_cl *cl, void (*note)(void *context, int call, double start, double end), void *context)\n{\n"
+        "    tenon_cl_times(cl, note, context);\n}\n"
+        "\nstatic pthread_mutex_t tenon_own_lock = PTHREAD_MUTEX_INITIALIZER;\nstatic struct tenon_cl *tenon_own;\n"
+        "const char *$_message(const struct tenon_cl *cl)\n{\n    return tenon_cl_message(cl ? cl : tenon_own);\n}\n"
+        "int $_run(const struct $_inputs *in, const struct $_outputs *out, void *arena)\n{\n    (void)arena;\n"
+        "    pthread_mutex_lock(&tenon_own_lock);\n    if (!tenon_own) tenon_own = $_open(-1, 0);\n"
+        "    pthread_mutex_unlock(&tenon_own_lock);\n    return $_run_on(tenon_own, in, out, 0);\n}\n"
+        "static const char *tenon_message(void)\n{\n    return tenon_own ? tenon_cl_message(tenon_own) : \"\";\n}\n"
+        "__attribute__((destructor)) static void tenon_leave(void)\n{\n    if (tenon_own) tenon_cl_close(tenon_own);\n"
+        "    tenon_own = 0;\n}\n";
+    for (const char *p = text; *p; p++)
+        if (*p == '$') text_add(out, emission->name);
+        else if (*p == '#') text_printf(out, emission->weights.n_bytes ? "%s_weights" : "0", emission->name);
+        else text_add_n(out, p, 1);
+}
+
+void opencl_put_host(struct cfamily *printer, const struct emission *emission, const struct interface_names *names)
+{
+    struct text *out = printer->out;
+    put_sites(printer, out);
+    put_model(emission, emission->opencl, count_calls(printer->prog->main, NULL, 0), out);
+    put_run_on(printer, names, out);
+    put_functions(emission, out);
+}
+
+int opencl_site(const struct prog *prog, const struct stmt *call, struct arena *arena)
+{
+    int n = count_calls(prog->main, NULL, 0), site = 0;
+    const struct stmt **calls = NEW_ARRAY(arena, const struct stmt *, n + 1);
+    count_calls(prog->main, calls, 0);
+    while (site < n && calls[site] != call) site++;
+    return site;
+}
+
+void opencl_put_declarations(const char *model, struct text *out)
+{
+    static const char text[] =
+        "/* The same on an OpenCL device: by its number in `tenon devices`, -1: the environment's TENON_DEVICE, else the\n"
+        " * first that suits. Never NULL: what fails is returned by the first run, in words by $_message (NULL: of $_run).\n"
+        " * With done, run_on returns at once: *done is the cl_event after which the outputs are there. */\n"
+        "struct tenon_cl;\n"
+        "struct tenon_cl *$_open(int device, int profile);\n"
+        "int $_run_on(struct tenon_cl *cl, const struct $_inputs *in, const struct $_outputs *out, void **done);\n"
+        "const char *$_message(const struct tenon_cl *cl);\n"
+        "void $_close(struct tenon_cl *cl);\n"
+        "/* After a run where the device was opened to profile: every call of a kernel, with its seconds on the device. */\n"
+        "void $_times(struct tenon_cl *cl, void (*note)(void *context, int call, double start, double end), void *context);\n\n";
+    for (const char *p = text; *p; p++)
+        if (*p == '$') text_add(out, model);
+        else text_add_n(out, p, 1);
+}

@@ -1,0 +1,172 @@
+/* Pass bind: kernels for a device of many work-items.
+ *
+ *   kernel k(out y) { for i in 0..100 { B } }
+ *      ->   kernel k(out y, items: index) {
+ *             for g of 0..100 in 0..items group0 {
+ *               let from = 100*g div items  let to = (100*g + 100) div items
+ *               for i in from..to { B } } }
+ *
+ * Each work-item computes a range of the pieces into which partition.c cuts the body, as a worker of pass parallel does;
+ * their number is the call's last scalar. On a CPU device a group is one work-item, with the vectors of the schedule,
+ * and there are a few groups for each compute unit where the work pays for them. On a GPU a group has LANES of them
+ * in step, `for l in 0..64 lane0`, and every piece is a work-item of its own where there are not too many pieces.
+ * What cannot be cut is done by one work-item. Stores of main become kernels, since main is the host's.
+ *
+ * The text stays an ordinary program: group and lane loops computed one after the other give the same. Comes after plan
+ * like pass parallel, whose place it takes: a device's queue keeps the order of kernels, no barriers are needed.
+ */
+#include "partition.h"
+#include "passes.h"
+
+/* Work is in operations of partition.h. A group of a CPU device costs about a microsecond to start. */
+enum { GROUP_WORK = 12000, GROUPS_PER_UNIT = 16, LANES = 64, ITEMS_MOST = 1 << 20, GPU_PIECES = 1 << 14 };
+static const double WORK_PER_BYTE = 0.25; /* as in parallel.c */
+
+struct binding {
+    struct prog *prog;
+    const struct device *device;
+    double grain; /* work worth a group */
+    struct bound_kernel {
+        bool divided;
+        dim items;
+    } *kernels; /* by number */
+    int n_stores;
+};
+
+static ex index_of(struct prog *prog, int64_t v)
+{
+    return ex_int(prog, DT_index, v);
+}
+
+/* units * item div items, of the item after it where more. */
+static ex part(struct prog *prog, ex item, struct var *items, dim units, bool more)
+{
+    if (more) item = ex_binary(prog, EX_add, item, index_of(prog, 1));
+    return ex_binary(prog, EX_div, ex_binary(prog, EX_mul, item, ex_dim(prog, units)), ex_var(prog, items));
+}
+
+/* The body, which computes from..to (its kernel's last two scalars), by work-items of groups. */
+static void wrap(struct prog *prog, struct kernel *kernel, int lanes, dim units, dim items_most)
+{
+    struct dims *dims = prog->dims;
+    struct var *to = kernel->scalars.at[--kernel->scalars.n], *from = kernel->scalars.at[--kernel->scalars.n];
+    struct var *items = prog_index(prog, "items", 1, items_most);
+    LIST_PUSH(prog->arena, &kernel->scalars, items);
+    dim groups_most = dim_div(dims, dim_add(dims, items_most, lanes - 1), lanes);
+    struct var *group = prog_index(prog, "group", 0, dim_sub(dims, groups_most, 1)), *lane = NULL;
+    ex item = ex_var(prog, group), groups = ex_var(prog, items);
+    if (lanes > 1) {
+        lane = prog_index(prog, "lane", 0, lanes - 1);
+        item = ex_binary(prog, EX_add, ex_binary(prog, EX_mul, item, index_of(prog, lanes)), ex_var(prog, lane));
+        item = ex_binary(prog, EX_min, item, ex_var(prog, items)); /* those left over have nothing to do */
+        groups = ex_binary(prog, EX_div, ex_binary(prog, EX_add, groups, index_of(prog, lanes - 1)), index_of(prog, lanes));
+    }
+    struct stmt *body = stmt_let(prog, from, part(prog, item, items, units, false), false);
+    ex past = part(prog, item, items, units, true);
+    if (lanes > 1) past = ex_binary(prog, EX_min, past, ex_dim(prog, units));
+    stmt_append(&body, stmt_let(prog, to, past, false));
+    stmt_append(&body, kernel->body);
+    if (lanes > 1) {
+        body = stmt_for(prog, lane, index_of(prog, 0), index_of(prog, lanes), 1, body);
+        body->loop = LOOP_LANE0;
+    }
+    kernel->body = stmt_for(prog, group, index_of(prog, 0), groups, 1, body);
+    kernel->body->loop = LOOP_GROUP0;
+}
+
+static void bind_kernel(struct binding *b, int number)
+{
+    struct prog *prog = b->prog;
+    struct dims *dims = prog->dims;
+    struct kernel *kernel = prog->kernels.at[number];
+    double work = work_of(prog, kernel->body);
+    int64_t most = (int64_t)b->device->compute_units * GROUPS_PER_UNIT;
+    dim units;
+    if (work < WORK_PER_BYTE * kernel->bytes) work = WORK_PER_BYTE * kernel->bytes;
+    if (b->device->is_cpu) {
+        if (work / b->grain < (double)most) most = (int64_t)(work / b->grain);
+        if (b->device->compute_units < 2 || most < 2) return;
+    } else most = ITEMS_MOST;
+    if (!partition_kernel(prog, kernel, b->device->is_cpu ? (int)most : GPU_PIECES, &units)) return;
+    dim items = dim_max(dims, dim_min(dims, units, most), 1);
+    b->kernels[number] = (struct bound_kernel){.divided = true, .items = items};
+    wrap(prog, kernel, b->device->is_cpu ? 1 : LANES, units, items);
+}
+
+/* ---- main ---- */
+
+static bool meet(struct dims *dims, const struct buffer *a, const struct buffer *b)
+{
+    if (a == b) return true;
+    if (a->space != SPACE_ARENA || b->space != SPACE_ARENA) return false;
+    dim a_end = dim_add(dims, a->offset_bytes, dim_mul(dims, a->elements, dtype_bytes(a->dt)));
+    dim b_end = dim_add(dims, b->offset_bytes, dim_mul(dims, b->elements, dtype_bytes(b->dt)));
+    return !dim_le(dims, a_end, b->offset_bytes) && !dim_le(dims, b_end, a->offset_bytes);
+}
+
+/* Whether an argument that is written may be the memory of another one, which dividing the kernel did not see. */
+static bool arguments_meet(const struct prog *prog, const struct stmt *call)
+{
+    for (int i = 0; i < call->n_args; i++)
+        for (int k = 0; call->kernel->params.at[i]->written && k < call->n_args; k++)
+            if (k != i && meet(prog->dims, call->args[i].buf, call->args[k].buf)) return true;
+    return false;
+}
+
+static void bind_call(struct binding *b, struct stmt *call)
+{
+    int number = 0;
+    while (b->prog->kernels.at[number] != call->kernel) number++;
+    const struct bound_kernel *kernel = &b->kernels[number];
+    if (!kernel->divided) return;
+    ex *scalars = NEW_ARRAY(b->prog->arena, ex, call->n_scalars + 1);
+    for (int i = 0; i < call->n_scalars; i++) scalars[i] = call->scalars[i];
+    scalars[call->n_scalars++] = ex_dim(b->prog, arguments_meet(b->prog, call) ? 1 : kernel->items);
+    call->scalars = scalars;
+}
+
+/* A store of main: kernel put(out y, at: index, value) { y[at] = value } */
+static void bind_store(struct binding *b, struct stmt *s)
+{
+    struct prog *prog = b->prog;
+    struct kernel *kernel = prog_kernel(prog, "put");
+    kernel->strategy = kernel->layers = "";
+    kernel->bytes = (double)dtype_bytes(s->buf->dt);
+    struct buffer *y = kernel_param(prog, kernel, s->buf->name, s->buf->dt, s->buf->elements);
+    y->written = true;
+    struct var *at = prog_index(prog, "at", 0, dim_sub(prog->dims, s->buf->elements, 1)),
+               *value = prog_var(prog, "value", s->b->dt, 1);
+    LIST_PUSH(prog->arena, &kernel->scalars, at);
+    LIST_PUSH(prog->arena, &kernel->scalars, value);
+    kernel->body = stmt_store(prog, y, ex_var(prog, at), ex_var(prog, value), 1, NULL);
+    struct stmt call = {.kind = STMT_CALL, .kernel = kernel, .n_args = 1, .n_scalars = 2, .next = s->next, .place = s->place};
+    call.args = NEW(prog->arena, struct call_arg);
+    call.args->buf = s->buf;
+    call.scalars = NEW_ARRAY(prog->arena, ex, 2);
+    call.scalars[0] = s->a;
+    call.scalars[1] = s->b;
+    *s = call;
+}
+
+static void bind_list(struct binding *b, struct stmt *list)
+{
+    for (struct stmt *s = list; s; s = s->next) {
+        if (s->kind == STMT_CALL && s->kernel) bind_call(b, s);
+        if (s->kind == STMT_STORE) bind_store(b, s);
+        bind_list(b, s->body);
+        bind_list(b, s->other);
+    }
+}
+
+struct prog *pass_bind(const struct prog *prog, struct arena *unit, const struct pass_options *options)
+{
+    struct prog *to = prog_copy(prog, unit, NULL, NULL);
+    if (!options->device || prog->arena_bytes == -1) return to;
+    struct binding b = {.prog = to, .device = options->device, .grain = GROUP_WORK};
+    if (options->grain > 0) b.grain = (double)options->grain;
+    int n = to->kernels.n;
+    b.kernels = NEW_ARRAY(to->arena, struct bound_kernel, n + 1);
+    for (int i = 0; i < n; i++) bind_kernel(&b, i);
+    bind_list(&b, to->main);
+    return to;
+}
