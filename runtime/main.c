@@ -381,6 +381,7 @@ static int run_model(const struct job *job)
     free(out);
     free(times);
     if (status == 0) return 1;
+    if (status == TENON_NO_DEVICE && model->message) return fail(job->options, "", model->message());
     char words[ERROR_BYTES];
     snprintf(words, sizeof words,
              "the model stopped with status %d: a check on the data failed (an index out of range?)", status);

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Real models against ONNX Runtime: the same inputs through compiled C and through LLVM.
 
-    tests/models.py [--models DIR] [--target c,llvm] [NAME...]     exit 77: skipped, the models or packages are not there
+    tests/models.py [--models DIR] [--target c,llvm,opencl:cpu,opencl:gpu] [NAME...]     exit 77: skipped, the models or packages are not there
 
 DIR (default build/models) is filled by tests/get_models.sh. A model is compiled once per target to an executable and
 run at two sizes of every dynamic dimension (its own where it is fixed). Required: |difference| <= 1e-4 + 1e-3
@@ -74,7 +74,8 @@ def run_model(name, path, targets, folder):
         program = os.path.join(folder, "model")
         start = time.time()
         pins = [f"--dim={p}" for p in PINS.get(name, [])] + options
-        r = subprocess.run([TENON, "compile", path, "-o", program, "--target=" + target, *pins], capture_output=True, text=True)
+        engine, _, device = target.partition(":")
+        r = subprocess.run([TENON, "compile", path, "-o", program, "--target=" + engine, *["--device=" + device] * bool(device), *pins], capture_output=True, text=True)
         spent = time.time() - start
         if r.returncode:
             results.append((f"{name} {target}", "does not compile: " + r.stderr.strip()[-300:]))
@@ -118,7 +119,7 @@ def arena_wrong(path, sizes):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--models", default=os.path.join(ROOT, "build/models"))
-    parser.add_argument("--target", default="c,llvm")
+    parser.add_argument("--target", default="c,llvm", help="opencl:cpu and opencl:gpu: with that schedule, on the device that is here")
     parser.add_argument("names", nargs="*")
     a = parser.parse_args()
     llvm = "LLVM" in subprocess.run([TENON, "--version"], capture_output=True, text=True).stdout
