@@ -26,7 +26,8 @@ enum command_bit {
     FOR_PASSES = FOR_COMPILE | FOR_RUN | FOR_CHECK | FOR_BENCH | FOR_VERIFY,
     FOR_MODEL = FOR_PASSES | FOR_TUNE,
     FOR_CODE = FOR_COMPILE | FOR_RUN | FOR_BENCH | FOR_TEST | FOR_VERIFY | FOR_TUNE,
-    FOR_ALL = 127
+    FOR_ALL = 127, /* that read a model */
+    FOR_DEVICES = 128
 };
 
 enum engine { ENGINE_C, ENGINE_LLVM, ENGINE_OPENCL, ENGINE_INTERPRETER, ENGINE_ALL, ENGINE_COUNT };
@@ -181,5 +182,6 @@ int command_bench(struct session *session, const struct options *options);
 int command_test(struct session *session, const struct options *options);
 int command_verify(struct session *session, const struct options *options);
 int command_tune(struct session *session, const struct options *options);
+int command_devices(struct session *session, const struct options *options);
 
 #endif

@@ -66,6 +66,7 @@ static const struct option_row rows[] = {
     {OPT_OUT, "-o", "OUT", FOR_COMPILE,
      "where to write; the suffix chooses: .c (with .h) .o .a .so .ll .s; none: an executable"},
     {OPT_OUT, "-o", "FILE", FOR_TUNE, "where to write the tuning file"},
+    {OPT_OUT, "-o", "FILE", FOR_DEVICES, "write one device's record, for --device=FILE"},
     {OPT_TOP, "--top", "K", FOR_TUNE, "schedules to try for every loop (default 12)"},
     {OPT_BUDGET, "--budget", "SECONDS", FOR_TUNE, "stop looking in time to end after this (default 60)"},
     {OPT_MACHINE, "--machine", NULL, FOR_TUNE,
@@ -114,7 +115,7 @@ static const struct option_row rows[] = {
      "also write what every kernel call costs, as a page (.html) or data (.json); may be repeated"},
     {OPT_LAYERS, "--layers", NULL, FOR_BENCH, "also print the kernel calls, the longest first"},
     {OPT_TRACE, "--trace", "FILE.json", FOR_BENCH, "also write one run for chrome://tracing, a track per worker"},
-    {OPT_JSON, "--json", NULL, FOR_COMPILE | FOR_CHECK | FOR_BENCH, "one JSON object on standard output"},
+    {OPT_JSON, "--json", NULL, FOR_COMPILE | FOR_CHECK | FOR_BENCH | FOR_DEVICES, "one JSON object on standard output"},
     {OPT_QUIET, "--quiet", NULL, FOR_ALL, "no progress, no remarks"},
     {OPT_LIST_PASSES, "--list-passes", NULL, FOR_ALL, "the passes in their order, with what each does"},
     {OPT_PASSES, "--passes", "A,B,C", FOR_PASSES, "run exactly these passes, in this order"},
@@ -127,7 +128,7 @@ static const struct option_row rows[] = {
     {OPT_EVAL_EACH, "--eval-each", "SEED", FOR_PASSES,
      "interpret the unit on the same random inputs before and after every pass"},
     {OPT_TIME_PASSES, "--time-passes", NULL, FOR_PASSES, "time and memory of every pass"},
-    {OPT_HELP, "--help", NULL, FOR_ALL, "this text"},
+    {OPT_HELP, "--help", NULL, FOR_ALL | FOR_DEVICES, "this text"},
 };
 enum { N_ROWS = sizeof rows / sizeof *rows };
 

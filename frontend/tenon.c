@@ -77,6 +77,12 @@ static const struct command commands[] = {
      "  tenon tune net.onnx -o net.tune --size length=300   a dimension stays open, timed at 300\n"
      "  tenon tune other.onnx --tuning=net.tune -o both.tune --target=llvm --budget=300 --top=30\n"
      "  tenon tune --machine -o here.tune          only what the cost model assumes: multiply-adds, loads, caches\n"},
+    {"devices", FOR_DEVICES, command_devices, "[NUMBER]", "the OpenCL devices of this machine, and what they can do",
+     "Lists every device with its number and what was found by compiling and running small kernels on it: extension\n"
+     "strings lie both ways, and where one does, a note says so. Exit status 1 where there is no device.\n\n"
+     "  tenon devices                        all of them\n"
+     "  tenon devices 0 --json               one, for scripts\n"
+     "  tenon devices 0 -o there.device      its record as a text, for compiling where the device is not\n"},
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
@@ -119,8 +125,8 @@ static int run_command(const struct command *command, struct session *session, i
         pipeline_list(stdout);
         return STATUS_OK;
     }
-    bool many = command->bit & (FOR_CHECK | FOR_TEST);
-    if ((options.n_paths == 0 && !options.machine) || (!many && options.n_paths > 1)) {
+    bool many = command->bit & (FOR_CHECK | FOR_TEST), none = options.machine || command->bit == FOR_DEVICES;
+    if ((options.n_paths == 0 && !none) || (!many && options.n_paths > 1)) {
         fprintf(stderr, "tenon: usage: tenon %s [OPTION]... %s (tenon %s --help explains)\n", command->name,
                 command->arguments, command->name);
         return STATUS_USAGE;

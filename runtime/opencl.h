@@ -16,7 +16,7 @@
 #include <stddef.h>
 
 struct tenon_cl_site { /* a call in the model's main */
-    const char *kernel;         /* its name in the text */
+    const char *kernel;         /* its name in the text; NULL: an extern function */
     const char *layers;         /* of the model, for profiles */
     int n_buffers, n_scalars;
     const unsigned char *scalar_bytes; /* of each scalar: 1, 2, 4 or 8 */

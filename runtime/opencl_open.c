@@ -285,6 +285,7 @@ static bool tenon_cl_make_kernels(struct tenon_cl *cl)
     for (int i = 0; i < model->n_sites; i++) {
         const struct tenon_cl_site *site = &model->sites[i];
         cl->first_argument[i] = n;
+        if (!site->kernel) continue;
         n += tenon_cl_count_arguments(site);
         cl->can_fail = cl->can_fail || site->can_fail;
         cl_kernel kernel = tenon_cl_api.clCreateKernel(cl->program, site->kernel, &code);

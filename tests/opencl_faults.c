@@ -37,8 +37,9 @@ static void *real(const char *name)
 static int fails(const char *name)
 {
     pthread_mutex_lock(&lock);
-    int now = ++faults.n_calls == faults.fail_at;
-    if (now) faults.failed = name;
+    int behind = ++faults.n_calls - faults.fail_at,
+        now = faults.fail_at && (behind == 0 || (behind > 0 && faults.lost));
+    if (now && !faults.failed) faults.failed = name;
     pthread_mutex_unlock(&lock);
     return now;
 }
@@ -50,7 +51,8 @@ static void count(int by)
     pthread_mutex_unlock(&lock);
 }
 
-/* Functions that return a code; that make an object, whose code comes last; that give one back or take one more. */
+/* Functions that return a code; that wait (nothing is under way on a device that is lost); that make an object, whose
+ * code comes last; that give one back or take one more. */
 #define CALL(name, parameters, arguments)                                                                              \
     cl_int name parameters                                                                                             \
     {                                                                                                                  \
@@ -58,6 +60,16 @@ static void count(int by)
         cl_int(*function) parameters;                                                                                  \
         *(void **)&function = real(#name);                                                                             \
         return function arguments;                                                                                     \
+    }
+#define WAIT(name, parameters, arguments)                                                                              \
+    cl_int name parameters                                                                                             \
+    {                                                                                                                  \
+        int failing = fails(#name);                                                                                    \
+        if (failing && !faults.lost) return CL_OUT_OF_RESOURCES;                                                       \
+        cl_int(*function) parameters;                                                                                  \
+        *(void **)&function = real(#name);                                                                             \
+        cl_int code = function arguments;                                                                              \
+        return failing ? CL_OUT_OF_RESOURCES : code;                                                                   \
     }
 #define MAKE(type, name, parameters, arguments)                                                                        \
     type name parameters                                                                                               \
@@ -110,8 +122,8 @@ CALL(clGetProgramBuildInfo,
      (p, d, what, n, value, have))
 CALL(clSetKernelArg, (cl_kernel k, cl_uint i, size_t n, const void *value), (k, i, n, value))
 CALL(clFlush, (cl_command_queue q), (q))
-CALL(clFinish, (cl_command_queue q), (q))
-CALL(clWaitForEvents, (cl_uint n, const cl_event *list), (n, list))
+WAIT(clFinish, (cl_command_queue q), (q))
+WAIT(clWaitForEvents, (cl_uint n, const cl_event *list), (n, list))
 CALL(clGetEventProfilingInfo, (cl_event e, cl_profiling_info what, size_t n, void *value, size_t *have),
      (e, what, n, value, have))
 

@@ -2,7 +2,7 @@
 # name below. They run in the source folder with TENON (the program), TENON_BUILD and TENON_CC in the environment.
 set(test_environment "TENON_BUILD=${CMAKE_BINARY_DIR}" "TENON_CC=${CMAKE_C_COMPILER}"
                      "TENON_SANITIZE=${TENON_SANITIZE}" "CC=${CMAKE_C_COMPILER}"
-                     "ASAN_OPTIONS=detect_leaks=0")
+                     "ASAN_OPTIONS=detect_leaks=0" "POCL_CACHE_DIR=${CMAKE_BINARY_DIR}/pocl")
 if(TARGET tenon)
   list(APPEND test_environment "TENON=$<TARGET_FILE:tenon>")
 endif()
@@ -32,6 +32,14 @@ if(NOT TENON_FUZZ)
     target_link_libraries(opencl_faults PRIVATE ${CMAKE_DL_LIBS} Threads::Threads)
     add_script_test(opencl_faults test_opencl_runtime $<TARGET_FILE:opencl_faults>)
     set_tests_properties(opencl_runtime opencl_faults PROPERTIES SKIP_RETURN_CODE 77)
+    # In a simulator that sees accesses outside of buffers, and races.
+    find_library(OCLGRIND oclgrind-rt PATH_SUFFIXES oclgrind)
+    if(OCLGRIND AND NOT TENON_SANITIZE)
+      add_script_test(opencl_oclgrind test_opencl_runtime)
+      set_tests_properties(opencl_oclgrind PROPERTIES
+        ENVIRONMENT "TENON_OPENCL=${OCLGRIND};OCLGRIND_DATA_RACES=1"
+        FAIL_REGULAR_EXPRESSION "Invalid (read|write);data race")
+    endif()
   endif()
   add_script_test(layers ${CMAKE_SOURCE_DIR}/tests/layers)
   # A folder of golden files is one test, of the folder's name.
@@ -74,6 +82,8 @@ if(NOT TENON_FUZZ)
   set_tests_properties(onnx_cases models PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 2400)
 
   add_script_test(report python3 ${CMAKE_SOURCE_DIR}/tests/test_report.py)
+  add_script_test(devices python3 ${CMAKE_SOURCE_DIR}/tests/test_devices.py)
+  set_tests_properties(devices PROPERTIES SKIP_RETURN_CODE 77)
   add_script_test(malformed python3 ${CMAKE_SOURCE_DIR}/tests/test_malformed.py)
 
   # Hot loops of LLVM's, gcc's and clang's code, as instructions.
