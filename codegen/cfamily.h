@@ -69,6 +69,7 @@ struct kernel_facts {
     bool *written;
     bool *symbols; /* by number: those its text needs */
     bool can_fail;
+    struct text layers; /* of the calls in main, each once, as long as there is room */
 };
 struct buffer_set {
     LIST(const struct buffer *) all;

@@ -37,6 +37,22 @@ static void mark_overlaps(struct cfamily *printer, const struct stmt *list)
     }
 }
 
+/* The layers that calls in main compute, noted at their kernels. */
+static void note_layers(struct cfamily *printer, const struct stmt *list)
+{
+    enum { ROOM = 160 };
+    for (const struct stmt *s = list; s; s = s->next) {
+        note_layers(printer, s->body);
+        note_layers(printer, s->other);
+        if (s->kind != STMT_CALL || !s->kernel || !s->origin || !*s->origin->layers) continue;
+        struct text *layers = &cfamily_facts(printer, s->kernel)->layers;
+        if (layers->n > ROOM || (layers->n && strstr(text_string(layers), s->origin->layers))) continue;
+        if (layers->n) text_add(layers, ", ");
+        text_add(layers, s->origin->layers);
+        if (layers->n > ROOM) text_add(layers, " ...");
+    }
+}
+
 static void mark_written(struct cfamily *printer, struct kernel_facts *facts, const struct stmt *list)
 {
     for (const struct stmt *s = list; s; s = s->next) {
@@ -62,7 +78,7 @@ void cfamily_gather(struct cfamily *printer, const char *prefix)
     int n_symbols = dims_n_symbols(prog->dims);
     for (int i = 0; i < prog->kernels.n; i++) {
         const struct kernel *kernel = prog->kernels.at[i];
-        struct kernel_facts facts = {.kernel = kernel};
+        struct kernel_facts facts = {.kernel = kernel, .layers = {.arena = printer->arena}};
         facts.name = cfamily_name(printer, arena_printf(printer->arena, "%s%s", prefix, kernel->name));
         facts.overlaps = NEW_ARRAY(printer->arena, bool, kernel->params.n + 1);
         facts.written = NEW_ARRAY(printer->arena, bool, kernel->params.n + 1);
@@ -75,6 +91,7 @@ void cfamily_gather(struct cfamily *printer, const char *prefix)
     }
     for (int i = 0; i < prog->kernels.n; i++) mark_overlaps(printer, prog->kernels.at[i]->body);
     mark_overlaps(printer, prog->main);
+    note_layers(printer, prog->main);
 }
 
 /* Buffers of a list of statements */
@@ -145,7 +162,7 @@ void cfamily_kernel_comment(struct cfamily *printer, const struct kernel_facts *
     const struct kernel *kernel = facts->kernel;
     struct text *out = printer->out, types = {.arena = printer->arena};
     text_add(out, "/* ");
-    cfamily_comment(out, *kernel->layers ? kernel->layers : kernel->name);
+    cfamily_comment(out, facts->layers.n ? text_string(&facts->layers) : *kernel->layers ? kernel->layers : kernel->name);
     for (int i = 0; i < kernel->params.n; i++) {
         const struct buffer *buf = kernel->params.at[i];
         text_printf(&types, "%s%s%s ", i ? ", " : "", facts->written[i] ? "-> " : "", buf->name);

@@ -19,6 +19,7 @@
  */
 #ifndef TENON_CODEGEN_H
 #define TENON_CODEGEN_H
+#include "../ir/device.h"
 #include "../ir/prog.h"
 #include "../ir/target.h"
 
@@ -83,6 +84,7 @@ struct link_options {
     const struct target *target;
     const struct version *wider; /* the same model for wider instruction sets, narrowest first; prefix is not read */
     int n_wider;
+    const struct device *device; /* BACKEND_OPENCL: what the kernels are for */
     bool weights_file;
     const char *cc;       /* C compiler, default "cc" */
     bool keep_temporary;

@@ -477,6 +477,10 @@ bool link_artefact(const struct prog *prog, const struct link_options *options, 
         opencl_print(&linker.emission, &linker.kernels, &linker.opencl);
         linker.emission.opencl = &linker.opencl;
         linker.emission.arena_bytes = 0; /* the device's own */
+        if (!opencl_fits(&linker.emission, &linker.opencl, options->device, diag)) {
+            arena_free(linker.arena);
+            return false;
+        }
     }
     linker.folder = folder_make(linker.arena, diag);
     linker.weights_apart =

@@ -212,3 +212,26 @@ void opencl_print(const struct emission *emission, struct text *kernels, struct 
     text_add_n(kernels, body.at, body.n);
     arena_free(arena);
 }
+
+/* ---- the device ---- */
+
+static bool fits(const char *what, int64_t need, int64_t have, const struct device *device, struct diag *diag)
+{
+    return need <= have || diag_error(diag, (struct place){0}, "device %s: %s: %lld bytes needed, %lld there", device->name,
+                                      what, (long long)need, (long long)have);
+}
+
+bool opencl_fits(const struct emission *emission, const struct opencl_facts *facts, const struct device *device, struct diag *diag)
+{
+    const struct prog *prog = emission->versions->prog;
+    int64_t arena = dim_lo(prog->dims, prog->arena_bytes), weights = emission->weights.n_bytes; /* at least */
+    bool good = fits("the arena", arena, device->allocation_bytes, device, diag);
+    good = fits("the model's weights", weights, device->allocation_bytes, device, diag) && good;
+    if (good) good = fits("the model, arena and weights", arena + weights, device->memory_bytes, device, diag);
+    if (facts->f64 && !device->has_f64)
+        good = diag_error(diag, (struct place){0}, "device %s has no double precision, in which the model computes", device->name);
+    if (facts->lanes_most > device->work_group_most)
+        good = diag_error(diag, (struct place){0}, "device %s has work-groups of up to %d, and kernels are for %lld", device->name,
+                          device->work_group_most, (long long)facts->lanes_most);
+    return good;
+}

@@ -10,6 +10,8 @@ struct opencl_facts { /* of a text of kernels */
 };
 /* The kernels of the only version. */
 void opencl_print(const struct emission *emission, struct text *kernels, struct opencl_facts *facts);
+/* Whether the device has what the model needs; false after messages. */
+bool opencl_fits(const struct emission *emission, const struct opencl_facts *facts, const struct device *device, struct diag *diag);
 /* How many work-items a kernel is for: as many groups as its outermost loop has turns, of so many lanes. */
 struct launch {
     ex groups; /* over the kernel's scalars; NULL: one */

@@ -103,7 +103,13 @@ static void put_scalars(struct cfamily *printer, const struct stmt *call)
 void opencl_put_call(struct cfamily *printer, const struct emission *emission, const struct stmt *call, int site)
 {
     struct text *out = printer->out;
-    text_add(out, "{\n");
+    text_add(out, "{");
+    if (call->origin && *call->origin->layers) {
+        text_add(out, " /* ");
+        cfamily_comment(out, call->origin->layers);
+        text_add(out, " */");
+    }
+    text_add(out, "\n");
     printer->indent++;
     put_places(printer, emission, call);
     if (call->kernel) {
@@ -165,7 +171,7 @@ static void put_sites(struct cfamily *printer, struct text *out)
         for (int k = 0; k < dims_n_symbols(prog->dims); k++)
             if (facts->symbols[k]) text_add(&sizes, "8, "), at++;
         text_printf(&rows, "    {\"%s\", ", facts->name);
-        text_c_string(&rows, *kernel->layers ? kernel->layers : kernel->name);
+        text_c_string(&rows, calls[i]->origin && *calls[i]->origin->layers ? calls[i]->origin->layers : kernel->name);
         text_printf(&rows, ", %d, %d, tenon_scalar_bytes + %d, %s},\n", kernel->params.n, at - first, first,
                     facts->can_fail ? "true" : "false");
     }

@@ -120,6 +120,7 @@ static bool compile_and_load(struct session *session, const struct options *opti
     struct link_options link = {
         .backend = engine_backend(engine),
         .target = options->target,
+        .device = options->device,
         .cc = options->cc,
         .keep_temporary = options->keep,
     };

@@ -191,8 +191,10 @@ static const struct target gpu_target = {
 const struct target *device_target(const struct device *device, const struct target *cpu, struct arena *arena)
 {
     enum { LANES_MOST = 16 };
-    if (!device->is_cpu) return &gpu_target;
-    struct target *own = arena_copy(arena, cpu, sizeof *cpu);
+    const struct target *like = device->is_cpu ? cpu : &gpu_target;
+    struct target *own = arena_copy(arena, like, sizeof *like);
+    if (device->vector_bytes < own->vector_bytes) own->vector_bytes = device->vector_bytes;
+    own->has_fma = own->has_fma && device->has_fma;
     own->lanes_most = LANES_MOST;
     return own;
 }

@@ -23,7 +23,7 @@ const struct device *device_read(const struct source *source, struct arena *aren
 void device_print(const struct device *device, struct text *text);
 /* What is assumed of a device of which nothing is known: a CPU of two units, a GPU. */
 extern const struct device device_plain_cpu, device_plain_gpu;
-/* The target that schedules for it go by: a GPU's own row; `cpu` within OpenCL's widths. In arena, or a row. */
+/* The target that schedules for it go by, in arena: for a CPU device `cpu`, within what OpenCL and the device have. */
 const struct target *device_target(const struct device *device, const struct target *cpu, struct arena *arena);
 /* "cpu", "gpu"; NULL for other names. */
 const struct device *device_find(const char *name);

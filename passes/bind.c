@@ -90,7 +90,8 @@ static void bind_kernel(struct binding *b, int number)
     if (!partition_kernel(prog, kernel, b->device->is_cpu ? (int)most : GPU_PIECES, &units)) return;
     dim items = dim_max(dims, dim_min(dims, units, most), 1);
     b->kernels[number] = (struct bound_kernel){.divided = true, .items = items};
-    wrap(prog, kernel, b->device->is_cpu ? 1 : LANES, units, items);
+    int lanes = b->device->work_group_most < LANES ? b->device->work_group_most : LANES;
+    wrap(prog, kernel, b->device->is_cpu ? 1 : lanes, units, items);
 }
 
 /* ---- main ---- */

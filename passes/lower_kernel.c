@@ -75,6 +75,14 @@ static struct stmt *call_of(struct building *b)
     return call;
 }
 
+static void note_name(struct text *list, const char *name)
+{
+    size_t n = strlen(name);
+    for (const char *s = list->n ? text_string(list) : NULL; s; s = strstr(s, ", ") ? strstr(s, ", ") + 2 : NULL)
+        if (!strncmp(s, name, n) && (!s[n] || s[n] == ',')) return;
+    text_printf(list, "%s%s", list->n ? ", " : "", name);
+}
+
 /* For the call's origin: each value once, though several in the group may use it. */
 static void note_value(struct building *b, const struct value *value)
 {
@@ -82,7 +90,9 @@ static void note_value(struct building *b, const struct value *value)
         if (b->computed.at[i] == value) return;
     LIST_PUSH(b->l->prog->arena, &b->computed, value);
     text_printf(&b->operators, "%s%s", b->operators.n ? " " : "", op_row(value->node->op)->name);
-    if (value->name && value->name[0]) text_printf(&b->names, "%s%s", b->names.n ? ", " : "", value->name);
+    const struct place *place = &value->node->place;
+    if (place->line && place->path) note_name(&b->names, place->path); /* the layer that the language's text calls */
+    if (value->name && value->name[0]) note_name(&b->names, value->name);
 }
 
 /* The operators of a fused group, for the kernel's name, and the user's names for them. */

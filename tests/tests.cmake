@@ -43,7 +43,7 @@ if(NOT TENON_FUZZ)
   endif()
   add_script_test(layers ${CMAKE_SOURCE_DIR}/tests/layers)
   # A folder of golden files is one test, of the folder's name.
-  foreach(folder cli language expand schedule tuning plan parallel profile fuse lower simplify layout compose)
+  foreach(folder cli language expand schedule tuning plan bind parallel profile fuse lower simplify layout compose)
     file(GLOB golden CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/${folder}/*.tn ${CMAKE_SOURCE_DIR}/tests/${folder}/*.tnp)
     if(golden)
       add_script_test(golden_${folder} python3 ${CMAKE_SOURCE_DIR}/tests/golden.py ${golden})
@@ -81,6 +81,12 @@ if(NOT TENON_FUZZ)
   set_tests_properties(convolutions PROPERTIES SKIP_RETURN_CODE 77)
   set_tests_properties(onnx_cases models PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 2400)
 
+  # Models through OpenCL, where there is a device; all rows of the op table take half an hour on PoCL, so only `ctest -C
+  # long -L long` runs them, and the ONNX cases.
+  foreach(way examples text oclgrind)
+    add_script_test(opencl_model_${way} python3 ${CMAKE_SOURCE_DIR}/tests/test_opencl.py ${way})
+    set_tests_properties(opencl_model_${way} PROPERTIES SKIP_RETURN_CODE 77)
+  endforeach()
   add_script_test(report python3 ${CMAKE_SOURCE_DIR}/tests/test_report.py)
   add_script_test(devices python3 ${CMAKE_SOURCE_DIR}/tests/test_devices.py)
   set_tests_properties(devices PROPERTIES SKIP_RETURN_CODE 77)
