@@ -42,13 +42,13 @@ static const struct key {
 enum { N_KEYS = sizeof keys / sizeof *keys };
 
 const struct device device_plain_cpu = {
-    .name = "", .platform = "", .version = "", .is_cpu = true, .compute_units = 2, .vector_bytes = 32,
+    .name = "cpu", .platform = "", .version = "", .is_cpu = true, .compute_units = 2, .vector_bytes = 64,
     .work_group_most = 1024, .sub_group = 1, .memory_bytes = INT64_C(4) << 30, .allocation_bytes = INT64_C(1) << 30,
     .has_f64 = true, .has_fma = true};
 const struct device device_plain_gpu = {
-    .name = "", .platform = "", .version = "", .compute_units = 16, .vector_bytes = 16, .work_group_most = 256,
+    .name = "gpu", .platform = "", .version = "", .compute_units = 16, .vector_bytes = 16, .work_group_most = 256,
     .sub_group = 1, .local_bytes = 32768, .memory_bytes = INT64_C(2) << 30, .allocation_bytes = INT64_C(512) << 20,
-    .has_fma = true};
+    .has_f64 = true, .has_fma = true};
 
 const struct device *device_find(const char *name)
 {
