@@ -50,6 +50,7 @@ struct exchange {
     int workers, n_kernels;
     double most; /* bytes of one buffer that a core's second-level cache has */
     struct ways *kernels;
+    struct pointer_map works; /* statement -> its work, where that is the same for all workers */
     LIST(struct use) uses;
     LIST(struct edge) edges;
 };
@@ -140,6 +141,7 @@ struct corners { /* a walk over the ends of the loops around one access */
     int64_t offset;
     struct names names;
     struct box *box;
+    const bool *matters; /* by loop: whether its ends differ */
     bool unknown;
 };
 
@@ -172,7 +174,7 @@ static void corners_visit(struct corners *c, int level)
     c->names.var[at] = loop->var;
     c->names.value[at] = first;
     corners_visit(c, level + 1);
-    if (last != first && matters(c->reach, level)) {
+    if (last != first && c->matters[level]) {
         c->names.value[at] = last;
         corners_visit(c, level + 1);
     }
@@ -191,21 +193,21 @@ static struct touched *touched_at(const struct exchange *x, const struct use *us
     return &use->touched[(arg * WAYS_MOST + way) * x->workers + worker];
 }
 
-static void look_at_way(const struct exchange *x, const struct use *use, int way, int worker)
+static void look_at_way(const struct exchange *x, const struct use *use, int way, int worker, const struct reaches *reaches)
 {
     const struct ways *ways = use->ways;
-    struct reaches reaches = {.arena = x->scratch};
     bool dealt = ways->n > 0;
-    reaches_of(&reaches, dealt ? ways->way[way].body : ways->kernel->body, NULL, 0);
-    for (int i = 0; i < reaches.n; i++) {
-        const struct reach *reach = &reaches.at[i];
+    for (int i = 0; i < reaches->n; i++) {
+        const struct reach *reach = &reaches->at[i];
         if (reach->buf->space != SPACE_PARAM) continue;
         int arg = reach->buf->position;
         struct touched *touched = touched_at(x, use, arg, way, worker);
         struct box *box = reach->store ? &touched->written : &touched->read;
-        struct corners c = {.x = x, .reach = reach, .shape = &use->shapes[arg], .box = box};
+        bool ends[LOOPS_MOST + 1];
+        struct corners c = {.x = x, .reach = reach, .shape = &use->shapes[arg], .box = box, .matters = ends};
         if (dealt) c.names = range_of(x, &ways->way[way], worker);
         c.unknown = !offset_of(x, &use->call->args[arg], &c.offset) || reach->n_loops > LOOPS_MOST;
+        for (int level = 0; level < reach->n_loops && !c.unknown; level++) ends[level] = matters(reach, level);
         corners_visit(&c, 0);
         if (c.unknown) box_whole(box, &use->shapes[arg]);
     }
@@ -213,10 +215,10 @@ static void look_at_way(const struct exchange *x, const struct use *use, int way
 
 /* ---- shares ---- */
 
-static double work_in(const struct exchange *x, struct names *names, const struct stmt *list);
+static double work_in(struct exchange *x, struct names *names, const struct stmt *list);
 
 /* Work of a loop: of every iteration where bounds inside depend on it. */
-static double loop_work(const struct exchange *x, struct names *names, const struct stmt *loop, bool apart)
+static double loop_work(struct exchange *x, struct names *names, const struct stmt *loop, bool apart)
 {
     int64_t first, past;
     double work = 0;
@@ -254,13 +256,26 @@ static bool bounds_vary(const struct stmt *list)
     return false;
 }
 
-static double work_in(const struct exchange *x, struct names *names, const struct stmt *list)
+static double same_work(struct exchange *x, const struct stmt *s)
+{
+    double *known = map_get(&x->works, s);
+    if (!known) {
+        struct stmt one = *s;
+        one.next = NULL;
+        known = NEW(x->scratch, double);
+        *known = list_work(x->prog, x->scratch, &one);
+        map_put(x->scratch, &x->works, s, known);
+    }
+    return *known;
+}
+
+static double work_in(struct exchange *x, struct names *names, const struct stmt *list)
 {
     double work = 0;
     for (const struct stmt *s = list; s; s = s->next) {
         struct stmt one = *s;
         one.next = NULL;
-        if (!bounds_vary(&one)) work += list_work(x->prog, x->scratch, &one);
+        if (!bounds_vary(&one)) work += same_work(x, s);
         else work += loop_work(x, names, s, bounds_use(s->body, s->var));
     }
     return work;
@@ -327,6 +342,23 @@ static bool interleaved(const struct exchange *x, const struct use *use, int way
     return false;
 }
 
+static void look_at_ways(struct exchange *x, const struct use *use)
+{
+    const struct ways *ways = use->ways;
+    for (int way = 0; way < ways->n || (way == 0 && ways->n == 0); way++) {
+        struct reaches reaches = {.arena = x->scratch};
+        reaches_of(&reaches, ways->n ? ways->way[way].body : ways->kernel->body, NULL, 0);
+        if (ways->n == 0) look_at_way(x, use, 0, 0, &reaches);
+        for (int worker = 0; worker < x->workers && ways->n; worker++) {
+            struct names names = range_of(x, &ways->way[way], worker);
+            double work = work_in(x, &names, ways->way[way].body);
+            look_at_way(x, use, way, worker, &reaches);
+            if (work > use->share[way]) use->share[way] = work;
+        }
+        if (interleaved(x, use, way)) use->share[way] *= 2;
+    }
+}
+
 static void look_at_call(struct exchange *x, const struct stmt *call, struct ways *ways)
 {
     struct use use = {.call = call, .ways = ways, .shapes = NEW_ARRAY(x->scratch, struct shape, call->n_args + 1)};
@@ -336,16 +368,7 @@ static void look_at_call(struct exchange *x, const struct stmt *call, struct way
     if (!use.touched) {
         use.touched = NEW_ARRAY(x->scratch, struct touched, call->n_args * WAYS_MOST * x->workers + 1);
         use.share = NEW_ARRAY(x->scratch, double, WAYS_MOST);
-        if (ways->n == 0) look_at_way(x, &use, 0, 0);
-        for (int way = 0; way < ways->n; way++) {
-            for (int worker = 0; worker < x->workers; worker++) {
-                struct names names = range_of(x, &ways->way[way], worker);
-                double work = work_in(x, &names, ways->way[way].body);
-                look_at_way(x, &use, way, worker);
-                if (work > use.share[way]) use.share[way] = work;
-            }
-            if (interleaved(x, &use, way)) use.share[way] *= 2;
-        }
+        look_at_ways(x, &use);
     }
     LIST_PUSH(x->scratch, &x->uses, use);
 }

@@ -4,7 +4,7 @@
 #define TENON_EXCHANGE_H
 #include "partition.h"
 
-enum { WAYS_MOST = 4 };
+enum { WAYS_MOST = 3 };
 struct ways { /* how a kernel's work may be dealt out: by loops at different depths */
     struct kernel *kernel;
     int n; /* 0: not at all, one worker computes it */

@@ -19,7 +19,7 @@
 #include <string.h>
 
 /* Work is in operations of partition.h, of which a core does some 8 in a nanosecond. */
-enum { GRAIN = 12000, GRAINS_SAVED = 16, EVERYONE = -1 };
+enum { GRAIN = 12000, GRAINS_SAVED = 16, GRAINS_OF_CHOICE = 8, EVERYONE = -1 };
 static const double WORK_PER_BYTE = 0.25; /* of memory moved: what it costs from the last cache level */
 
 struct kernel_facts {
@@ -442,7 +442,7 @@ static double divide_kernels(struct deal *deal, int l2_bytes)
     for (int i = 0; i < prog->kernels.n; i++) {
         struct ways *ways = &all[i];
         ways->kernel = prog->kernels.at[i];
-        for (int depth = 0; depth < WAYS_MOST && deal->facts[i].work >= 2 * deal->grain; depth++)
+        for (int depth = 0; depth < WAYS_MOST && deal->facts[i].work >= (depth ? GRAINS_OF_CHOICE : 2) * deal->grain; depth++)
             if (partition_kernel(prog, ways->kernel, deal->threads, depth, &ways->way[ways->n])) ways->n++;
     }
     double exchanged = exchange_choose(prog, deal->threads, l2_bytes, all, prog->kernels.n);
