@@ -4,8 +4,8 @@
  *   call l(z, y)     ->    barrier
  *   call m(u, y)           if worker = 0 { call l(z, y) }  if worker = min(1, workers - 1) { call m(u, y) }
  *
- * Kernels worth it are divided (partition.c): each worker computes a range of pieces, found from its number, so the work
- * is dealt out before it starts. Other calls run on one worker: the one that made what they read, or the least busy one.
+ * Kernels worth it are divided (partition.c), by the loops that let workers read most of what they wrote themselves
+ * (exchange.c): each worker computes a range of pieces, found from its number, so the work is dealt out before it starts. Other calls run on one worker: the one that made what they read, or the least busy one.
  * A barrier stands only between accesses of different workers that meet, which is decided on the addresses within the
  * arena (access.c): the pass comes after plan because buffers that share memory must not be worked on at once.
  * Conditions, bounds and lets of main are evaluated by every worker, behind a barrier where they read what one of them
