@@ -12,7 +12,8 @@
 #include "guards.h"
 #include "loops.h"
 
-enum { BODY_MOST = 240, WINDOW_MOST = 8, UNROLL_WINDOW = 24, PAGE = 4096, BYTES_PER_CYCLE = 48 /* from the second cache level */ };
+enum { BODY_MOST = 240, WINDOW_MOST = 8, UNROLL_WINDOW = 24, PAGE = 4096, SHARES_LEAST = 3000 /* cycles */, SUMS_LEAST = 3 /* side by side, against latency */,
+       BYTES_PER_CYCLE = 48 /* from the second cache level */ };
 static const int heights[] = {1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14};
 enum { N_HEIGHTS = sizeof heights / sizeof *heights };
 
@@ -455,6 +456,20 @@ bool choose_reorder(const struct loopnest *nest, const struct target *target, in
     }
     plan->order[0] = axis;
     return moves;
+}
+
+void choose_shares(const struct loopnest *nest, const struct target *target, int threads, struct tile_plan *plan)
+{
+    struct search s = search_new(nest, target);
+    double tiles = 1;
+    int most = -1;
+    s.plan = *plan;
+    for (int a = 0; a < nest->n_chain; a++) {
+        tiles *= trips_at(&s, a);
+        if (most < 0 || plan->copies[a] > plan->copies[most]) most = a;
+    }
+    if (most < 0 || nest->n_axes == nest->n_chain || plan_cost(&s) < SHARES_LEAST) return;
+    for (; tiles < threads && plan->copies[most] >= 2 * SUMS_LEAST - 1; tiles *= 2) plan->copies[most] = (plan->copies[most] + 1) / 2;
 }
 
 const char *choose_check(const struct loopnest *nest, const struct target *target, const struct tile_plan *plan)

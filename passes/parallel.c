@@ -4,8 +4,8 @@
  *   call l(z, y)     ->    barrier
  *   call m(u, y)           if worker = 0 { call l(z, y) }  if worker = min(1, workers - 1) { call m(u, y) }
  *
- * Kernels worth it are divided (partition.c): each worker computes a range of pieces, found from its number, so the work
- * is dealt out before it starts. Other calls run on one worker: the one that made what they read, or the least busy one.
+ * Kernels worth it are divided (partition.c), by the loops that let workers read most of what they wrote themselves
+ * (exchange.c): each worker computes a range of pieces, found from its number, so the work is dealt out before it starts. Other calls run on one worker: the one that made what they read, or the least busy one.
  * A barrier stands only between accesses of different workers that meet, which is decided on the addresses within the
  * arena (access.c): the pass comes after plan because buffers that share memory must not be worked on at once.
  * Conditions, bounds and lets of main are evaluated by every worker, behind a barrier where they read what one of them
@@ -13,16 +13,13 @@
  * Needs: a plan. Leaves: programs where nothing is worth it, without workers. Results are the same bits for every
  * number of workers, since pieces are computed by the code that one worker would run.
  */
-#include "partition.h"
+#include "exchange.h"
 #include "passes.h"
 
 #include <string.h>
 
 /* Work is in operations of partition.h, of which a core does some 8 in a nanosecond. */
-enum { GRAIN = 12000, GRAINS_SAVED = 16, EVERYONE = -1 };
-/* Operations' worth of a byte that one core wrote and another reads (measured: 5 GB/s); half of what a divided kernel
- * reads may have that way before it. */
-static const double WORK_OF_EXCHANGE = 1.2;
+enum { GRAIN = 12000, GRAINS_SAVED = 16, GRAINS_OF_CHOICE = 8, EVERYONE = -1 };
 static const double WORK_PER_BYTE = 0.25; /* of memory moved: what it costs from the last cache level */
 
 struct kernel_facts {
@@ -58,7 +55,6 @@ struct deal {
     struct tasks pending;
     double load[THREADS_MOST]; /* by worker, since the last barrier */
     double saved;
-    double exchanged; /* work of what goes from core to core, at most */
     bool rehearsal; /* only pending is of interest */
 };
 
@@ -262,18 +258,6 @@ static void add_range(struct deal *deal, struct stmt *call, ex from, ex to)
     call->n_scalars += 2;
 }
 
-/* What dividing a call costs: values that kernels before it made go from core to core. */
-static double exchange_of(const struct deal *deal, const struct stmt *call)
-{
-    double bytes = 0;
-    for (int i = 0; i < call->n_args; i++) {
-        const struct buffer *formal = call->kernel->params.at[i];
-        if (call->args[i].buf->space != SPACE_ARENA || formal->written) continue;
-        bytes += (double)dim_lo(deal->prog->dims, formal->elements) * (double)dtype_bytes(formal->dt);
-    }
-    return WORK_OF_EXCHANGE * bytes / 2;
-}
-
 static void deal_divided(struct deal *deal, struct stmt *call, struct task *task, struct kernel_facts *facts, struct stmt **out)
 {
     double workers = facts->work / deal->grain;
@@ -286,7 +270,6 @@ static void deal_divided(struct deal *deal, struct stmt *call, struct task *task
     task->worker = EVERYONE;
     for (int i = 0; i < most; i++) deal->load[i] += facts->work / most;
     deal->saved += facts->work - facts->work / most;
-    deal->exchanged += exchange_of(deal, call);
     add_range(deal, call, part(deal, facts->units, 0, most), part(deal, facts->units, 1, most));
     stmt_append(out, call);
 }
@@ -365,10 +348,9 @@ static bool same_tasks(const struct tasks *a, const struct tasks *b)
 static void deal_body(struct deal *deal, const struct stmt *s, struct stmt *to)
 {
     struct tasks before = keep_tasks(deal), after, again;
-    double saved = deal->saved, exchanged = deal->exchanged;
+    double saved = deal->saved;
     for (int round = 0; round < 2; round++) {
         deal->saved = saved;
-        deal->exchanged = exchanged;
         to->body = deal_list(deal, s->body);
         if (s->kind == STMT_WHILE) everyone_reads(deal, s, &s->a, 1, &to->body);
         if (round == 0) {
@@ -386,7 +368,6 @@ static void deal_body(struct deal *deal, const struct stmt *s, struct stmt *to)
     bool fine = same_tasks(&all, &deal->pending);
     if (!fine) {
         deal->saved = saved;
-        deal->exchanged = exchanged;
         to->body = barrier(deal);
         stmt_append(&to->body, deal_list(deal, s->body));
         if (s->kind == STMT_WHILE) everyone_reads(deal, s, &s->a, 1, &to->body);
@@ -451,9 +432,28 @@ static void look_at_kernels(struct deal *deal)
         facts->reaches.arena = deal->scratch;
         reaches_of(&facts->reaches, kernel->body, NULL, 0);
     }
-    for (int i = 0; i < prog->kernels.n; i++)
-        if (deal->facts[i].work >= 2 * deal->grain)
-            deal->facts[i].divided = partition_kernel(prog, prog->kernels.at[i], deal->threads, &deal->facts[i].units);
+}
+
+/* Divides the kernels; what goes from core to core then. */
+static double divide_kernels(struct deal *deal, int l2_bytes)
+{
+    struct prog *prog = deal->prog;
+    struct ways *all = NEW_ARRAY(deal->scratch, struct ways, prog->kernels.n + 1);
+    for (int i = 0; i < prog->kernels.n; i++) {
+        struct ways *ways = &all[i];
+        ways->kernel = prog->kernels.at[i];
+        for (int depth = 0; depth < WAYS_MOST && deal->facts[i].work >= (depth ? GRAINS_OF_CHOICE : 2) * deal->grain; depth++)
+            if (partition_kernel(prog, ways->kernel, deal->threads, depth, &ways->way[ways->n])) ways->n++;
+    }
+    double exchanged = exchange_choose(prog, deal->threads, l2_bytes, all, prog->kernels.n);
+    for (int i = 0; i < prog->kernels.n; i++) {
+        const struct partition *way = &all[i].way[all[i].chosen];
+        if (all[i].n == 0) continue;
+        partition_apply(prog, all[i].kernel, way);
+        deal->facts[i].divided = true;
+        deal->facts[i].units = way->units;
+    }
+    return exchanged;
 }
 
 struct prog *pass_parallel(const struct prog *prog, struct arena *unit, const struct pass_options *options)
@@ -464,7 +464,8 @@ struct prog *pass_parallel(const struct prog *prog, struct arena *unit, const st
     deal.grain = options->grain > 0 ? (double)options->grain : GRAIN;
     prog_workers(to, options->threads, "worker", "workers");
     look_at_kernels(&deal);
+    double exchanged = divide_kernels(&deal, options->target->l2_bytes);
     to->main = deal_list(&deal, to->main);
     arena_free(deal.scratch);
-    return deal.saved - deal.exchanged >= GRAINS_SAVED * deal.grain ? to : prog_copy(prog, unit, NULL, NULL);
+    return deal.saved - exchanged >= GRAINS_SAVED * deal.grain ? to : prog_copy(prog, unit, NULL, NULL);
 }

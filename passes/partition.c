@@ -12,6 +12,12 @@
  *
  *   for p of 0..3120 in 0..3126 step 6 { B6 }  for p of 3126..3131 in 3126..3136 step 5 { B5 }     6*521 + 5*2 units
  *      ->   for p in 6*ceil(from / 6) .. min(..) ...
+ *
+ * Loops around those that are dealt out may be left to everyone (depth): rows instead of channels.
+ *
+ *   for q in 0..12 { for r in 0..128 { B } }   ->   for q in 0..12 { for r in from..to { B } }           depth 1
+ *
+ * Next: exchange.c, which chooses among depths; access.c, the proofs.
  */
 #include "partition.h"
 
@@ -22,6 +28,7 @@ struct piece { /* a node of the tree of pieces, beside a statement */
     bool loop, divided;              /* divided: its iterations are pieces or hold some */
     bool deep;                       /* its body's statements are */
     bool passive;                    /* a let that everyone computes */
+    bool shared;                     /* a loop that everyone runs; its body's statements are pieces */
     double work;                     /* of one iteration, of the run */
     dim trips;
     dim unit;                        /* of one iteration, of the run */
@@ -32,51 +39,10 @@ struct cutter {
     struct prog *prog;
     struct arena *scratch;
     int workers;
-    double work; /* of the whole body */
+    double work;                            /* of the list that is cut */
+    int n_around;                           /* shared loops around it */
+    const struct stmt *around[LOOPS_MOST];
 };
-
-static double expr_work(struct pointer_map *seen, struct arena *scratch, ex e)
-{
-    if (!e || e->op == EX_const || e->op == EX_dim || e->op == EX_var || map_get(seen, e)) return 0;
-    map_put(scratch, seen, e, e);
-    double work = e->dt == DT_index && e->op != EX_load ? 0.2 : expr_row(e->op)->cost;
-    if (e->op == EX_load && e->lanes > 1 && e->imm != 0 && e->imm != 1) work = e->lanes;
-    for (int i = 0; i < 3; i++) work += expr_work(seen, scratch, e->arg[i]);
-    return work;
-}
-
-static double trips_of(const struct prog *prog, const struct stmt *loop)
-{
-    ex a = loop->a, b = loop->b;
-    if ((a->op != EX_const && a->op != EX_dim) || (b->op != EX_const && b->op != EX_dim)) return 16;
-    dim extent = dim_sub(prog->dims, b->imm, a->imm);
-    int64_t low = dim_lo(prog->dims, extent), high = dim_hi(prog->dims, extent);
-    int64_t n = low == high || high < 64 ? high : low > 64 ? low : 64;
-    return n > 0 ? (double)((n + loop->step - 1) / loop->step) : 0;
-}
-
-static double list_work(const struct prog *prog, struct arena *scratch, const struct stmt *list)
-{
-    double work = 0;
-    for (const struct stmt *s = list; s; s = s->next) {
-        struct pointer_map seen = {.n = 0};
-        double inner = list_work(prog, scratch, s->body);
-        double own = expr_work(&seen, scratch, s->a) + expr_work(&seen, scratch, s->b) + expr_work(&seen, scratch, s->c);
-        if (s->kind == STMT_STORE) own += s->b->lanes > 1 && s->step != 1 ? s->b->lanes : 1;
-        if (s->kind == STMT_CALL && s->kernel) own += list_work(prog, scratch, s->kernel->body);
-        if (s->kind == STMT_CALL && !s->kernel) own += 1000;
-        work += own + (s->kind == STMT_FOR ? trips_of(prog, s) * (inner + 1) : inner) + list_work(prog, scratch, s->other);
-    }
-    return work;
-}
-
-double work_of(const struct prog *prog, const struct stmt *list)
-{
-    struct arena *scratch = arena_new();
-    double work = list_work(prog, scratch, list);
-    arena_free(scratch);
-    return work;
-}
 
 /* ---- what can be cut ---- */
 
@@ -90,6 +56,16 @@ static bool is_whole(const struct stmt *list)
     return false;
 }
 
+/* Shared loops come last: workers are at any iterations of them. */
+static void add_around(const struct cutter *c, struct reach *reach)
+{
+    const struct stmt **loops = NEW_ARRAY(c->scratch, const struct stmt *, reach->n_loops + c->n_around + 1);
+    for (int i = 0; i < reach->n_loops; i++) loops[i] = reach->loops[i];
+    for (int i = 0; i < c->n_around; i++) loops[reach->n_loops + i] = c->around[i];
+    reach->loops = loops;
+    reach->n_loops += c->n_around;
+}
+
 static void accesses(struct cutter *c, const struct piece *piece, const struct stmt *const *loops, int n, struct reaches *of)
 {
     *of = (struct reaches){.arena = c->scratch};
@@ -101,6 +77,7 @@ static void accesses(struct cutter *c, const struct piece *piece, const struct s
             for (int k = 0; k < of->at[i].n_loops; k++)
                 if (of->at[i].loops[k] == &one) of->at[i].loops[k] = s;
     }
+    for (int i = 0; i < of->n; i++) add_around(c, &of->at[i]);
 }
 
 static bool apart(struct cutter *c, const struct reaches *a, const struct reaches *b, int same, bool differ)
@@ -255,6 +232,34 @@ static struct piece *cut_list(struct cutter *c, const struct stmt *list, const s
     return first;
 }
 
+/* The list as pieces under `depth` loops that everyone runs; NULL where that cannot be. */
+static struct piece *cut_under(struct cutter *c, const struct stmt *list, int depth)
+{
+    struct piece *first = NULL, **end = &first;
+    const struct stmt *loops[LOOPS_MOST + 1];
+    if (depth == 0) {
+        bool any = false;
+        c->work = list_work(c->prog, c->scratch, list);
+        first = cut_list(c, list, loops, 0, true, 1);
+        for (struct piece *p = first; p; p = p->next) any |= p->divided;
+        return any ? first : NULL;
+    }
+    for (const struct stmt *s = list; s; s = s->next) {
+        bool passive = s->kind == STMT_LET && !s->mutable;
+        if (!passive && (s->kind != STMT_FOR || !has_store(s->body) || c->n_around == LOOPS_MOST)) return NULL;
+        struct piece *piece = NEW(c->scratch, struct piece);
+        *piece = (struct piece){.first = s, .last = s, .loop = !passive, .shared = !passive, .passive = passive};
+        *end = piece;
+        end = &piece->next;
+        if (passive) continue;
+        c->around[c->n_around++] = s;
+        piece->body = cut_under(c, s->body, depth - 1);
+        c->n_around--;
+        if (!piece->body) return NULL;
+    }
+    return all_apart(c, first, loops, 0) ? first : NULL;
+}
+
 /* ---- weights ---- */
 
 struct weights {
@@ -319,6 +324,27 @@ static dim count_units(struct cutter *c, struct piece *list, const struct weight
     return sum;
 }
 
+/* Units of the pieces under `depth` shared loops. Nests side by side must have the same number: a range of it means
+ * the same part of each. */
+static bool count_under(struct cutter *c, struct piece *list, int depth, dim *units)
+{
+    if (depth == 0) {
+        struct weights w = {.common = 0};
+        weigh(c, list, &w);
+        find_common(list, &w);
+        *units = count_units(c, list, &w);
+        return true;
+    }
+    *units = 0;
+    for (struct piece *p = list; p; p = p->next) {
+        dim own;
+        if (p->passive) continue;
+        if (!count_under(c, p->body, depth - 1, &own) || (*units != 0 && own != *units)) return false;
+        *units = own;
+    }
+    return *units != 0;
+}
+
 /* ---- the kernel of a range ---- */
 
 static ex plus(struct prog *prog, ex a, dim b)
@@ -364,6 +390,20 @@ static struct stmt *emit_loop(struct prog *prog, struct rewriter *r, const struc
     return made;
 }
 
+static struct stmt *emit_shared(struct prog *prog, struct rewriter *r, const struct piece *p, ex from, ex to)
+{
+    const struct stmt *loop = p->first;
+    struct stmt *made = stmt_new(prog, STMT_FOR);
+    made->loop = loop->loop;
+    made->step = loop->step;
+    made->place = loop->place;
+    made->a = rewrite_expr(r, loop->a);
+    made->b = rewrite_expr(r, loop->b);
+    made->var = rewrite_define(r, loop->var);
+    made->body = emit_list(prog, r, p->body, from, to);
+    return made;
+}
+
 static struct stmt *copy_run(struct rewriter *r, const struct piece *p)
 {
     struct stmt *out = NULL;
@@ -390,6 +430,7 @@ static struct stmt *emit_list(struct prog *prog, struct rewriter *r, const struc
     struct stmt *out = NULL;
     for (const struct piece *p = list; p; p = p->next) {
         if (p->passive) stmt_append(&out, copy_run(r, p));
+        else if (p->shared) stmt_append(&out, emit_shared(prog, r, p, from, to));
         else stmt_append(&out, p->divided ? emit_loop(prog, r, p, from, to) : emit_run(prog, r, p, from, to));
         dim past = dim_mul(prog->dims, p->units, -1);
         from = plus(prog, from, past);
@@ -398,24 +439,23 @@ static struct stmt *emit_list(struct prog *prog, struct rewriter *r, const struc
     return out;
 }
 
-bool partition_kernel(struct prog *prog, struct kernel *kernel, int workers, dim *units)
+bool partition_kernel(struct prog *prog, const struct kernel *kernel, int workers, int depth, struct partition *made)
 {
     struct cutter c = {.prog = prog, .scratch = arena_new(), .workers = workers};
-    c.work = list_work(prog, c.scratch, kernel->body);
-    const struct stmt *loops[LOOPS_MOST + 1];
-    struct piece *pieces = is_whole(kernel->body) ? NULL : cut_list(&c, kernel->body, loops, 0, true, 1);
-    bool any = false;
-    for (struct piece *p = pieces; p; p = p->next) any |= p->divided;
-    if (any) {
-        struct weights w = {.common = 0};
-        weigh(&c, pieces, &w);
-        find_common(pieces, &w);
-        *units = count_units(&c, pieces, &w);
-        struct var *from = prog_index(prog, "from", 0, *units), *to = prog_index(prog, "to", 0, *units);
-        LIST_PUSH(prog->arena, &kernel->scalars, from);
-        LIST_PUSH(prog->arena, &kernel->scalars, to);
-        kernel->body = emit_list(prog, rewriter_new(prog), pieces, ex_var(prog, from), ex_var(prog, to));
+    struct piece *pieces = is_whole(kernel->body) ? NULL : cut_under(&c, kernel->body, depth);
+    bool cut = pieces && count_under(&c, pieces, depth, &made->units);
+    if (cut) {
+        made->from = prog_index(prog, "from", 0, made->units);
+        made->to = prog_index(prog, "to", 0, made->units);
+        made->body = emit_list(prog, rewriter_new(prog), pieces, ex_var(prog, made->from), ex_var(prog, made->to));
     }
     arena_free(c.scratch);
-    return any;
+    return cut;
+}
+
+void partition_apply(struct prog *prog, struct kernel *kernel, const struct partition *made)
+{
+    LIST_PUSH(prog->arena, &kernel->scalars, made->from);
+    LIST_PUSH(prog->arena, &kernel->scalars, made->to);
+    kernel->body = made->body;
 }

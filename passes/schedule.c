@@ -129,6 +129,7 @@ static void decide(struct scheduler *s, struct stmt *loop, const struct loopnest
     for (int i = 0; i < nest->accesses.n && best->found && choose_lanes(nest, s->target) > 1; i++)
         if (schedule_may_pack(s, &nest->accesses.at[i]) && !is_packed(nest, &nest->accesses.at[i], choose_lanes(nest, s->target)))
             try_packing(s, loop, nest, &nest->accesses.at[i], best);
+    if (best->found && s->all->threads > 1) choose_shares(&best->nest, s->target, s->all->threads, &best->plan);
 }
 
 const char *schedule_text(const struct scheduler *s, const struct choice *choice)
@@ -189,19 +190,21 @@ static struct stmt *schedule_kernel(struct prog *to, struct kernel *kernel, stru
     if (s.tuning && !given_start(&s, from)) all->failed = true;
     loopnest_split(to, body);
     loopnest_collapse(to, body);
+    bool kept = false;
+    body = schedule_keep(to, body, all->target->l2_bytes / 2, &kept);
     s.body = rewrite_list(rewriter_new(to), body);
     body = schedule_list(&s, body);
     if (s.given) given_finish(&s);
     all->failed |= s.failed;
     kernel->strategy = text_string(&s.strategy);
     body = lets_share(to, body);
-    if (s.cases) kernel->flops = flops_of(to, body); /* each case has its own copy now */
+    if (s.cases || kept) kernel->flops = flops_of(to, body); /* each case has its own copy now; values are computed once */
     return body;
 }
 
 struct prog *pass_schedule(const struct prog *prog, struct arena *unit, const struct pass_options *options)
 {
-    struct scheduling all = {.from = prog, .target = options->target, .tuning = options->tuning};
+    struct scheduling all = {.from = prog, .target = options->target, .tuning = options->tuning, .threads = options->threads};
     if (options->level == 0) return prog_copy(prog, unit, NULL, NULL);
     if (all.tuning) all.target = tuning_target(all.tuning, all.target);
     struct prog *to = prog_copy(prog, unit, schedule_kernel, &all);

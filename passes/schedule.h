@@ -11,6 +11,7 @@ struct scheduling { /* of the program */
     const struct prog *from;
     const struct target *target;
     struct tuning *tuning;
+    int threads;
     bool failed; /* with a message in tuning->diag */
     LIST(struct pack) packs;
 };
@@ -52,6 +53,10 @@ bool schedule_packed(struct scheduler *s, struct stmt *loop, const struct loopne
                      int axis, struct choice *choice, struct var **var);
 const char *schedule_text(const struct scheduler *s, const struct choice *choice);
 const char *reduction_text(const struct scheduler *s, const struct reduction_choice *choice);
+
+/* keep.c: the list with values that a sum and a later loop both compute stored in the result, where a row of them has
+ * fewer than bytes_most bytes; *kept where there are any. */
+struct stmt *schedule_keep(struct prog *prog, struct stmt *list, int64_t bytes_most, bool *kept);
 
 /* given.c: the tuning file's records for the kernel, one after the other. False after an error (s->failed). */
 bool given_start(struct scheduler *s, const struct kernel *from);
