@@ -20,7 +20,6 @@
 
 /* Work is in operations of partition.h. A group of a CPU device costs about a microsecond to start. */
 enum { GROUP_WORK = 12000, GROUPS_PER_UNIT = 16, LANES = 64, ITEMS_MOST = 1 << 20, GPU_PIECES = 1 << 14 };
-static const double WORK_PER_BYTE = 0.25; /* as in parallel.c */
 
 struct binding {
     struct prog *prog;
@@ -45,11 +44,12 @@ static ex part(struct prog *prog, ex item, struct var *items, dim units, bool mo
     return ex_binary(prog, EX_div, ex_binary(prog, EX_mul, item, ex_dim(prog, units)), ex_var(prog, items));
 }
 
-/* The body, which computes from..to (its kernel's last two scalars), by work-items of groups. */
-static void wrap(struct prog *prog, struct kernel *kernel, int lanes, dim units, dim items_most)
+/* The kernel's pieces by work-items of groups. */
+static void wrap(struct prog *prog, struct kernel *kernel, const struct partition *cut, int lanes, dim items_most)
 {
     struct dims *dims = prog->dims;
-    struct var *to = kernel->scalars.at[--kernel->scalars.n], *from = kernel->scalars.at[--kernel->scalars.n];
+    struct var *from = cut->from, *to = cut->to;
+    dim units = cut->units;
     struct var *items = prog_index(prog, "items", 1, items_most);
     LIST_PUSH(prog->arena, &kernel->scalars, items);
     dim groups_most = dim_div(dims, dim_add(dims, items_most, lanes - 1), lanes);
@@ -65,7 +65,7 @@ static void wrap(struct prog *prog, struct kernel *kernel, int lanes, dim units,
     ex past = part(prog, item, items, units, true);
     if (lanes > 1) past = ex_binary(prog, EX_min, past, ex_dim(prog, units));
     stmt_append(&body, stmt_let(prog, to, past, false));
-    stmt_append(&body, kernel->body);
+    stmt_append(&body, cut->body);
     if (lanes > 1) {
         body = stmt_for(prog, lane, index_of(prog, 0), index_of(prog, lanes), 1, body);
         body->loop = LOOP_LANE0;
@@ -79,19 +79,19 @@ static void bind_kernel(struct binding *b, int number)
     struct prog *prog = b->prog;
     struct dims *dims = prog->dims;
     struct kernel *kernel = prog->kernels.at[number];
-    double work = work_of(prog, kernel->body);
+    double work = work_of(prog, kernel);
     int64_t most = (int64_t)b->device->compute_units * GROUPS_PER_UNIT;
-    dim units;
-    if (work < WORK_PER_BYTE * kernel->bytes) work = WORK_PER_BYTE * kernel->bytes;
-    if (b->device->is_cpu) {
+    struct partition cut;
+    bool is_cpu = b->device->is_cpu;
+    if (is_cpu) {
         if (work / b->grain < (double)most) most = (int64_t)(work / b->grain);
         if (b->device->compute_units < 2 || most < 2) return;
     } else most = ITEMS_MOST;
-    if (!partition_kernel(prog, kernel, b->device->is_cpu ? (int)most : GPU_PIECES, &units)) return;
-    dim items = dim_max(dims, dim_min(dims, units, most), 1);
+    if (!partition_kernel(prog, kernel, is_cpu ? (int)most : GPU_PIECES, 0, !is_cpu, &cut)) return;
+    dim items = dim_max(dims, dim_min(dims, cut.units, most), 1);
     b->kernels[number] = (struct bound_kernel){.divided = true, .items = items};
     int lanes = b->device->work_group_most < LANES ? b->device->work_group_most : LANES;
-    wrap(prog, kernel, b->device->is_cpu ? 1 : lanes, units, items);
+    wrap(prog, kernel, &cut, is_cpu ? 1 : lanes, items);
 }
 
 /* ---- main ---- */

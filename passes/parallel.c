@@ -20,7 +20,6 @@
 
 /* Work is in operations of partition.h, of which a core does some 8 in a nanosecond. */
 enum { GRAIN = 12000, GRAINS_SAVED = 16, GRAINS_OF_CHOICE = 8, EVERYONE = -1 };
-static const double WORK_PER_BYTE = 0.25; /* of memory moved: what it costs from the last cache level */
 
 struct kernel_facts {
     struct kernel *kernel;
@@ -427,8 +426,7 @@ static void look_at_kernels(struct deal *deal)
     for (int i = 0; i < prog->kernels.n; i++) {
         struct kernel_facts *facts = &deal->facts[i];
         struct kernel *kernel = prog->kernels.at[i];
-        *facts = (struct kernel_facts){.kernel = kernel, .work = work_of(prog, kernel->body), .can_fail = can_fail(kernel->body)};
-        if (facts->work < WORK_PER_BYTE * kernel->bytes) facts->work = WORK_PER_BYTE * kernel->bytes; /* a copy */
+        *facts = (struct kernel_facts){.kernel = kernel, .work = work_of(prog, kernel), .can_fail = can_fail(kernel->body)};
         facts->reaches.arena = deal->scratch;
         reaches_of(&facts->reaches, kernel->body, NULL, 0);
     }
@@ -443,7 +441,7 @@ static double divide_kernels(struct deal *deal, int l2_bytes)
         struct ways *ways = &all[i];
         ways->kernel = prog->kernels.at[i];
         for (int depth = 0; depth < WAYS_MOST && deal->facts[i].work >= (depth ? GRAINS_OF_CHOICE : 2) * deal->grain; depth++)
-            if (partition_kernel(prog, ways->kernel, deal->threads, depth, &ways->way[ways->n])) ways->n++;
+            if (partition_kernel(prog, ways->kernel, deal->threads, depth, false, &ways->way[ways->n])) ways->n++;
     }
     double exchanged = exchange_choose(prog, deal->threads, l2_bytes, all, prog->kernels.n);
     for (int i = 0; i < prog->kernels.n; i++) {

@@ -42,6 +42,7 @@ struct cutter {
     double work;                            /* of the list that is cut */
     int n_around;                           /* shared loops around it */
     const struct stmt *around[LOOPS_MOST];
+    bool alike; /* pieces count as one unit each */
 };
 
 /* ---- what can be cut ---- */
@@ -276,7 +277,7 @@ static void weigh_one(struct cutter *c, struct piece *p)
             one.next = NULL;
             p->work += list_work(c->prog, c->scratch, &one);
         }
-    if (p->work < 1) p->work = 1;
+    if (p->work < 1 || c->alike) p->work = 1;
 }
 
 static void weigh(struct cutter *c, struct piece *list, struct weights *w)
@@ -439,9 +440,10 @@ static struct stmt *emit_list(struct prog *prog, struct rewriter *r, const struc
     return out;
 }
 
-bool partition_kernel(struct prog *prog, const struct kernel *kernel, int workers, int depth, struct partition *made)
+bool partition_kernel(struct prog *prog, const struct kernel *kernel, int workers, int depth, bool alike,
+                      struct partition *made)
 {
-    struct cutter c = {.prog = prog, .scratch = arena_new(), .workers = workers};
+    struct cutter c = {.prog = prog, .scratch = arena_new(), .workers = workers, .alike = alike};
     struct piece *pieces = is_whole(kernel->body) ? NULL : cut_under(&c, kernel->body, depth);
     bool cut = pieces && count_under(&c, pieces, depth, &made->units);
     if (cut) {

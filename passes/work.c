@@ -38,10 +38,11 @@ double list_work(const struct prog *prog, struct arena *scratch, const struct st
     return work;
 }
 
-double work_of(const struct prog *prog, const struct stmt *list)
+double work_of(const struct prog *prog, const struct kernel *kernel)
 {
+    static const double PER_BYTE = 0.25; /* of memory moved: what it costs from the last cache level, as in a copy */
     struct arena *scratch = arena_new();
-    double work = list_work(prog, scratch, list);
+    double work = list_work(prog, scratch, kernel->body);
     arena_free(scratch);
-    return work;
+    return work > PER_BYTE * kernel->bytes ? work : PER_BYTE * kernel->bytes;
 }
