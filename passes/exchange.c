@@ -8,13 +8,15 @@
  * the loops around each access, with the worker's range in place of from..to. A call's cost is its largest share of the
  * work, the part of what it reads that lies in boxes that other workers wrote, and the weights in its box. Kernels take
  * turns: each takes the way that is cheapest beside what the others have, until none changes. All of it is an estimate
- * that no correctness hangs on; kernels with sizes that are not known yet keep their outermost loops.
+ * that no correctness hangs on. Symbols count at their least, where mostly no way is cheaper than the outermost loops.
  */
 #include "exchange.h"
 
+#include "box.h"
+
 #include <string.h>
 
-enum { WORKERS_MOST = 8, NAMES_MOST = LOOPS_MOST + 2, ROUNDS_MOST = 4, LINE_BYTES = 64 };
+enum { WORKERS_MOST = 8, ROUNDS_MOST = 4, LINE_BYTES = 64 };
 static const double OVERLAP_MOST = 1.3; /* of workers' boxes, where ranges end inside a row */
 /* Operations' worth of a byte that another core wrote (measured: 5 GB/s between second-level caches), and of a byte of
  * weights, which the next panel's prefetch hides in part. minilm on two cores: all products by rows 10.1 ms, by channels
@@ -22,16 +24,8 @@ static const double OVERLAP_MOST = 1.3; /* of workers' boxes, where ranges end i
 static const double WORK_OF_EXCHANGE = 1.2, WORK_OF_WEIGHT = 0.12;
 static const double LESS = 0.995; /* of a cost that is worth a change */
 
-struct box {
-    bool any;
-    int64_t lo[RANK_MOST], hi[RANK_MOST];
-};
 struct touched { /* of one buffer by one worker */
     struct box read, written;
-};
-struct shape { /* of a buffer of main */
-    int rank;
-    int64_t size[RANK_MOST];
 };
 struct use { /* a call of main */
     const struct stmt *call;
@@ -55,43 +49,7 @@ struct exchange {
     LIST(struct edge) edges;
 };
 
-/* ---- values of indices ---- */
-
-struct names {
-    int n;
-    const struct var *var[NAMES_MOST];
-    int64_t value[NAMES_MOST];
-};
-
-static int64_t floor_div(int64_t a, int64_t b)
-{
-    return a / b - (a % b != 0 && (a < 0) != (b < 0));
-}
-
-/* The value of an index expression; false where it is made of anything but names and numbers. */
-static bool value_of(const struct exchange *x, const struct names *names, ex e, int64_t *value)
-{
-    int64_t a, b;
-    if (e->op == EX_const || e->op == EX_dim) {
-        *value = dim_lo(x->prog->dims, e->imm);
-        return true;
-    }
-    if (e->op == EX_var) {
-        for (int i = names->n - 1; i >= 0; i--)
-            if (names->var[i] == e->var) return *value = names->value[i], true;
-        return false;
-    }
-    if (expr_row(e->op)->args != 2 || !value_of(x, names, e->arg[0], &a) || !value_of(x, names, e->arg[1], &b)) return false;
-    if (e->op == EX_add) *value = a + b;
-    else if (e->op == EX_sub) *value = a - b;
-    else if (e->op == EX_mul) *value = a * b;
-    else if (e->op == EX_min) *value = a < b ? a : b;
-    else if (e->op == EX_max) *value = a > b ? a : b;
-    else if (e->op == EX_div && b > 0) *value = floor_div(a, b);
-    else if (e->op == EX_mod && b > 0) *value = a - b * floor_div(a, b);
-    else return false;
-    return true;
-}
+/* ---- what calls touch ---- */
 
 static struct names range_of(const struct exchange *x, const struct partition *way, int worker)
 {
@@ -102,90 +60,11 @@ static struct names range_of(const struct exchange *x, const struct partition *w
     return names;
 }
 
-/* ---- boxes ---- */
-
-static void box_add(struct box *box, const struct shape *shape, int64_t at)
-{
-    for (int i = shape->rank - 1; i >= 0; i--) {
-        int64_t here = i ? at % shape->size[i] : at;
-        at /= shape->size[i];
-        if (!box->any || here < box->lo[i]) box->lo[i] = here;
-        if (!box->any || here > box->hi[i]) box->hi[i] = here;
-    }
-    box->any = true;
-}
-
-static void box_whole(struct box *box, const struct shape *shape)
-{
-    box->any = true;
-    for (int i = 0; i < shape->rank; i++) box->lo[i] = 0, box->hi[i] = shape->size[i] - 1;
-}
-
-/* Elements in both; b NULL: in a. */
-static double box_size(const struct shape *shape, const struct box *a, const struct box *b)
-{
-    double size = 1;
-    if (!a->any || (b && !b->any)) return 0;
-    for (int i = 0; i < shape->rank; i++) {
-        int64_t lo = b && b->lo[i] > a->lo[i] ? b->lo[i] : a->lo[i], hi = b && b->hi[i] < a->hi[i] ? b->hi[i] : a->hi[i];
-        if (hi < lo) return 0;
-        size *= (double)(hi - lo + 1);
-    }
-    return size;
-}
-
-struct corners { /* a walk over the ends of the loops around one access */
-    const struct exchange *x;
-    const struct reach *reach;
-    const struct shape *shape;
-    int64_t offset;
-    struct names names;
-    struct box *box;
-    const bool *matters; /* by loop: whether its ends differ */
-    bool unknown;
-};
-
-static bool matters(const struct reach *reach, int level)
-{
-    const struct var *var = reach->loops[level]->var;
-    if (ex_uses(reach->index, var)) return true;
-    for (int i = level + 1; i < reach->n_loops; i++)
-        if (ex_uses(reach->loops[i]->a, var) || ex_uses(reach->loops[i]->b, var)) return true;
-    return false;
-}
-
-static void corners_visit(struct corners *c, int level)
-{
-    int64_t first, past;
-    if (c->unknown) return;
-    if (level == c->reach->n_loops) {
-        c->unknown = !value_of(c->x, &c->names, c->reach->index, &first);
-        first += c->offset;
-        if (c->unknown || first < 0) return;
-        box_add(c->box, c->shape, first);
-        if (c->reach->lanes > 1) box_add(c->box, c->shape, first + (c->reach->lanes - 1) * c->reach->stride);
-        return;
-    }
-    const struct stmt *loop = c->reach->loops[level];
-    c->unknown = !value_of(c->x, &c->names, loop->a, &first) || !value_of(c->x, &c->names, loop->b, &past);
-    if (c->unknown || past <= first) return;
-    int64_t last = first + (past - first - 1) / loop->step * loop->step;
-    int at = c->names.n++;
-    c->names.var[at] = loop->var;
-    c->names.value[at] = first;
-    corners_visit(c, level + 1);
-    if (last != first && c->matters[level]) {
-        c->names.value[at] = last;
-        corners_visit(c, level + 1);
-    }
-    c->names.n--;
-}
-
 static bool offset_of(const struct exchange *x, const struct call_arg *arg, int64_t *offset)
 {
     struct names none = {.n = 0};
     *offset = 0;
-    return !arg->offset || value_of(x, &none, arg->offset, offset);
+    return !arg->offset || box_value(x->prog->dims, &none, arg->offset, offset);
 }
 
 static struct touched *touched_at(const struct exchange *x, const struct use *use, int arg, int way, int worker)
@@ -203,13 +82,12 @@ static void look_at_way(const struct exchange *x, const struct use *use, int way
         int arg = reach->buf->position;
         struct touched *touched = touched_at(x, use, arg, way, worker);
         struct box *box = reach->store ? &touched->written : &touched->read;
-        bool ends[LOOPS_MOST + 1];
-        struct corners c = {.x = x, .reach = reach, .shape = &use->shapes[arg], .box = box, .matters = ends};
-        if (dealt) c.names = range_of(x, &ways->way[way], worker);
-        c.unknown = !offset_of(x, &use->call->args[arg], &c.offset) || reach->n_loops > LOOPS_MOST;
-        for (int level = 0; level < reach->n_loops && !c.unknown; level++) ends[level] = matters(reach, level);
-        corners_visit(&c, 0);
-        if (c.unknown) box_whole(box, &use->shapes[arg]);
+        struct names names = {.n = 0};
+        int64_t offset;
+        if (dealt) names = range_of(x, &ways->way[way], worker);
+        bool known = offset_of(x, &use->call->args[arg], &offset) &&
+                     box_add_reach(box, &use->shapes[arg], x->prog->dims, reach, offset, &names);
+        if (!known) box_whole(box, &use->shapes[arg]);
     }
 }
 
@@ -222,7 +100,7 @@ static double loop_work(struct exchange *x, struct names *names, const struct st
 {
     int64_t first, past;
     double work = 0;
-    if (names->n == NAMES_MOST || !value_of(x, names, loop->a, &first) || !value_of(x, names, loop->b, &past)) {
+    if (names->n == NAMES_MOST || !box_value(x->prog->dims, names, loop->a, &first) || !box_value(x->prog->dims, names, loop->b, &past)) {
         struct stmt one = *loop;
         one.next = NULL;
         return list_work(x->prog, x->scratch, &one);
