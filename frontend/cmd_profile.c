@@ -86,14 +86,16 @@ static struct profile_site *site_at(struct profile *profile, int site)
     return site == PROFILE_WAIT ? &profile->wait : site == PROFILE_REST ? &profile->rest : &profile->sites[site];
 }
 
-/* This run's time of a site, and the calls: of the worker that takes longest, and of all. */
-static double sample(const struct recorder *recorder, int site, double *calls)
+/* This run's time of a site, and the calls: of the worker that takes longest, and of all. A divided call is one, each
+ * worker making a part of it; in a loop that is dealt out, workers make different ones. */
+static double sample(const struct recorder *recorder, int site, bool dealt, double *calls)
 {
     double longest = 0;
     for (int i = 0; i < recorder->n_workers; i++) {
         const struct tally *tally = recorder->tallies[i];
         if (tally->seconds[site + OFFSET] > longest) longest = tally->seconds[site + OFFSET];
-        if (tally->calls[site + OFFSET] > *calls) *calls = tally->calls[site + OFFSET];
+        if (dealt) *calls += tally->calls[site + OFFSET];
+        else if (tally->calls[site + OFFSET] > *calls) *calls = tally->calls[site + OFFSET];
     }
     return longest;
 }
@@ -111,7 +113,7 @@ static bool take_runs(struct session *session, struct engine_run *run, const str
         for (int site = -OFFSET; site < profile->n_sites; site++) {
             struct profile_site *at = site_at(profile, site);
             double calls = 0;
-            samples[site + OFFSET][i] = sample(recorder, site, &calls);
+            samples[site + OFFSET][i] = sample(recorder, site, at->dealt, &calls);
             at->total += samples[site + OFFSET][i];
             at->calls += calls;
         }
@@ -146,6 +148,7 @@ bool profile_take(struct session *session, struct engine_run *run, const struct 
         const struct kernel *kernel = calls[i]->kernel;
         profile->sites[i] = (struct profile_site){.call = calls[i],
                                                   .kernel = kernel ? kernel->name : calls[i]->extern_name,
+                                                  .dealt = profile_is_dealt(prog->main, calls[i]),
                                                   .layers = kernel ? kernel->layers : ""};
     }
     recorder_open(&recorder, prog, profile->n_sites, arena);

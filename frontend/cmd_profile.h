@@ -16,6 +16,7 @@ struct profile_site {
     const struct stmt *call;   /* in the unit's program; NULL: `rest` and `wait` below */
     const char *kernel;        /* its name, or that of the extern function */
     const char *layers;        /* the kernel's, of all its calls, as identifiers; call->origin has this call's own */
+    bool dealt;                /* stands in a loop that workers share (passes/profile.h) */
     double calls;              /* in a run, the mean */
     double least, median;      /* seconds of a run: all its calls in a loop together */
     double total;              /* seconds of all runs */

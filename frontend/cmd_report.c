@@ -89,7 +89,7 @@ static bool is_divided(const struct prog *prog, const struct stmt *call)
 {
     for (int i = 0; i < call->n_scalars && prog->threads; i++)
         if (ex_uses(call->scalars[i], prog->worker)) return true;
-    return false;
+    return prog->threads && profile_is_dealt(prog->main, call);
 }
 
 static const char *layers_of(const struct stmt *call, struct arena *arena)

@@ -30,8 +30,18 @@ static void walk_expr(struct walk *walk, ex e, int step)
     for (int i = 0; i < expr_row(e->op)->args; i++) walk_expr(walk, e->arg[i], step);
 }
 
-/* Loops of main run an unknown number of times: their body counts once. */
-static void walk_stmts(struct walk *walk, const struct stmt *list, int step, int depth)
+/* Iterations of a loop of main, of all workers together. The parts of a loop that is dealt out share the iterations of
+ * the loop inside. */
+static double trips_of(const struct walk *walk, const struct stmt *loop)
+{
+    if (loop->loop == LOOP_PARALLEL) return 1;
+    const struct dims *dims = walk->prog->dims;
+    int64_t n = dim_eval(dims, loop->var->hi, walk->symbols) - dim_eval(dims, loop->var->lo, walk->symbols) + 1;
+    return n > 0 ? (double)n : 0;
+}
+
+/* A loop that ends by what it computes runs an unknown number of times: its body counts once. */
+static void walk_stmts(struct walk *walk, const struct stmt *list, int step, int depth, double times)
 {
     for (const struct stmt *s = list; s; s = s->next) {
         if (depth == 0) step++;
@@ -41,11 +51,11 @@ static void walk_stmts(struct walk *walk, const struct stmt *list, int step, int
         walk_expr(walk, s->c, step);
         for (int i = 0; i < s->n_args; i++) note_use(walk, s->args[i].buf, step);
         if (s->kernel) {
-            walk->flops += s->kernel->flops;
-            walk->bytes += s->kernel->bytes;
+            walk->flops += times * s->kernel->flops;
+            walk->bytes += times * s->kernel->bytes;
         }
-        walk_stmts(walk, s->body, step, depth + 1);
-        walk_stmts(walk, s->other, step, depth + 1);
+        walk_stmts(walk, s->body, step, depth + 1, s->kind == STMT_FOR ? times * trips_of(walk, s) : times);
+        walk_stmts(walk, s->other, step, depth + 1, times);
     }
 }
 
@@ -72,7 +82,7 @@ static void walk_main(struct walk *walk, const struct prog *prog, struct arena *
 {
     walk->spans = NEW_ARRAY(arena, struct span, prog->next_buffer + 1);
     for (int i = 0; i < prog->next_buffer; i++) walk->spans[i].last = -1;
-    walk_stmts(walk, prog->main, -1, 0);
+    walk_stmts(walk, prog->main, -1, 0, 1);
 }
 
 int program_live(const struct prog *prog, const int64_t *symbols, int step, struct arena *arena,

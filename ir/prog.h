@@ -87,6 +87,7 @@ enum stmt_kind {
     STMT_PREFETCH,/* buf[a] will be read soon: a hint that may lie outside of the buffer and changes nothing */
     STMT_BARRIER  /* main: no worker goes on before all are here; a kernel's failure takes effect here */
 };
+/* LOOP_PARALLEL: of main; iterations touch nothing of one another's, workers share them (passes/strips.c). */
 enum loop_kind { LOOP_SERIAL, LOOP_PARALLEL, LOOP_UNROLL, LOOP_GROUP0, LOOP_GROUP1, LOOP_GROUP2, LOOP_LANE0, LOOP_LANE1, LOOP_LANE2 };
 struct call_arg {
     struct buffer *buf;

@@ -251,9 +251,11 @@ static void look_at_call(struct exchange *x, const struct stmt *call, struct way
     LIST_PUSH(x->scratch, &x->uses, use);
 }
 
+/* Loops of strips are dealt out already (strips.c): what goes over between them and other calls is not looked at. */
 static void look_at_main(struct exchange *x, const struct stmt *list)
 {
     for (; list; list = list->next) {
+        if (list->kind == STMT_FOR && list->loop == LOOP_PARALLEL) continue;
         for (int i = 0; i < x->n_kernels && list->kind == STMT_CALL; i++)
             if (x->kernels[i].kernel == list->kernel) look_at_call(x, list, &x->kernels[i]);
         look_at_main(x, list->body);

@@ -389,10 +389,59 @@ static void deal_if(struct deal *deal, const struct stmt *s, struct stmt *to)
     add_tasks(deal, &body);
 }
 
+static void touch_calls(struct deal *deal, struct task *task, const struct stmt *list, double times, double *work)
+{
+    for (const struct stmt *s = list; s; s = s->next) {
+        if (s->kind == STMT_FOR) touch_calls(deal, task, s->body, times * (double)(s->var->hi + 1), work);
+        if (s->kind != STMT_CALL) continue;
+        touch_call(deal, task, s);
+        *work += times * facts_of(deal, s->kernel)->work;
+    }
+}
+
+static bool only_calls(const struct stmt *list)
+{
+    for (; list; list = list->next) {
+        bool loop = list->kind == STMT_FOR && dim_is_const(list->var->hi) && only_calls(list->body);
+        if (!loop && (list->kind != STMT_CALL || !list->kernel)) return false;
+    }
+    return true;
+}
+
+/* A loop as pass strips makes them. */
+static bool has_parts(const struct stmt *s)
+{
+    return s->kind == STMT_FOR && s->loop == LOOP_PARALLEL && ex_is_int(s->a, 0) && ex_is_const(s->b) && s->b->imm > 0 && only_calls(s->body);
+}
+
+/* Of such a loop: parts that touch nothing of one another's, with what is inside them undivided. */
+static void deal_parts(struct deal *deal, const struct stmt *s, struct stmt **out)
+{
+    struct stmt *loop = copy_one(deal, s);
+    struct task task = {.stmt = s, .worker = EVERYONE};
+    double work = 0, parts = (double)s->b->imm;
+    touch_calls(deal, &task, s->body, 1, &work);
+    for (int i = 0; i < deal->pending.n; i++)
+        if (tasks_meet(deal, &deal->pending.at[i], &task)) {
+            stmt_append(out, barrier(deal));
+            break;
+        }
+    for (int i = 0; i < deal->threads; i++) deal->load[i] += work / parts;
+    deal->saved += work - work / parts;
+    loop->a = part(deal, s->b->imm, 0, deal->threads);
+    loop->b = part(deal, s->b->imm, 1, deal->threads);
+    stmt_append(out, loop);
+    remember(deal, task);
+}
+
 static void deal_stmt(struct deal *deal, const struct stmt *s, struct stmt **out)
 {
     struct stmt *copy;
     ex read[2] = {s->a, s->b};
+    if (has_parts(s)) {
+        deal_parts(deal, s, out);
+        return;
+    }
     switch (s->kind) {
     case STMT_CALL: deal_call(deal, s, out); return;
     case STMT_STORE: deal_store(deal, s, out); return;
@@ -419,6 +468,21 @@ static struct stmt *deal_list(struct deal *deal, const struct stmt *list)
 
 /* ---- the program ---- */
 
+static bool is_called(const struct stmt *list, const struct kernel *kernel)
+{
+    for (; list; list = list->next)
+        if (list->kernel == kernel || is_called(list->body, kernel)) return true;
+    return false;
+}
+
+/* Whether the kernel is called where iterations are dealt out: there it stays whole. */
+static bool is_in_strips(const struct stmt *list, const struct kernel *kernel)
+{
+    for (; list; list = list->next)
+        if (list->kind == STMT_FOR && list->loop == LOOP_PARALLEL && is_called(list->body, kernel)) return true;
+    return false;
+}
+
 static void look_at_kernels(struct deal *deal)
 {
     struct prog *prog = deal->prog;
@@ -440,6 +504,7 @@ static double divide_kernels(struct deal *deal, int l2_bytes)
     for (int i = 0; i < prog->kernels.n; i++) {
         struct ways *ways = &all[i];
         ways->kernel = prog->kernels.at[i];
+        if (is_in_strips(prog->main, ways->kernel)) continue;
         for (int depth = 0; depth < WAYS_MOST && deal->facts[i].work >= (depth ? GRAINS_OF_CHOICE : 2) * deal->grain; depth++)
             if (partition_kernel(prog, ways->kernel, deal->threads, depth, false, &ways->way[ways->n])) ways->n++;
     }

@@ -32,6 +32,7 @@ struct graph *pass_fuse(const struct graph *graph, struct arena *unit, const str
 /* graph -> program: one kernel per stored value, plain loops */
 struct prog *pass_lower(const struct graph *graph, struct arena *unit, const struct pass_options *options);
 /* program -> program */
+struct prog *pass_strips(const struct prog *prog, struct arena *unit, const struct pass_options *options);
 struct prog *pass_schedule(const struct prog *prog, struct arena *unit, const struct pass_options *options);
 struct prog *pass_expand(const struct prog *prog, struct arena *unit, const struct pass_options *options);
 struct prog *pass_bind(const struct prog *prog, struct arena *unit, const struct pass_options *options);

@@ -94,3 +94,19 @@ const struct stmt **profile_calls(const struct prog *prog, struct arena *arena, 
     count_calls(prog->main, calls, 0);
     return calls;
 }
+
+static bool holds(const struct stmt *list, const struct stmt *call)
+{
+    for (; list; list = list->next)
+        if (list == call || holds(list->body, call) || holds(list->other, call)) return true;
+    return false;
+}
+
+bool profile_is_dealt(const struct stmt *list, const struct stmt *call)
+{
+    for (; list; list = list->next) {
+        if (list->kind == STMT_FOR && list->loop == LOOP_PARALLEL && holds(list->body, call)) return true;
+        if (profile_is_dealt(list->body, call) || profile_is_dealt(list->other, call)) return true;
+    }
+    return false;
+}

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Models compiled for several threads: the same bytes for every number of them, and no two at one place.
 
-    tests/test_threads.py [--models DIR] [MODEL...]      default: examples/*.tn, and the models of DIR (build/models)
+    tests/test_threads.py [--models DIR] [MODEL...]      default: examples/*.tn, `strips` below, and the models of DIR
+                                                         (build/models)
 
 Each is compiled with --threads=4 and a --grain that divides whatever can be divided, by both back ends, and run by
 threads_host.c: on own threads, on 2 to 4 of the caller's, by callers at the same time, after a fork, loaded and unloaded;
@@ -14,6 +15,11 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TENON = os.environ.get("TENON", os.path.join(ROOT, "build/release/tenon"))
 HOST = os.path.join(ROOT, "tests/threads_host.c")
 MODELS = ["mobilenetv2", "minilm", "lstm_2x128", "wavenet", "magika", "ppocr_det", "silero_vad"]
+STRIPS = """model strips(x: f32[128, 32, 16], w: f32[16, 64], v: f32[64, 16]) -> (y: f32[128, 32, 16]) {
+    y = relu(matmul(relu(matmul(x, w)), v))
+}
+"""  # for an L2 of 512 KiB: strips are dealt out (pass strips)
+CPUS = {"strips": ["--cpu=x86-64-v3"]}
 PINS = {"ppocr_det": ["--dim", "x_d0=1", "--dim", "x_d2=96", "--dim", "x_d3=160"], "minilm": []}
 
 
@@ -39,7 +45,8 @@ def has_sanitizer(folder):
 
 
 def check_example(path, folder, sanitizer):
-    options = ["--zero-weights", "--threads=4", "--grain=1"]
+    cpu = CPUS.get(os.path.splitext(os.path.basename(path))[0], [])
+    options = ["--zero-weights", "--threads=4", "--grain=1", *cpu]
     for target in ("c", "llvm"):
         must(f"compile through {target}", [TENON, "compile", path, "-o", f"m_{target}.so", f"--target={target}", *options], folder)
         threads = must(f"run through {target}", ["./host", f"./m_{target}.so"], folder)
@@ -57,7 +64,7 @@ def check_example(path, folder, sanitizer):
         must("the thread sanitizer", ["./inside"], folder)
     for name, more in (("one", ["--threads=1"]), ("two", [])):
         os.makedirs(os.path.join(folder, name), exist_ok=True)
-        must("compile for one thread", [TENON, "compile", path, "-o", f"{name}/m.c", "--zero-weights", *more], folder)
+        must("compile for one thread", [TENON, "compile", path, "-o", f"{name}/m.c", "--zero-weights", *cpu, *more], folder)
     if not filecmp.cmp(os.path.join(folder, "one/m.c"), os.path.join(folder, "two/m.c"), shallow=False):
         raise Wrong("--threads=1 makes other text than no --threads")
     with open(os.path.join(folder, "one/m.c")) as f:
@@ -77,7 +84,11 @@ def main():
     parser.add_argument("--models", default=os.path.join(ROOT, "build/models"))
     parser.add_argument("names", nargs="*")
     args = parser.parse_args()
-    paths = sorted(glob.glob(os.path.join(ROOT, "examples/*.tn"))) + [os.path.join(args.models, m + ".onnx") for m in MODELS]
+    own = tempfile.mkdtemp(prefix="threads-own-")
+    with open(os.path.join(own, "strips.tn"), "w") as f:
+        f.write(STRIPS)
+    paths = sorted(glob.glob(os.path.join(ROOT, "examples/*.tn"))) + [os.path.join(own, "strips.tn")]
+    paths += [os.path.join(args.models, m + ".onnx") for m in MODELS]
     if args.names:
         paths = [p for p in paths if os.path.splitext(os.path.basename(p))[0] in args.names]
     passed = failed = 0
@@ -96,6 +107,7 @@ def main():
             failed += 1
         finally:
             shutil.rmtree(folder)
+    shutil.rmtree(own)
     print(f"{passed} passed, {failed} failed")
     sys.exit(failed > 0)
 
