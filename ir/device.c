@@ -47,7 +47,7 @@ const struct device device_plain_cpu = {
     .has_f64 = true, .has_fma = true};
 const struct device device_plain_gpu = {
     .name = "gpu", .platform = "", .version = "", .compute_units = 16, .vector_bytes = 16, .work_group_most = 256,
-    .sub_group = 1, .local_bytes = 32768, .memory_bytes = INT64_C(2) << 30, .allocation_bytes = INT64_C(512) << 20,
+    .sub_group = 1, .local_bytes = 32768, .memory_bytes = INT64_C(4) << 30, .allocation_bytes = INT64_C(1) << 30,
     .has_f64 = true, .has_fma = true};
 
 const struct device *device_find(const char *name)
