@@ -98,7 +98,7 @@ static const struct option_row rows[] = {
     {OPT_RUNS, "--runs", "N", FOR_BENCH, "timed runs (default: about a second's worth)"},
     {OPT_JOBS, "--jobs", "N", FOR_TEST, "cases at a time (default: one per CPU)"},
     {OPT_THREADS, "--threads", "N", FOR_MODEL, "code for up to N threads (default 1); the same results for every number"},
-    {OPT_GRAIN, "--grain", "N", FOR_MODEL, "operations that are worth another thread (default 12000, a microsecond or two)"},
+    {OPT_GRAIN, "--grain", "N", FOR_MODEL | FOR_TEST, "operations that are worth another thread (default 12000, a microsecond or two)"},
     {OPT_EXACT_CONV, "--exact-conv", NULL, FOR_MODEL, "no convolution by Winograd's algorithm, whose rounding errors are about twice as large"},
     {OPT_WINOGRAD, "--winograd", "2|4", FOR_MODEL, "tiles of 2 or 4 outputs a side for every 3x3 convolution, cheaper or not (to compare)"},
     {OPT_WEIGHTS, "--weights", "embed|file", FOR_COMPILE,

@@ -192,7 +192,7 @@ void report_make(struct session *session, const struct options *options, const s
     report->model = slash ? slash + 1 : path;
     report->target = engine_title(options->engine);
     report->cpu = options->target->name;
-    report->threads = prog->threads ? prog->threads : 1;
+    report->threads = options->device ? options->device->compute_units : prog->threads ? prog->threads : 1;
     report->prog = prog;
     report->symbols = symbols;
     report->profile = profile;

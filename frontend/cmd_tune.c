@@ -287,7 +287,7 @@ static bool tune_kernels(struct tuner *tuner)
     int *chosen = best_of(tuner, BETTER);
     bool confirmed = ok && !interrupted && confirm(tuner, chosen, &whole);
     sigaction(SIGINT, &before, NULL);
-    engine_close(tuner->model.base_run);
+    if (tuner->model.base_run) engine_close(tuner->model.base_run);
     progress_show(session, NULL);
     if (!ok || !write_file(session, tuner->options->out, make_tuning(tuner, chosen, true))) return false;
     report(tuner, chosen, confirmed, &whole);

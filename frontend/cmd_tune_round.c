@@ -1,7 +1,8 @@
 /* Rounds of tenon tune: the model built by some records, timed kernel by kernel beside the untuned one.
  *
  * A round is a child process: what it allocates goes with it, and a schedule that crashed would not take the tuner
- * along. It finds the untuned library loaded, as the parent had it.
+ * along. It finds the untuned library loaded, as the parent had it; on an OpenCL device, whose threads no child
+ * inherits, it loads that itself.
  * Both are run in turns, in blocks, so that whatever else the machine does meets both; the times of every call come
  * from marks inside the whole model (cmd_profile.h), where weights are as cold as in real use.
  */
@@ -100,15 +101,44 @@ bool tune_open(struct session *session, const struct options *options, struct tu
     return true;
 }
 
+static bool on_device(const struct tune_model *model)
+{
+    return model->options->engine == ENGINE_OPENCL;
+}
+
+static bool open_base(struct tune_model *model)
+{
+    model->base_run = engine_open(model->session, model->options, model->options->engine, &model->base);
+    return model->base_run != NULL;
+}
+
+/* Builds the untuned model in a child: whether that goes, how long it takes, and what the device's compiler keeps. */
+static bool try_base(struct tune_model *model)
+{
+    int status = 0;
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        bool ok = open_base(model) &&
+                  engine_time(model->session, model->base_run, model->trial.in, model->trial.symbols, model->trial.n_out) >= 0;
+        if (!tune_interrupted()) diag_print(model->session->diag, stderr);
+        fflush(stderr);
+        _exit(!ok);
+    }
+    if (pid < 0) return diag_error(model->session->diag, (struct place){0}, "cannot start a process: %s", strerror(errno));
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) continue;
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
 bool tune_start(struct tune_model *model, struct tuning *tuning)
 {
     struct session *session = model->session;
     double start = clock_seconds();
     model->base = model->lowered;
     if (!lower_rest(model, tuning, false, session->arena, &model->base)) return false;
-    model->base_run = engine_open(session, model->options, model->options->engine, &model->base);
+    bool ok = on_device(model) ? try_base(model) : open_base(model);
     model->build_seconds = clock_seconds() - start;
-    return model->base_run != NULL;
+    return ok;
 }
 
 static int key_index(const struct tune_model *model, const struct stmt *call)
@@ -176,6 +206,7 @@ static bool measure(struct tune_model *model, struct tuning *tuning, double seco
     struct session *session = model->session;
     struct unit unit = model->lowered;
     struct tune_time *times = NEW_ARRAY(session->arena, struct tune_time, model->n_keys + 1);
+    if (on_device(model) && !open_base(model)) return false;
     if (!lower_rest(model, tuning, false, session->arena, &unit)) return false;
     struct engine_run *run = engine_open(session, model->options, model->options->engine, &unit);
     if (!run || !time_sides(model, run, unit.prog, seconds, times)) return false;

@@ -10,13 +10,16 @@
  * their number is the call's last scalar. On a CPU device a group is one work-item, with the vectors of the schedule,
  * and there are a few groups for each compute unit where the work pays for them. On a GPU a group has LANES of them
  * in step, `for l in 0..64 lane0`, and every piece is a work-item of its own where there are not too many pieces.
- * What cannot be cut is done by one work-item. Stores of main become kernels, since main is the host's.
+ * What cannot be cut is done by one work-item. Stores of main become kernels, since main is the host's; small kernels
+ * are joined with their neighbours first (merge.c).
  *
  * The text stays an ordinary program: group and lane loops computed one after the other give the same. Comes after plan
  * like pass parallel, whose place it takes: a device's queue keeps the order of kernels, no barriers are needed.
  */
+#include "merge.h"
 #include "partition.h"
 #include "passes.h"
+#include "touch.h"
 
 /* Work is in operations of partition.h. A group of a CPU device costs about a microsecond to start. */
 enum { GROUP_WORK = 12000, GROUPS_PER_UNIT = 16, LANES = 64, ITEMS_MOST = 1 << 20, GPU_PIECES = 1 << 14 };
@@ -28,7 +31,9 @@ struct binding {
     struct bound_kernel {
         bool divided;
         dim items;
+        struct reaches reaches; /* before it was divided */
     } *kernels; /* by number */
+    struct arena *scratch;
     int n_stores;
 };
 
@@ -89,40 +94,26 @@ static void bind_kernel(struct binding *b, int number)
     } else most = ITEMS_MOST;
     if (!partition_kernel(prog, kernel, is_cpu ? (int)most : GPU_PIECES, 0, !is_cpu, &cut)) return;
     dim items = dim_max(dims, dim_min(dims, cut.units, most), 1);
-    b->kernels[number] = (struct bound_kernel){.divided = true, .items = items};
+    struct bound_kernel *bound = &b->kernels[number];
+    *bound = (struct bound_kernel){.divided = true, .items = items, .reaches.arena = b->scratch};
+    reaches_of(&bound->reaches, kernel->body, NULL, 0);
     int lanes = b->device->work_group_most < LANES ? b->device->work_group_most : LANES;
     wrap(prog, kernel, &cut, is_cpu ? 1 : lanes, items);
 }
 
 /* ---- main ---- */
 
-static bool meet(struct dims *dims, const struct buffer *a, const struct buffer *b)
-{
-    if (a == b) return true;
-    if (a->space != SPACE_ARENA || b->space != SPACE_ARENA) return false;
-    dim a_end = dim_add(dims, a->offset_bytes, dim_mul(dims, a->elements, dtype_bytes(a->dt)));
-    dim b_end = dim_add(dims, b->offset_bytes, dim_mul(dims, b->elements, dtype_bytes(b->dt)));
-    return !dim_le(dims, a_end, b->offset_bytes) && !dim_le(dims, b_end, a->offset_bytes);
-}
-
-/* Whether an argument that is written may be the memory of another one, which dividing the kernel did not see. */
-static bool arguments_meet(const struct prog *prog, const struct stmt *call)
-{
-    for (int i = 0; i < call->n_args; i++)
-        for (int k = 0; call->kernel->params.at[i]->written && k < call->n_args; k++)
-            if (k != i && meet(prog->dims, call->args[i].buf, call->args[k].buf)) return true;
-    return false;
-}
-
 static void bind_call(struct binding *b, struct stmt *call)
 {
     int number = 0;
     while (b->prog->kernels.at[number] != call->kernel) number++;
     const struct bound_kernel *kernel = &b->kernels[number];
+    struct touches touches = {.arena = b->scratch};
     if (!kernel->divided) return;
+    touch_call(&touches, call, &kernel->reaches);
     ex *scalars = NEW_ARRAY(b->prog->arena, ex, call->n_scalars + 1);
     for (int i = 0; i < call->n_scalars; i++) scalars[i] = call->scalars[i];
-    scalars[call->n_scalars++] = ex_dim(b->prog, arguments_meet(b->prog, call) ? 1 : kernel->items);
+    scalars[call->n_scalars++] = ex_dim(b->prog, touches_alias(b->prog, &touches) ? 1 : kernel->items);
     call->scalars = scalars;
 }
 
@@ -163,11 +154,13 @@ struct prog *pass_bind(const struct prog *prog, struct arena *unit, const struct
 {
     struct prog *to = prog_copy(prog, unit, NULL, NULL);
     if (!options->device || prog->arena_bytes == -1) return to;
-    struct binding b = {.prog = to, .device = options->device, .grain = GROUP_WORK};
+    struct binding b = {.prog = to, .device = options->device, .grain = GROUP_WORK, .scratch = arena_new()};
     if (options->grain > 0) b.grain = (double)options->grain;
+    merge_calls(to);
     int n = to->kernels.n;
     b.kernels = NEW_ARRAY(to->arena, struct bound_kernel, n + 1);
     for (int i = 0; i < n; i++) bind_kernel(&b, i);
     bind_list(&b, to->main);
+    arena_free(b.scratch);
     return to;
 }

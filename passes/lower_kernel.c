@@ -116,8 +116,11 @@ static void measure(struct lowering *l, struct kernel *kernel)
 {
     kernel->flops = flops_of(l->prog, kernel->body);
     kernel->bytes = 0;
-    for (int i = 0; i < kernel->params.n; i++)
-        kernel->bytes += (double)dim_lo(l->prog->dims, kernel->params.at[i]->elements) * (double)dtype_bytes(kernel->params.at[i]->dt);
+    for (int i = 0; i < kernel->params.n; i++) { /* its elements; `elements` spans what lies between them too */
+        struct buffer *param = kernel->params.at[i];
+        dim elements = dim_min(l->prog->dims, param->elements, type_elements(l->prog->dims, &param->type));
+        kernel->bytes += (double)dim_lo(l->prog->dims, elements) * (double)dtype_bytes(param->dt);
+    }
 }
 
 struct stmt *kernel_of_value(struct lowering *l, struct storage *storage, const struct value *value, const struct storage *to)

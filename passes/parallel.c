@@ -15,6 +15,7 @@
  */
 #include "exchange.h"
 #include "passes.h"
+#include "touch.h"
 
 #include <string.h>
 
@@ -31,15 +32,7 @@ struct kernel_facts {
 struct task { /* something done since the last barrier */
     const struct stmt *stmt;
     int worker; /* EVERYONE, or the one */
-    int n, cap;
-    struct touch *at; /* what it reads and writes */
-};
-struct touch {
-    struct buffer *buf; /* of main */
-    bool store;
-    const struct reach *reach; /* NULL: anywhere in the buffer */
-    dim base;
-    ex offset;
+    struct touches touches; /* what it reads and writes */
 };
 struct tasks {
     int n, cap;
@@ -80,79 +73,13 @@ static bool has_calls(const struct stmt *list)
     return false;
 }
 
-/* ---- what a statement touches ---- */
-
-static bool in_memory(const struct buffer *buf)
-{
-    return buf->space == SPACE_ARENA || buf->space == SPACE_OUTPUT;
-}
-
-static dim base_of(const struct buffer *buf)
-{
-    return buf->space == SPACE_ARENA ? buf->offset_bytes : 0;
-}
-
-static void touch(struct deal *deal, struct task *task, struct buffer *buf, bool store, const struct reach *reach, ex offset)
-{
-    if (!in_memory(buf)) return;
-    struct touch t = {.buf = buf, .store = store, .reach = reach, .base = base_of(buf), .offset = offset};
-    LIST_PUSH(deal->scratch, task, t);
-}
-
-static void touch_expr(struct deal *deal, struct task *task, ex e)
-{
-    if (!e) return;
-    if (e->op == EX_load) touch(deal, task, e->buf, false, NULL, NULL);
-    for (int i = 0; i < 3; i++) touch_expr(deal, task, e->arg[i]);
-}
-
-static void touch_call(struct deal *deal, struct task *task, const struct stmt *call)
-{
-    struct kernel_facts *facts = call->kernel ? facts_of(deal, call->kernel) : NULL;
-    bool opaque = !facts || has_calls(call->kernel->body);
-    for (int i = 0; i < call->n_args; i++) {
-        const struct call_arg *arg = &call->args[i];
-        touch_expr(deal, task, arg->offset);
-        if (opaque) {
-            touch(deal, task, arg->buf, !facts || call->kernel->params.at[i]->written, NULL, NULL);
-            continue;
-        }
-        for (int k = 0; k < facts->reaches.n; k++) {
-            const struct reach *reach = &facts->reaches.at[k];
-            if (reach->buf == call->kernel->params.at[i]) touch(deal, task, arg->buf, reach->store, reach, arg->offset);
-        }
-    }
-    for (int i = 0; i < call->n_scalars; i++) touch_expr(deal, task, call->scalars[i]);
-}
-
-static bool buffers_apart(const struct deal *deal, const struct buffer *a, const struct buffer *b)
-{
-    struct dims *dims = deal->prog->dims;
-    if (a->space != b->space) return true;
-    if (a->space != SPACE_ARENA) return a != b;
-    dim a_end = dim_add(dims, a->offset_bytes, dim_mul(dims, a->elements, dtype_bytes(a->dt)));
-    dim b_end = dim_add(dims, b->offset_bytes, dim_mul(dims, b->elements, dtype_bytes(b->dt)));
-    return dim_le(dims, a_end, b->offset_bytes) || dim_le(dims, b_end, a->offset_bytes);
-}
-
-static bool touches_meet(const struct deal *deal, const struct touch *a, const struct touch *b)
-{
-    if (!a->store && !b->store) return false;
-    if (buffers_apart(deal, a->buf, b->buf)) return false;
-    if (!a->reach || !b->reach) return true;
-    struct reach_at x = {a->reach, a->base, a->offset}, y = {b->reach, b->base, b->offset};
-    return !reach_apart(deal->prog, &x, &y, -1, false);
-}
-
-static bool tasks_meet(const struct deal *deal, const struct task *a, const struct task *b)
-{
-    for (int i = 0; i < a->n; i++)
-        for (int k = 0; k < b->n; k++)
-            if (touches_meet(deal, &a->at[i], &b->at[k])) return true;
-    return false;
-}
-
 /* ---- barriers and workers ---- */
+
+static void touch_kernel(struct deal *deal, struct touches *to, const struct stmt *call)
+{
+    bool opaque = !call->kernel || has_calls(call->kernel->body);
+    touch_call(to, call, opaque ? NULL : &facts_of(deal, call->kernel)->reaches);
+}
 
 static struct stmt *barrier(struct deal *deal)
 {
@@ -163,33 +90,20 @@ static struct stmt *barrier(struct deal *deal)
 
 static void remember(struct deal *deal, struct task task)
 {
-    if (task.n) LIST_PUSH(deal->scratch, &deal->pending, task);
+    if (task.touches.n) LIST_PUSH(deal->scratch, &deal->pending, task);
 }
 
 /* What every worker evaluates for itself: behind a barrier where it reads what one of them wrote. */
 static void everyone_reads(struct deal *deal, const struct stmt *s, ex const *e, int n, struct stmt **out)
 {
-    struct task task = {.stmt = s, .worker = EVERYONE};
-    for (int i = 0; i < n; i++) touch_expr(deal, &task, e[i]);
+    struct task task = {.stmt = s, .worker = EVERYONE, .touches.arena = deal->scratch};
+    for (int i = 0; i < n; i++) touch_expr(&task.touches, e[i]);
     for (int i = 0; i < deal->pending.n; i++)
-        if (tasks_meet(deal, &deal->pending.at[i], &task)) {
+        if (touches_meet(deal->prog, &deal->pending.at[i].touches, &task.touches)) {
             stmt_append(out, barrier(deal));
             break;
         }
     remember(deal, task);
-}
-
-/* Whether two arguments of the call are the same memory in a way that dividing the kernel did not see. */
-static bool arguments_meet(const struct deal *deal, const struct task *task, const struct stmt *call)
-{
-    for (int i = 0; i < task->n; i++)
-        for (int k = 0; k < i; k++) {
-            const struct touch *a = &task->at[i], *b = &task->at[k];
-            if (!a->reach || !b->reach || a->reach->buf == b->reach->buf) continue;
-            if (touches_meet(deal, a, b)) return true;
-        }
-    (void)call;
-    return false;
 }
 
 /* The worker for an undivided task: the only one it depends on, else the least busy. *meets: of several workers. */
@@ -200,7 +114,7 @@ static int choose_worker(struct deal *deal, const struct task *task, bool *meets
     for (int i = 0; i < deal->pending.n; i++) {
         const struct task *other = &deal->pending.at[i];
         if (other->worker != EVERYONE && other->worker == found) continue;
-        if (!tasks_meet(deal, other, task)) continue;
+        if (!touches_meet(deal->prog, &other->touches, &task->touches)) continue;
         if (other->worker == EVERYONE || found != EVERYONE) *meets = true;
         found = other->worker;
         if (*meets) return 0;
@@ -262,7 +176,7 @@ static void deal_divided(struct deal *deal, struct stmt *call, struct task *task
     double workers = facts->work / deal->grain;
     int most = workers < deal->threads ? (int)workers : deal->threads;
     for (int i = 0; i < deal->pending.n; i++)
-        if (tasks_meet(deal, &deal->pending.at[i], task)) {
+        if (touches_meet(deal->prog, &deal->pending.at[i].touches, &task->touches)) {
             stmt_append(out, barrier(deal));
             break;
         }
@@ -283,11 +197,11 @@ static struct stmt *copy_one(struct deal *deal, const struct stmt *s)
 static void deal_call(struct deal *deal, const struct stmt *s, struct stmt **out)
 {
     struct stmt *call = copy_one(deal, s);
-    struct task task = {.stmt = s};
+    struct task task = {.stmt = s, .touches.arena = deal->scratch};
     struct kernel_facts *facts = s->kernel ? facts_of(deal, s->kernel) : NULL;
     bool fails = !facts || facts->can_fail, meets;
-    touch_call(deal, &task, s);
-    if (facts && facts->divided && facts->work >= 2 * deal->grain && !arguments_meet(deal, &task, s)) {
+    touch_kernel(deal, &task.touches, s);
+    if (facts && facts->divided && facts->work >= 2 * deal->grain && !touches_alias(deal->prog, &task.touches)) {
         deal_divided(deal, call, &task, facts, out);
     } else {
         task.worker = choose_worker(deal, &task, &meets);
@@ -302,11 +216,11 @@ static void deal_call(struct deal *deal, const struct stmt *s, struct stmt **out
 
 static void deal_store(struct deal *deal, const struct stmt *s, struct stmt **out)
 {
-    struct task task = {.stmt = s};
+    struct task task = {.stmt = s, .touches.arena = deal->scratch};
     bool meets;
-    touch(deal, &task, s->buf, true, NULL, NULL);
-    touch_expr(deal, &task, s->a);
-    touch_expr(deal, &task, s->b);
+    touch_buffer(&task.touches, s->buf, true);
+    touch_expr(&task.touches, s->a);
+    touch_expr(&task.touches, s->b);
     task.worker = choose_worker(deal, &task, &meets);
     if (meets) stmt_append(out, barrier(deal));
     alone(deal, copy_one(deal, s), task.worker, out);
@@ -394,7 +308,7 @@ static void touch_calls(struct deal *deal, struct task *task, const struct stmt 
     for (const struct stmt *s = list; s; s = s->next) {
         if (s->kind == STMT_FOR) touch_calls(deal, task, s->body, times * (double)(s->var->hi + 1), work);
         if (s->kind != STMT_CALL) continue;
-        touch_call(deal, task, s);
+        touch_kernel(deal, &task->touches, s);
         *work += times * facts_of(deal, s->kernel)->work;
     }
 }
@@ -418,11 +332,11 @@ static bool has_parts(const struct stmt *s)
 static void deal_parts(struct deal *deal, const struct stmt *s, struct stmt **out)
 {
     struct stmt *loop = copy_one(deal, s);
-    struct task task = {.stmt = s, .worker = EVERYONE};
+    struct task task = {.stmt = s, .worker = EVERYONE, .touches.arena = deal->scratch};
     double work = 0, parts = (double)s->b->imm;
     touch_calls(deal, &task, s->body, 1, &work);
     for (int i = 0; i < deal->pending.n; i++)
-        if (tasks_meet(deal, &deal->pending.at[i], &task)) {
+        if (touches_meet(deal->prog, &deal->pending.at[i].touches, &task.touches)) {
             stmt_append(out, barrier(deal));
             break;
         }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The node cases of the onnx package, each judged as tests/onnx/outcomes.txt says.
 
-    tests/onnx/cases.py [--cases DIR] [--target interpreter|c|llvm|all] [--update] [NAME...]
+    tests/onnx/cases.py [--cases DIR] [--target interpreter|c|llvm|all] [--device cpu|gpu] [--update] [NAME...]
                                                         exit 77: skipped, the onnx package is not there
 
 The package carries its cases as Python; they are written to DIR (default build/onnx_cases) once. outcomes.txt has one
@@ -35,6 +35,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--cases", default=os.path.join(os.environ.get("TENON_BUILD", os.path.join(ROOT, "build")), "onnx_cases"))
     parser.add_argument("--target", default="interpreter")
+    parser.add_argument("--device", help="with --target opencl, whose kernels are dealt out however small they are")
     parser.add_argument("--update", action="store_true")
     parser.add_argument("names", nargs="*")
     a = parser.parse_args()
@@ -48,7 +49,8 @@ def main():
         print(f"{OUTCOMES} is not there: --update writes it")
         return 1
     folders = [os.path.join(node, n) for n in a.names] or [node]
-    r = subprocess.run([TENON, "test", "--quiet", "--target=" + a.target, *folders], capture_output=True, text=True)
+    device = ["--device=" + a.device, "--grain=1"] if a.device else []
+    r = subprocess.run([TENON, "test", "--quiet", "--target=" + a.target, *device, *folders], capture_output=True, text=True)
     lines = r.stdout.splitlines()
     if not lines or not lines[-1].endswith("skipped"):
         print(f"tenon test ended with status {r.returncode}: {r.stderr[-1000:]}")
