@@ -45,6 +45,8 @@ struct c_state {
     struct interface_names names;
     LIST(const char *) externs; /* extern functions called */
     bool in_part;               /* printing what several workers run */
+    const struct stmt **calls;  /* of main, by number */
+    int n_calls;
 };
 
 /* Kernels */
@@ -124,6 +126,18 @@ static void need_extern(struct cfamily *printer, const char *name)
     LIST_PUSH(printer->arena, &state->externs, name);
 }
 
+void c_extern_scalars(struct cfamily *printer, const struct stmt *call)
+{
+    struct text *out = printer->out;
+    cfamily_line(printer);
+    text_add(out, "const int64_t scalars[] = {");
+    for (int i = 0; i < call->n_scalars; i++) {
+        if (i) text_add(out, ", ");
+        cfamily_expr(printer, call->scalars[i], PREC_TERNARY);
+    }
+    text_add(out, call->n_scalars ? "};\n" : "0};\n");
+}
+
 static void put_extern_call(struct cfamily *printer, const struct stmt *s)
 {
     struct text *out = printer->out;
@@ -138,13 +152,7 @@ static void put_extern_call(struct cfamily *printer, const struct stmt *s)
         text_add(out, ")");
     }
     text_add(out, s->n_args ? "};\n" : "0};\n");
-    cfamily_line(printer);
-    text_add(out, "const int64_t scalars[] = {");
-    for (int i = 0; i < s->n_scalars; i++) {
-        if (i) text_add(out, ", ");
-        cfamily_expr(printer, s->scalars[i], PREC_TERNARY);
-    }
-    text_add(out, s->n_scalars ? "};\n" : "0};\n");
+    c_extern_scalars(printer, s);
     cfamily_line(printer);
     text_printf(out, "const int code = tenon_%s(buffers, scalars);\n", s->extern_name);
     put_failure(printer);
@@ -165,8 +173,10 @@ static void put_call(struct cfamily *printer, const struct stmt *s)
     cfamily_share(printer, values, n);
     cfamily_line(printer);
     if (state->emission->opencl) {
+        int site = 0;
+        while (state->calls[site] != s) site++;
         if (!s->kernel) need_extern(printer, s->extern_name);
-        opencl_put_call(printer, state->emission, s, opencl_site(printer->prog, s, printer->arena));
+        opencl_put_call(printer, state->emission, s, site);
         return;
     }
     if (!s->kernel) {
@@ -368,8 +378,9 @@ static void make_version(const struct emission *emission, int version, struct c_
     reserve_exports(printer, state->names.model, own->prefix);
     cfamily_gather(printer, own->prefix);
     for (int i = 0; i < printer->facts.n && !emission->opencl; i++) put_kernel(printer, &printer->facts.at[i]);
+    state->calls = prog_calls(own->prog, arena, &state->n_calls);
     put_run(printer);
-    if (emission->opencl) opencl_put_host(printer, emission, &state->names);
+    if (emission->opencl) opencl_put_host(printer, emission, &state->names, state->calls, state->n_calls);
     c_helpers_print(printer, &text->helpers);
 }
 

@@ -28,15 +28,6 @@ LLVMTypeRef llvm_kernel_type(struct llvm *e, const struct kernel *kernel)
     return LLVMGlobalGetValueType(llvm_kernel(e, kernel));
 }
 
-static bool can_fail(const struct stmt *s)
-{
-    for (; s; s = s->next) {
-        if (s->kind == STMT_FAIL || can_fail(s->body) || can_fail(s->other)) return true;
-        if (s->kind == STMT_CALL && (!s->kernel || can_fail(s->kernel->body))) return true;
-    }
-    return false;
-}
-
 /* ---- overlaps ---- */
 
 /* Proven: a's bytes end before b's begin. */
@@ -124,7 +115,7 @@ static LLVMValueRef kernel_declare(struct llvm *e, const struct kernel *kernel, 
     for (int i = 0; i < kernel->scalars.n; i++) params[n++] = llvm_type(e, kernel->scalars.at[i]->dt, 1);
     bool has_words = dims_n_symbols(e->prog->dims) > 0;
     if (has_words) params[n++] = e->ptr;
-    LLVMTypeRef result = can_fail(kernel->body) ? e->i32 : e->void_type;
+    LLVMTypeRef result = stmt_can_fail(kernel->body) ? e->i32 : e->void_type;
     LLVMTypeRef type = LLVMFunctionType(result, params, (unsigned)n, 0);
     LLVMValueRef function = LLVMAddFunction(e->module, arena_printf(e->arena, "%s%s", e->prefix, kernel->name), type);
     if (e->is_part) LLVMSetVisibility(function, LLVMHiddenVisibility);

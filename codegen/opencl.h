@@ -20,12 +20,12 @@ struct launch {
 struct launch opencl_launch(const struct kernel *kernel);
 /* A dialect's vector_helper. */
 void opencl_vector_print(struct cfamily *printer, struct text *out, int h, enum dtype dt, enum dtype other, int lanes);
-/* The C text of the host (c.c). In main: a call, by its number among those of main; a buffer that main reads itself. */
-int opencl_site(const struct prog *prog, const struct stmt *call, struct arena *arena);
+/* The C text of the host (c.c). In main: a call, by its number in prog_calls; a buffer that main reads itself. */
 void opencl_put_call(struct cfamily *printer, const struct emission *emission, const struct stmt *call, int site);
 const char *opencl_read(struct cfamily *printer, const struct emission *emission, const struct buffer *buf);
 /* Behind main: the table of its calls and the model's functions; their declarations for the header. */
-void opencl_put_host(struct cfamily *printer, const struct emission *emission, const struct interface_names *names);
+void opencl_put_host(struct cfamily *printer, const struct emission *emission, const struct interface_names *names,
+                     const struct stmt *const *calls, int n_calls);
 void opencl_put_declarations(const char *model, struct text *out);
 
 #endif

@@ -7,19 +7,6 @@
 #include "interface.h"
 #include "opencl.h"
 
-static int count_calls(const struct stmt *list, const struct stmt **calls, int n)
-{
-    for (const struct stmt *s = list; s; s = s->next) {
-        if (s->kind == STMT_CALL) {
-            if (calls) calls[n] = s;
-            n++;
-        }
-        n = count_calls(s->body, calls, n);
-        n = count_calls(s->other, calls, n);
-    }
-    return n;
-}
-
 /* ---- in main ---- */
 
 /* "{memory, element, bytes, element's bytes}" */
@@ -120,13 +107,7 @@ void opencl_put_call(struct cfamily *printer, const struct emission *emission, c
         put_groups(printer, call, &launch);
         text_printf(out, ", %lld, buffers, scalars);\n", (long long)launch.lanes);
     } else {
-        cfamily_line(printer);
-        text_add(out, "const int64_t scalars[] = {");
-        for (int i = 0; i < call->n_scalars; i++) {
-            if (i) text_add(out, ", ");
-            cfamily_expr(printer, call->scalars[i], PREC_TERNARY);
-        }
-        text_add(out, call->n_scalars ? "};\n" : "0};\n");
+        c_extern_scalars(printer, call);
         cfamily_line(printer);
         text_printf(out, "tenon_cl_extern(tenon_cl, tenon_%s, %d, buffers, scalars);\n", call->extern_name, call->n_args);
     }
@@ -148,12 +129,9 @@ const char *opencl_read(struct cfamily *printer, const struct emission *emission
 
 /* ---- round it ---- */
 
-static void put_sites(struct cfamily *printer, struct text *out)
+static void put_sites(struct cfamily *printer, const struct stmt *const *calls, int n, struct text *out)
 {
     const struct prog *prog = printer->prog;
-    int n = count_calls(prog->main, NULL, 0);
-    const struct stmt **calls = NEW_ARRAY(printer->arena, const struct stmt *, n + 1);
-    count_calls(prog->main, calls, 0);
     struct text sizes = {.arena = printer->arena}, rows = {.arena = printer->arena};
     int at = 0;
     for (int i = 0; i < n; i++) {
@@ -226,6 +204,15 @@ static void put_run_on(struct cfamily *printer, const struct interface_names *na
                 "    const int status = tenon_cl_end(cl, outputs, done);\n    return code ? code : status;\n}\n", model);
 }
 
+/* The text with the model's name for $, and its weights, or 0 where it has none, for #. */
+static void put_template(const char *text, const char *model, bool has_weights, struct text *out)
+{
+    for (const char *p = text; *p; p++)
+        if (*p == '$') text_add(out, model);
+        else if (*p == '#') text_printf(out, has_weights ? "%s_weights" : "0", model);
+        else text_add_n(out, p, 1);
+}
+
 /* Opening, closing and the plain run, on a device of the model's own. */
 static void put_functions(const struct emission *emission, struct text *out)
 {
@@ -244,28 +231,17 @@ static void put_functions(const struct emission *emission, struct text *out)
         "static const char *tenon_message(void)\n{\n    return tenon_own ? tenon_cl_message(tenon_own) : \"\";\n}\n"
         "__attribute__((destructor)) static void tenon_leave(void)\n{\n    if (tenon_own) tenon_cl_close(tenon_own);\n"
         "    tenon_own = 0;\n}\n";
-    for (const char *p = text; *p; p++)
-        if (*p == '$') text_add(out, emission->name);
-        else if (*p == '#') text_printf(out, emission->weights.n_bytes ? "%s_weights" : "0", emission->name);
-        else text_add_n(out, p, 1);
+    put_template(text, emission->name, emission->weights.n_bytes > 0, out);
 }
 
-void opencl_put_host(struct cfamily *printer, const struct emission *emission, const struct interface_names *names)
+void opencl_put_host(struct cfamily *printer, const struct emission *emission, const struct interface_names *names,
+                     const struct stmt *const *calls, int n_calls)
 {
     struct text *out = printer->out;
-    put_sites(printer, out);
-    put_model(emission, emission->opencl, count_calls(printer->prog->main, NULL, 0), out);
+    put_sites(printer, calls, n_calls, out);
+    put_model(emission, emission->opencl, n_calls, out);
     put_run_on(printer, names, out);
     put_functions(emission, out);
-}
-
-int opencl_site(const struct prog *prog, const struct stmt *call, struct arena *arena)
-{
-    int n = count_calls(prog->main, NULL, 0), site = 0;
-    const struct stmt **calls = NEW_ARRAY(arena, const struct stmt *, n + 1);
-    count_calls(prog->main, calls, 0);
-    while (site < n && calls[site] != call) site++;
-    return site;
 }
 
 void opencl_put_declarations(const char *model, struct text *out)
@@ -281,7 +257,5 @@ void opencl_put_declarations(const char *model, struct text *out)
         "void $_close(struct tenon_cl *cl);\n"
         "/* After a run where the device was opened to profile: every call of a kernel, with its seconds on the device. */\n"
         "void $_times(struct tenon_cl *cl, void (*note)(void *context, int call, double start, double end), void *context);\n\n";
-    for (const char *p = text; *p; p++)
-        if (*p == '$') text_add(out, model);
-        else text_add_n(out, p, 1);
+    put_template(text, model, false, out);
 }

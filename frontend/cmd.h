@@ -98,6 +98,8 @@ const struct source *source_read(struct session *session, const char *path);
 bool tuning_open(struct session *session, struct options *options);
 /* --target=opencl: the device, and the target that goes with it; false after messages. */
 bool device_open(struct session *session, struct options *options);
+/* Processors that the program runs on: workers, or the device's compute units. */
+int processors_of(const struct options *options, const struct prog *prog);
 /* Says on stderr what of the file was of no use, if anything. */
 void tuning_remark(const struct options *options);
 /* Runs the pipeline of the options on the unit; progress on a terminal. */

@@ -116,9 +116,7 @@ int command_bench(struct session *session, const struct options *given)
     ok = ok && (!calls || report_calls(session, options, run, unit.prog, &trial, &result, &report));
     engine_close(run);
     if (!ok) return STATUS_INPUT;
-    result.peak = calls ? report.machine.flops : peak_flops(options->device         ? options->device->compute_units
-                                                        : unit.prog->threads ? unit.prog->threads
-                                                                             : 1);
+    result.peak = calls ? report.machine.flops : peak_flops(processors_of(options, unit.prog));
     progress_show(session, NULL);
     if (options->json) print_json(session, options, &result);
     else print_result(options, &result);

@@ -4,6 +4,7 @@
  */
 #define _POSIX_C_SOURCE 200809L
 #include "cmd.h"
+#include "../runtime/tenon.h"
 
 #include <dirent.h>
 #include <dlfcn.h>
@@ -23,8 +24,6 @@ struct device_functions {
     void (*times)(void *device, device_note *note, void *context);
     void (*close)(void *device);
 };
-
-enum { NO_DEVICE = -4 }; /* TENON_NO_DEVICE of runtime/tenon.h */
 
 struct engine_run {
     struct unit unit;
@@ -228,7 +227,7 @@ bool engine_call(struct session *session, struct engine_run *run, const struct t
     for (int i = 0; i < n_symbols; i++) inputs[prog->inputs.n + i] = (uint64_t)symbols[i];
     for (int i = 0; i < prog->outputs.n; i++) outputs[i] = (uint64_t)(uintptr_t)out[i].data;
     int code = run->device ? run->of.run_on(run->device, inputs, outputs, NULL) : run->run(inputs, outputs, run->work);
-    if (code == NO_DEVICE) return diag_error(session->diag, (struct place){0}, "%s", run->of.message(run->device));
+    if (code == TENON_NO_DEVICE) return diag_error(session->diag, (struct place){0}, "%s", run->of.message(run->device));
     return !code ||
            diag_error(
                session->diag, (struct place){0},

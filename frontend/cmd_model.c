@@ -216,6 +216,12 @@ bool device_open(struct session *session, struct options *options)
     return true;
 }
 
+int processors_of(const struct options *options, const struct prog *prog)
+{
+    if (options->device) return options->device->compute_units;
+    return prog->threads ? prog->threads : 1;
+}
+
 bool tuning_open(struct session *session, struct options *options)
 {
     const char *maker = engine_name(options->engine);

@@ -139,7 +139,7 @@ bool profile_take(struct session *session, struct engine_run *run, const struct 
 {
     struct recorder recorder;
     *profile = (struct profile){.runs = runs > 0 ? runs : 1, .workers = prog->threads ? prog->threads : 1};
-    const struct stmt **calls = profile_calls(prog, arena, &profile->n_sites);
+    const struct stmt **calls = prog_calls(prog, arena, &profile->n_sites);
     double *whole = NEW_ARRAY(arena, double, profile->runs);
     double **samples = NEW_ARRAY(arena, double *, profile->n_sites + OFFSET);
     for (int i = 0; i < profile->n_sites + OFFSET; i++) samples[i] = NEW_ARRAY(arena, double, profile->runs);

@@ -3,7 +3,7 @@
  *     options.pipeline.pass.profile = true;       before model_lower: pass profile puts marks between the calls
  *     run = engine_open(...);
  *     profile_take(session, run, &trial, 20, arena, &profile);
- *     profile.sites[i].median, .least             i: number of the call, see profile_calls of passes/profile.h
+ *     profile.sites[i].median, .least             i: number of the call, see prog_calls of ir/prog.h
  *
  * Where several workers share a call, its time is that of the worker that takes longest. The marks' own clock (some 20 ns
  * each) is taken off. A program with marks runs as fast as one without, to a few ns a call, where none is taking times.

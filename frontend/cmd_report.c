@@ -164,7 +164,7 @@ static double interface_bytes(const struct report *report)
 
 static void make_calls(struct report *report, struct arena *arena)
 {
-    const struct stmt **calls = profile_calls(report->prog, arena, &report->n_calls);
+    const struct stmt **calls = prog_calls(report->prog, arena, &report->n_calls);
     double run_bytes = (double)(report->totals.weight_bytes + report->totals.arena_bytes) + interface_bytes(report);
     report->calls = NEW_ARRAY(arena, struct report_call, report->n_calls + 1);
     report->by_time = NEW_ARRAY(arena, const struct report_call *, report->n_calls + 1);
@@ -192,7 +192,7 @@ void report_make(struct session *session, const struct options *options, const s
     report->model = slash ? slash + 1 : path;
     report->target = engine_title(options->engine);
     report->cpu = options->target->name;
-    report->threads = options->device ? options->device->compute_units : prog->threads ? prog->threads : 1;
+    report->threads = processors_of(options, prog);
     report->prog = prog;
     report->symbols = symbols;
     report->profile = profile;

@@ -112,22 +112,33 @@ static bool open_base(struct tune_model *model)
     return model->base_run != NULL;
 }
 
+/* The end of a child. */
+static _Noreturn void leave(const struct tune_model *model, bool ok)
+{
+    if (!tune_interrupted()) diag_print(model->session->diag, stderr);
+    fflush(stderr);
+    _exit(!ok);
+}
+
+static bool ended_well(pid_t child)
+{
+    int status = 0;
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR) continue;
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
 /* Builds the untuned model in a child: whether that goes, how long it takes, and what the device's compiler keeps. */
 static bool try_base(struct tune_model *model)
 {
-    int status = 0;
     fflush(NULL);
     pid_t pid = fork();
     if (pid == 0) {
         bool ok = open_base(model) &&
                   engine_time(model->session, model->base_run, model->trial.in, model->trial.symbols, model->trial.n_out) >= 0;
-        if (!tune_interrupted()) diag_print(model->session->diag, stderr);
-        fflush(stderr);
-        _exit(!ok);
+        leave(model, ok);
     }
     if (pid < 0) return diag_error(model->session->diag, (struct place){0}, "cannot start a process: %s", strerror(errno));
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) continue;
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    return ended_well(pid);
 }
 
 bool tune_start(struct tune_model *model, struct tuning *tuning)
@@ -235,7 +246,7 @@ static bool read_all(int in, char *to, size_t n_bytes)
 bool tune_round(struct tune_model *model, struct tuning *tuning, double seconds, struct tune_time *times,
                 struct tune_time *whole)
 {
-    int ends[2], status = 0;
+    int ends[2];
     if (model->deadline - clock_seconds() < 1.2 * model->build_seconds + seconds) return false;
     struct arena *scratch = arena_new();
     struct tune_time *got = NEW_ARRAY(scratch, struct tune_time, model->n_keys + 1);
@@ -243,17 +254,14 @@ bool tune_round(struct tune_model *model, struct tuning *tuning, double seconds,
     pid_t pid = pipe(ends) ? -1 : fork();
     if (pid == 0) {
         bool ok = measure(model, tuning, seconds, ends[1]);
-        if (!tune_interrupted()) diag_print(model->session->diag, stderr);
-        fflush(stderr);
-        _exit(!ok);
+        leave(model, ok);
     }
     bool ok = pid > 0;
     if (ok) {
         close(ends[1]);
         ok = read_all(ends[0], (char *)got, sizeof *got * (size_t)(model->n_keys + 1));
         close(ends[0]);
-        while (waitpid(pid, &status, 0) < 0 && errno == EINTR) continue;
-        ok = ok && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+        ok = ended_well(pid) && ok;
     }
     for (int k = 0; ok && k < model->n_keys; k++) times[k] = got[k];
     if (ok) *whole = got[model->n_keys];

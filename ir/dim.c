@@ -56,7 +56,7 @@ static int64_t clamp(wide v)
     return v > DIM_HUGE ? DIM_HUGE : v < -DIM_HUGE ? -DIM_HUGE : (int64_t)v;
 }
 
-static int64_t floor_div(int64_t a, int64_t b)
+int64_t floor_div(int64_t a, int64_t b)
 {
     if (b == 0) return 0;
     int64_t q = a / b;

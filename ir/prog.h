@@ -184,6 +184,7 @@ ex ex_rebuild(struct prog *prog, ex like, ex const *args);
 /* e with var replaced. */
 ex ex_replace(struct prog *prog, ex e, const struct var *var, ex by);
 bool ex_uses(ex e, const struct var *var);
+bool ex_loads(ex e, const struct buffer *buf); /* e may be NULL */
 
 /* Index analysis: e == rest + coef*var with rest free of var; false where e is not affine in var. */
 bool ex_affine(struct prog *prog, ex e, struct var *var, dim *coef, ex *rest);
@@ -201,6 +202,15 @@ struct stmt *stmt_prefetch(struct prog *prog, struct buffer *buf, ex index);
 struct stmt *stmt_let(struct prog *prog, struct var *var, ex value, bool mutable);
 struct stmt *stmt_set(struct prog *prog, struct var *var, ex value);
 void stmt_append(struct stmt **list, struct stmt *more);
+/* Whether a run of the list may end with a status: a check, an extern function, a kernel that has one of these. */
+bool stmt_can_fail(const struct stmt *list);
+/* Whether the list itself calls the kernel. */
+bool stmt_calls(const struct stmt *list, const struct kernel *kernel);
+/* A mark of pass profile: a call that is none of the model's. */
+bool stmt_is_mark(const struct stmt *s);
+/* The calls of main that are no marks, by their numbers: in the order of the text, a loop's and a branch's body where it
+ * stands. The same with and without marks. The array is in `arena`; *n: how many. */
+const struct stmt **prog_calls(const struct prog *prog, struct arena *arena, int *n);
 const struct call_origin *call_origin_copy(struct arena *arena, const struct call_origin *origin); /* NULL: NULL */
 
 /* Every invariant: types, lanes, scopes (a variable is used below its definition), formals, offsets. */

@@ -69,6 +69,7 @@ int dim_bound_symbol(struct dims *dims, dim d, int64_t size);
 dim dim_add(struct dims *dims, dim a, dim b);
 dim dim_sub(struct dims *dims, dim a, dim b);
 dim dim_mul(struct dims *dims, dim a, dim b);
+int64_t floor_div(int64_t a, int64_t b); /* of numbers; b = 0 gives 0 */
 dim dim_div(struct dims *dims, dim a, dim b); /* floor; b = 0 gives 0 */
 dim dim_mod(struct dims *dims, dim a, dim b); /* a - b*(a div b) */
 dim dim_min(struct dims *dims, dim a, dim b);

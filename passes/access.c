@@ -234,11 +234,6 @@ static bool merge_terms(struct apart *p)
     return false;
 }
 
-static int64_t floor_div(int64_t a, int64_t b)
-{
-    return a / b - (a % b != 0 && (a < 0) != (b < 0));
-}
-
 /* Proven: konst + the terms from i on is not 0. */
 static bool never_zero(const struct apart *p, int i, dim konst)
 {

@@ -34,7 +34,6 @@ struct binding {
         struct reaches reaches; /* before it was divided */
     } *kernels; /* by number */
     struct arena *scratch;
-    int n_stores;
 };
 
 static ex index_of(struct prog *prog, int64_t v)

@@ -1,11 +1,6 @@
 /* Boxes of what an access touches. See box.h. */
 #include "box.h"
 
-static int64_t floor_div(int64_t a, int64_t b)
-{
-    return a / b - (a % b != 0 && (a < 0) != (b < 0));
-}
-
 bool box_value(const struct dims *dims, const struct names *names, ex e, int64_t *value)
 {
     int64_t a, b;

@@ -32,18 +32,11 @@ static bool contains(ex e, ex part)
     return e == part || contains(e->arg[0], part) || contains(e->arg[1], part) || contains(e->arg[2], part);
 }
 
-static bool reads(ex e, const struct buffer *buf)
-{
-    if (!e) return false;
-    if (e->op == EX_load && e->buf == buf) return true;
-    return reads(e->arg[0], buf) || reads(e->arg[1], buf) || reads(e->arg[2], buf);
-}
-
 /* Whether statements from first up to last store anything, or read buf. */
 static bool touches(const struct stmt *first, const struct stmt *last, const struct buffer *buf)
 {
     for (const struct stmt *s = first; s && s != last; s = s->next)
-        if (s->kind == STMT_STORE || s->kind == STMT_CALL || reads(s->a, buf) || reads(s->b, buf) || reads(s->c, buf) ||
+        if (s->kind == STMT_STORE || s->kind == STMT_CALL || ex_loads(s->a, buf) || ex_loads(s->b, buf) || ex_loads(s->c, buf) ||
             touches(s->body, NULL, buf) || touches(s->other, NULL, buf))
             return true;
     return false;
@@ -64,7 +57,7 @@ static bool repeats(struct prog *prog, const struct stmt *sum, const struct stmt
     *value = ex_replace(prog, added, sum->var, ex_var(prog, loop->var));
     bool apart = ex_affine(prog, store->a, loop->var, &coef, &rest) && dim_is_const(coef) && coef != 0;
     return apart && !store->c && store->buf->dt == (*value)->dt && contains(store->b, *value) && store->b != *value &&
-           !reads(store->b, store->buf);
+           !ex_loads(store->b, store->buf);
 }
 
 static ex read_kept(void *context, ex e)

@@ -12,8 +12,6 @@
 #include "partition.h"
 #include "touch.h"
 
-#include <string.h>
-
 enum { GROUP_MOST = 8, PARAMS_MOST = 20 };
 static const double SMALL = 40000; /* operations (partition.h): some 5 us */
 
@@ -25,8 +23,9 @@ struct member { /* a kernel's facts */
 struct group {
     int n, n_params;
     struct stmt *call[GROUP_MOST];
+    const struct member *member[GROUP_MOST];
     struct touches touches[GROUP_MOST];
-    bool large; /* one of them is */
+    int largest; /* call that has most work */
 };
 struct merged {
     int n;
@@ -43,13 +42,6 @@ struct merging {
     } made;
 };
 
-static bool has_fail(const struct stmt *list)
-{
-    for (; list; list = list->next)
-        if (list->kind == STMT_FAIL || list->kind == STMT_CALL || has_fail(list->body) || has_fail(list->other)) return true;
-    return false;
-}
-
 static struct member *member_of(struct merging *m, const struct kernel *kernel)
 {
     for (int i = 0; i < m->n_members; i++)
@@ -58,16 +50,13 @@ static struct member *member_of(struct merging *m, const struct kernel *kernel)
 }
 
 /* A kernel that does what all of the group do. */
-static struct kernel *make_kernel(struct merging *m, const struct group *group)
+static struct kernel *make_kernel(struct prog *prog, const struct group *group)
 {
-    struct prog *prog = m->prog;
-    const struct kernel *first = group->call[0]->kernel;
-    for (int i = 1; i < group->n; i++)
-        if (member_of(m, group->call[i]->kernel)->work > member_of(m, first)->work) first = group->call[i]->kernel;
-    struct kernel *made = prog_kernel(prog, first->name);
-    made->strategy = first->strategy;
-    made->layers = first->layers;
-    made->place = first->place;
+    const struct kernel *largest = group->call[group->largest]->kernel;
+    struct kernel *made = prog_kernel(prog, largest->name);
+    made->strategy = largest->strategy;
+    made->layers = largest->layers;
+    made->place = largest->place;
     for (int i = 0; i < group->n; i++) {
         const struct kernel *kernel = group->call[i]->kernel;
         struct rewriter *r = rewriter_new(prog);
@@ -94,7 +83,7 @@ static struct kernel *kernel_for(struct merging *m, const struct group *group)
         for (int k = 0; same && k < group->n; k++) same = merged->of[k] == group->call[k]->kernel;
         if (same) return merged->kernel;
     }
-    struct merged merged = {.n = group->n, .kernel = make_kernel(m, group)};
+    struct merged merged = {.n = group->n, .kernel = make_kernel(m->prog, group)};
     for (int k = 0; k < group->n; k++) merged.of[k] = group->call[k]->kernel;
     LIST_PUSH(m->scratch, &m->made, merged);
     return merged.kernel;
@@ -106,15 +95,11 @@ static void close_group(struct merging *m, struct group *group, struct stmt **ou
     struct prog *prog = m->prog;
     struct stmt *call = group->n ? group->call[0] : NULL;
     if (group->n > 1) {
-        int largest = 0, n_args = 0, n_scalars = 0;
-        for (int i = 0; i < group->n; i++) {
-            if (member_of(m, group->call[i]->kernel)->work > member_of(m, group->call[largest]->kernel)->work) largest = i;
-            n_args += group->call[i]->n_args;
-            n_scalars += group->call[i]->n_scalars;
-        }
-        call = arena_copy(prog->arena, group->call[largest], sizeof *call);
+        int n_scalars = 0;
+        for (int i = 0; i < group->n; i++) n_scalars += group->call[i]->n_scalars;
+        call = arena_copy(prog->arena, group->call[group->largest], sizeof *call);
         call->kernel = kernel_for(m, group);
-        call->args = NEW_ARRAY(prog->arena, struct call_arg, n_args + 1);
+        call->args = NEW_ARRAY(prog->arena, struct call_arg, group->n_params + 1);
         call->scalars = NEW_ARRAY(prog->arena, ex, n_scalars + 1);
         call->n_args = call->n_scalars = 0;
         for (int i = 0; i < group->n; i++) {
@@ -132,18 +117,21 @@ static void close_group(struct merging *m, struct group *group, struct stmt **ou
 /* Puts the call into the group; false where it does not go with it. */
 static bool join(struct merging *m, struct group *group, struct stmt *call)
 {
-    const struct member *member = member_of(m, call->kernel);
+    const struct member *member = member_of(m, call->kernel), *largest = group->member[group->largest];
     struct touches touches = {.arena = m->scratch};
-    bool large = member->work > SMALL;
     touch_call(&touches, call, &member->reaches);
-    if (group->n && (group->n == GROUP_MOST || group->n_params + call->n_args > PARAMS_MOST || (large && group->large))) return false;
-    if (group->n && (member->fails || member_of(m, group->call[0]->kernel)->fails)) return false;
-    for (int i = 0; i < group->n; i++)
-        if (touches_meet(m->prog, &group->touches[i], &touches)) return false;
+    if (group->n) {
+        bool both_large = member->work > SMALL && largest->work > SMALL;
+        if (group->n == GROUP_MOST || group->n_params + call->n_args > PARAMS_MOST || both_large) return false;
+        if (member->fails || group->member[0]->fails) return false;
+        for (int i = 0; i < group->n; i++)
+            if (touches_meet(m->prog, &group->touches[i], &touches)) return false;
+        if (member->work > largest->work) group->largest = group->n;
+    }
     group->touches[group->n] = touches;
+    group->member[group->n] = member;
     group->call[group->n++] = call;
     group->n_params += call->n_args;
-    group->large |= large;
     return true;
 }
 
@@ -169,21 +157,6 @@ static struct stmt *merge_list(struct merging *m, struct stmt *list)
     return out;
 }
 
-static bool is_called(const struct stmt *list, const struct kernel *kernel)
-{
-    for (; list; list = list->next)
-        if (list->kernel == kernel || is_called(list->body, kernel) || is_called(list->other, kernel)) return true;
-    return false;
-}
-
-static void drop_uncalled(struct prog *prog)
-{
-    int n = 0;
-    for (int i = 0; i < prog->kernels.n; i++)
-        if (is_called(prog->main, prog->kernels.at[i])) prog->kernels.at[n++] = prog->kernels.at[i];
-    prog->kernels.n = n;
-}
-
 void merge_calls(struct prog *prog)
 {
     struct merging m = {.prog = prog, .scratch = arena_new(), .n_members = prog->kernels.n};
@@ -191,10 +164,10 @@ void merge_calls(struct prog *prog)
     for (int i = 0; i < m.n_members; i++) {
         const struct kernel *kernel = prog->kernels.at[i];
         struct member *member = &m.members[i];
-        *member = (struct member){.work = work_of(prog, kernel), .fails = has_fail(kernel->body), .reaches.arena = m.scratch};
+        *member = (struct member){.work = work_of(prog, kernel), .fails = stmt_can_fail(kernel->body), .reaches.arena = m.scratch};
         reaches_of(&member->reaches, kernel->body, NULL, 0);
     }
     prog->main = merge_list(&m, prog->main);
-    drop_uncalled(prog);
+    prog_drop_uncalled(prog);
     arena_free(m.scratch);
 }

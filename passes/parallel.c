@@ -57,28 +57,11 @@ static struct kernel_facts *facts_of(const struct deal *deal, const struct kerne
     bug("parallel", "no kernel %s", kernel->name);
 }
 
-static bool can_fail(const struct stmt *list)
-{
-    for (; list; list = list->next) {
-        if (list->kind == STMT_FAIL || can_fail(list->body) || can_fail(list->other)) return true;
-        if (list->kind == STMT_CALL && (!list->kernel || can_fail(list->kernel->body))) return true;
-    }
-    return false;
-}
-
-static bool has_calls(const struct stmt *list)
-{
-    for (; list; list = list->next)
-        if (list->kind == STMT_CALL || has_calls(list->body) || has_calls(list->other)) return true;
-    return false;
-}
-
 /* ---- barriers and workers ---- */
 
 static void touch_kernel(struct deal *deal, struct touches *to, const struct stmt *call)
 {
-    bool opaque = !call->kernel || has_calls(call->kernel->body);
-    touch_call(to, call, opaque ? NULL : &facts_of(deal, call->kernel)->reaches);
+    touch_call(to, call, call->kernel ? &facts_of(deal, call->kernel)->reaches : NULL);
 }
 
 static struct stmt *barrier(struct deal *deal)
@@ -87,6 +70,16 @@ static struct stmt *barrier(struct deal *deal)
     deal->pending.n = 0;
     memset(deal->load, 0, sizeof deal->load);
     return stmt_new(deal->prog, STMT_BARRIER);
+}
+
+/* A barrier, where something pending meets what all workers do next. */
+static void barrier_before(struct deal *deal, const struct touches *next, struct stmt **out)
+{
+    for (int i = 0; i < deal->pending.n; i++)
+        if (touches_meet(deal->prog, &deal->pending.at[i].touches, next)) {
+            stmt_append(out, barrier(deal));
+            return;
+        }
 }
 
 static void remember(struct deal *deal, struct task task)
@@ -99,11 +92,7 @@ static void everyone_reads(struct deal *deal, const struct stmt *s, ex const *e,
 {
     struct task task = {.stmt = s, .worker = EVERYONE, .touches.arena = deal->scratch};
     for (int i = 0; i < n; i++) touch_expr(&task.touches, e[i]);
-    for (int i = 0; i < deal->pending.n; i++)
-        if (touches_meet(deal->prog, &deal->pending.at[i].touches, &task.touches)) {
-            stmt_append(out, barrier(deal));
-            break;
-        }
+    barrier_before(deal, &task.touches, out);
     remember(deal, task);
 }
 
@@ -176,11 +165,7 @@ static void deal_divided(struct deal *deal, struct stmt *call, struct task *task
 {
     double workers = facts->work / deal->grain;
     int most = workers < deal->threads ? (int)workers : deal->threads;
-    for (int i = 0; i < deal->pending.n; i++)
-        if (touches_meet(deal->prog, &deal->pending.at[i].touches, &task->touches)) {
-            stmt_append(out, barrier(deal));
-            break;
-        }
+    barrier_before(deal, &task->touches, out);
     task->worker = EVERYONE;
     for (int i = 0; i < most; i++) deal->load[i] += facts->work / most;
     deal->saved += facts->work - facts->work / most;
@@ -336,11 +321,7 @@ static void deal_parts(struct deal *deal, const struct stmt *s, struct stmt **ou
     struct task task = {.stmt = s, .worker = EVERYONE, .touches.arena = deal->scratch};
     double work = 0, parts = (double)s->b->imm;
     touch_calls(deal, &task, s->body, 1, &work);
-    for (int i = 0; i < deal->pending.n; i++)
-        if (touches_meet(deal->prog, &deal->pending.at[i].touches, &task.touches)) {
-            stmt_append(out, barrier(deal));
-            break;
-        }
+    barrier_before(deal, &task.touches, out);
     for (int i = 0; i < deal->threads; i++) deal->load[i] += work / parts;
     deal->saved += work - work / parts;
     loop->a = part(deal, s->b->imm, 0, deal->threads);
@@ -383,18 +364,11 @@ static struct stmt *deal_list(struct deal *deal, const struct stmt *list)
 
 /* ---- the program ---- */
 
-static bool is_called(const struct stmt *list, const struct kernel *kernel)
-{
-    for (; list; list = list->next)
-        if (list->kernel == kernel || is_called(list->body, kernel)) return true;
-    return false;
-}
-
 /* Whether the kernel is called where iterations are dealt out: there it stays whole. */
 static bool is_in_strips(const struct stmt *list, const struct kernel *kernel)
 {
     for (; list; list = list->next)
-        if (list->kind == STMT_FOR && list->loop == LOOP_PARALLEL && is_called(list->body, kernel)) return true;
+        if (list->kind == STMT_FOR && list->loop == LOOP_PARALLEL && stmt_calls(list->body, kernel)) return true;
     return false;
 }
 
@@ -405,7 +379,7 @@ static void look_at_kernels(struct deal *deal)
     for (int i = 0; i < prog->kernels.n; i++) {
         struct kernel_facts *facts = &deal->facts[i];
         struct kernel *kernel = prog->kernels.at[i];
-        *facts = (struct kernel_facts){.kernel = kernel, .work = work_of(prog, kernel), .can_fail = can_fail(kernel->body)};
+        *facts = (struct kernel_facts){.kernel = kernel, .work = work_of(prog, kernel), .can_fail = stmt_can_fail(kernel->body)};
         facts->reaches.arena = deal->scratch;
         reaches_of(&facts->reaches, kernel->body, NULL, 0);
     }

@@ -97,16 +97,9 @@ static bool apart(struct cutter *c, const struct reaches *a, const struct reache
     return true;
 }
 
-static bool expr_loads(ex e, const struct buffer *buf)
-{
-    if (!e) return false;
-    if (e->op == EX_load && e->buf == buf) return true;
-    return expr_loads(e->arg[0], buf) || expr_loads(e->arg[1], buf) || expr_loads(e->arg[2], buf);
-}
-
 static bool stmt_uses(const struct stmt *s, const struct buffer *buf)
 {
-    return s->buf == buf || expr_loads(s->a, buf) || expr_loads(s->b, buf) || expr_loads(s->c, buf);
+    return s->buf == buf || ex_loads(s->a, buf) || ex_loads(s->b, buf) || ex_loads(s->c, buf);
 }
 
 static struct stmt *first_with(struct stmt *list, const struct buffer *buf)

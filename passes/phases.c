@@ -19,11 +19,6 @@ struct axis {
     dim blocks;     /* outputs / stride, rounded up */
 };
 
-static int64_t floor_div(int64_t a, int64_t b)
-{
-    return (a - ((a % b) + b) % b) / b;
-}
-
 /* The first tap of a phase, and the position it reads relative to a. */
 static int64_t first_tap(const struct axis *axis, int64_t phase, int64_t *position)
 {

@@ -34,17 +34,10 @@ static void use_expr(struct walking *w, ex e)
     for (int i = 0; i < 3; i++) use_expr(w, e->arg[i]);
 }
 
-static bool loads(ex e, const struct buffer *buf)
-{
-    if (!e || e->op == EX_const || e->op == EX_dim || e->op == EX_var) return false;
-    if (e->op == EX_load && e->buf == buf) return true;
-    return loads(e->arg[0], buf) || loads(e->arg[1], buf) || loads(e->arg[2], buf);
-}
-
 static bool list_loads(const struct stmt *list, const struct buffer *buf)
 {
     for (; list; list = list->next)
-        if (loads(list->a, buf) || loads(list->b, buf) || loads(list->c, buf) || list_loads(list->body, buf) ||
+        if (ex_loads(list->a, buf) || ex_loads(list->b, buf) || ex_loads(list->c, buf) || list_loads(list->body, buf) ||
             list_loads(list->other, buf))
             return true;
     return false;

@@ -13,7 +13,7 @@
  *     }                                     }
  *
  * A mark is a call of the extern function `note` (ir/extern_note.c) with a site, which begins here and ends at the
- * worker's next mark, and the worker. Sites are the calls' numbers (profile_calls), PROFILE_WAIT at a barrier, and
+ * worker's next mark, and the worker. Sites are the calls' numbers (prog_calls), PROFILE_WAIT at a barrier, and
  * PROFILE_REST for everything else of main. Every list of statements ends in PROFILE_REST, so control flow needs no
  * thought. Last pass, and only where pass_options asks for it: what is printed is otherwise the same program.
  */
@@ -21,18 +21,11 @@
 #include "passes.h"
 #include "rewrite.h"
 
-#include <string.h>
-
 struct marking {
     struct prog *prog;
     int next;     /* number of the next call */
     bool resting; /* the last mark was PROFILE_REST */
 };
-
-static bool is_mark(const struct stmt *s)
-{
-    return s->kind == STMT_CALL && !s->kernel && !strcmp(s->extern_name, "note");
-}
 
 static void mark(struct marking *marking, int site, struct stmt **out)
 {
@@ -53,7 +46,7 @@ static struct stmt *mark_list(struct marking *marking, struct stmt *list)
     for (struct stmt *s = list; s; s = next) {
         next = s->next;
         s->next = NULL;
-        if (is_mark(s)) continue; /* of an earlier round */
+        if (stmt_is_mark(s)) continue; /* of an earlier round */
         if (s->kind == STMT_CALL) mark(marking, marking->next++, &out);
         else if (s->kind == STMT_BARRIER) mark(marking, PROFILE_WAIT, &out);
         else if (!marking->resting) mark(marking, PROFILE_REST, &out);
@@ -72,27 +65,6 @@ struct prog *pass_profile(const struct prog *prog, struct arena *unit, const str
     (void)options;
     to->main = mark_list(&marking, to->main);
     return to;
-}
-
-static int count_calls(const struct stmt *list, const struct stmt **calls, int n)
-{
-    for (const struct stmt *s = list; s; s = s->next) {
-        if (s->kind == STMT_CALL && !is_mark(s)) {
-            if (calls) calls[n] = s;
-            n++;
-        }
-        n = count_calls(s->body, calls, n);
-        n = count_calls(s->other, calls, n);
-    }
-    return n;
-}
-
-const struct stmt **profile_calls(const struct prog *prog, struct arena *arena, int *n)
-{
-    *n = count_calls(prog->main, NULL, 0);
-    const struct stmt **calls = NEW_ARRAY(arena, const struct stmt *, *n + 1);
-    count_calls(prog->main, calls, 0);
-    return calls;
 }
 
 static bool holds(const struct stmt *list, const struct stmt *call)

@@ -216,3 +216,11 @@ struct prog *prog_copy(const struct prog *from, struct arena *unit, body_functio
     to->main = rewrite_list(r, from->main);
     return to;
 }
+
+void prog_drop_uncalled(struct prog *prog)
+{
+    int kept = 0;
+    for (int i = 0; i < prog->kernels.n; i++)
+        if (stmt_calls(prog->main, prog->kernels.at[i])) prog->kernels.at[kept++] = prog->kernels.at[i];
+    prog->kernels.n = kept;
+}

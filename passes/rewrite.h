@@ -41,4 +41,7 @@ struct var *rewrite_define(struct rewriter *r, struct var *var);
 typedef struct stmt *body_function(struct prog *to, struct kernel *kernel, struct stmt *body, void *context);
 struct prog *prog_copy(const struct prog *from, struct arena *unit, body_function *body, void *context);
 
+/* Kernels that main does not call go; kernels that others call do not exist in programs that were lowered. */
+void prog_drop_uncalled(struct prog *prog);
+
 #endif

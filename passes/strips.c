@@ -153,33 +153,12 @@ static struct stmt *strip_list(struct strips *s, struct stmt *list)
     return out;
 }
 
-static void note_called(const struct stmt *list, struct pointer_map *called, struct arena *scratch)
-{
-    for (const struct stmt *s = list; s; s = s->next) {
-        if (s->kind == STMT_CALL && s->kernel) map_put(scratch, called, s->kernel, s);
-        note_called(s->body, called, scratch);
-        note_called(s->other, called, scratch);
-    }
-}
-
-static bool is_replaced(const struct strips *s, const struct kernel *kernel)
-{
-    for (int i = 0; i < s->made.n; i++)
-        if (s->made.at[i].from == kernel) return true;
-    return false;
-}
-
 /* Kernels and buffers whose place others have taken. */
 static void drop_replaced(struct strips *s)
 {
     struct prog *prog = s->prog;
-    struct pointer_map called = {.n = 0};
     int kept = 0;
-    note_called(prog->main, &called, s->scratch);
-    for (int i = 0; i < prog->kernels.n; i++)
-        if (!is_replaced(s, prog->kernels.at[i]) || map_get(&called, prog->kernels.at[i])) prog->kernels.at[kept++] = prog->kernels.at[i];
-    prog->kernels.n = kept;
-    kept = 0;
+    if (s->made.n) prog_drop_uncalled(prog);
     for (int i = 0; i < prog->buffers.n; i++)
         if (!map_get(&s->gone, prog->buffers.at[i])) prog->buffers.at[kept++] = prog->buffers.at[i];
     prog->buffers.n = kept;

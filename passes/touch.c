@@ -21,8 +21,16 @@ void touch_expr(struct touches *to, ex e)
     for (int i = 0; i < 3; i++) touch_expr(to, e->arg[i]);
 }
 
+static bool has_calls(const struct stmt *list)
+{
+    for (; list; list = list->next)
+        if (list->kind == STMT_CALL || has_calls(list->body) || has_calls(list->other)) return true;
+    return false;
+}
+
 void touch_call(struct touches *to, const struct stmt *call, const struct reaches *reaches)
 {
+    if (call->kernel && has_calls(call->kernel->body)) reaches = NULL; /* what those touch is not in it */
     for (int i = 0; i < call->n_args; i++) {
         const struct call_arg *arg = &call->args[i];
         touch_expr(to, arg->offset);

@@ -18,7 +18,7 @@ struct touches {
 void touch_buffer(struct touches *to, struct buffer *buf, bool store);
 /* Every load of the expression. */
 void touch_expr(struct touches *to, ex e);
-/* A call, whose kernel's body reaches that; NULL: it may touch all of its buffers. */
+/* A call, whose kernel's body reaches that; NULL, or where the body has calls of its own: all of its buffers. */
 void touch_call(struct touches *to, const struct stmt *call, const struct reaches *reaches);
 /* Whether some byte may be touched by both, and written by one. Proven otherwise: false. */
 bool touches_meet(struct prog *prog, const struct touches *a, const struct touches *b);
