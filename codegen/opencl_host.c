@@ -224,11 +224,11 @@ static void put_functions(const struct emission *emission, struct text *out)
         "void $_times(struct tenon_cl *cl, void (*note)(void *context, int call, double start, double end), void *context)\n{\n"
         "    tenon_cl_times(cl, note, context);\n}\n"
         "\nstatic pthread_mutex_t tenon_own_lock = PTHREAD_MUTEX_INITIALIZER;\nstatic struct tenon_cl *tenon_own;\n"
-        "const char *$_message(const struct tenon_cl *cl)\n{\n    return tenon_cl_message(cl ? cl : tenon_own);\n}\n"
+        "const char *$_message(const struct tenon_cl *cl)\n{\n    if (!cl) cl = tenon_own;\n    return cl ? tenon_cl_message(cl) : \"\";\n}\n"
         "int $_run(const struct $_inputs *in, const struct $_outputs *out, void *arena)\n{\n    (void)arena;\n"
         "    pthread_mutex_lock(&tenon_own_lock);\n    if (!tenon_own) tenon_own = $_open(-1, 0);\n"
         "    pthread_mutex_unlock(&tenon_own_lock);\n    return $_run_on(tenon_own, in, out, 0);\n}\n"
-        "static const char *tenon_message(void)\n{\n    return tenon_own ? tenon_cl_message(tenon_own) : \"\";\n}\n"
+        "static const char *tenon_message(void)\n{\n    return $_message(0);\n}\n"
         "__attribute__((destructor)) static void tenon_leave(void)\n{\n    if (tenon_own) tenon_cl_close(tenon_own);\n"
         "    tenon_own = 0;\n}\n";
     put_template(text, emission->name, emission->weights.n_bytes > 0, out);
