@@ -32,11 +32,9 @@ static struct value *spread(struct onnx_call *c, const struct value *x, struct v
     return whole == x->type.dim[axis] ? p : graph_slice_axis(g, p, axis, 0, x->type.dim[axis]);
 }
 
-static struct value *quantize(struct graph *g, struct value *x, struct value *scale, struct value *zero, enum dtype dt)
+static struct value *node_of(struct graph *g, enum op op, struct value *x, struct value *scale, struct value *zero, enum dtype dt)
 {
-    struct value *y = build_round(g, build_div(g, x, scale));
-    if (zero) y = build_add(g, y, graph_cast(g, zero, DT_f32));
-    return graph_cast(g, build_clamp(g, y, (double)dtype_int_min(dt), (double)dtype_int_max(dt)), dt);
+    return graph_node(g, op, 3, (struct value *[]){x, scale, zero ? zero : graph_scalar(g, dt, 0)}, 0, NULL);
 }
 
 static struct value *build_quantize(struct onnx_call *c)
@@ -50,8 +48,8 @@ static struct value *build_quantize(struct onnx_call *c)
     if (!zero && onnx_int(c, "output_dtype", 0) && !onnx_dtype((int32_t)onnx_int(c, "output_dtype", 0), &dt, &name))
         return onnx_refuse(c, "element type %s", name);
     if (!dtype_is_int(dt) || dtype_bytes(dt) > 2) return onnx_refuse(c, "quantized type %s", dtype_name(dt));
-    return quantize(g, graph_cast(g, x, DT_f32), graph_cast(g, spread(c, x, scale, block), DT_f32),
-                    spread(c, x, zero, block), dt);
+    return node_of(g, OP_quantize, graph_cast(g, x, DT_f32), graph_cast(g, spread(c, x, scale, block), DT_f32),
+                   spread(c, x, zero, block), dt);
 }
 
 static struct value *build_dequantize(struct onnx_call *c)
@@ -64,10 +62,7 @@ static struct value *build_dequantize(struct onnx_call *c)
     enum dtype dt = scale->type.dt;
     if (onnx_int(c, "output_dtype", 0) && !onnx_dtype((int32_t)onnx_int(c, "output_dtype", 0), &dt, &name))
         return onnx_refuse(c, "element type %s", name);
-    struct value *y = graph_cast(g, x, DT_i32);
-    if (zero) y = build_sub(g, y, graph_cast(g, spread(c, x, zero, block), DT_i32));
-    y = build_mul(g, graph_cast(g, y, DT_f32), graph_cast(g, spread(c, x, scale, block), DT_f32));
-    return graph_cast(g, y, dt);
+    return graph_cast(g, node_of(g, OP_dequantize, x, spread(c, x, scale, block), spread(c, x, zero, block), x->type.dt), dt);
 }
 
 static struct value *build_dynamic_quantize(struct onnx_call *c)
@@ -82,7 +77,7 @@ static struct value *build_dynamic_quantize(struct onnx_call *c)
     struct value *zero = build_round(g, build_clamp(g, build_neg(g, build_div(g, low, scale)), 0, 255));
     c->out[1] = scale;
     c->out[2] = zero = graph_cast(g, zero, DT_u8);
-    return quantize(g, x, scale, zero, DT_u8);
+    return node_of(g, OP_quantize, x, scale, zero, DT_u8);
 }
 
 const struct onnx_row onnx_quant_rows[] = {

@@ -376,8 +376,29 @@ static bool infer_det(struct inference *inf)
     return true;
 }
 
+/* Whether input `i` broadcasts against the first one without making it larger. */
+static bool wants_broadcast(struct inference *inf, int i)
+{
+    const struct type *x = &inf->node->in[0]->type, *p = &inf->node->in[i]->type;
+    bool fits = p->rank <= x->rank;
+    for (int a = 1; fits && a <= p->rank; a++) fits = p->dim[p->rank - a] == 1 || p->dim[p->rank - a] == x->dim[x->rank - a];
+    return fits || FAIL(inf, "%s: %s does not broadcast against %s", infer_name(inf), infer_shown(inf, i), infer_shown(inf, 0));
+}
+
+static bool infer_quantize(struct inference *inf, enum dtype number, enum dtype integer, enum dtype result)
+{
+    if (!dtype_is_float(number) || !dtype_is_float(inf->node->in[1]->type.dt))
+        return FAIL(inf, "%s of %s by %s: needs float types", infer_name(inf), infer_shown(inf, 0), infer_shown(inf, 1));
+    if (!dtype_is_int(integer) || dtype_bytes(integer) > 4)
+        return FAIL(inf, "%s: the quantized type is %s, must be an integer type of at most 32 bits", infer_name(inf), dtype_name(integer));
+    *inf->out = inf->node->in[0]->type;
+    inf->out->dt = result;
+    return wants_broadcast(inf, 1) && wants_broadcast(inf, 2);
+}
+
 static bool infer(struct inference *inf)
 {
+    struct value *const *in = inf->node->in;
     enum shape_rule rule = op_row(inf->node->op)->shape;
     switch (rule) {
     case SHAPE_same: case SHAPE_first: case SHAPE_float: case SHAPE_bool: case SHAPE_int: case SHAPE_bits:
@@ -403,6 +424,10 @@ static bool infer(struct inference *inf)
     case SHAPE_control: return infer_control(inf);
     case SHAPE_top_k: return infer_top_k(inf);
     case SHAPE_det: return infer_det(inf);
+    case SHAPE_quantize: return infer_quantize(inf, in[0]->type.dt, in[2]->type.dt, in[2]->type.dt);
+    case SHAPE_dequantize:
+        if (in[0]->type.dt != in[2]->type.dt) return FAIL(inf, "dequantize: %s and a zero point of type %s", infer_shown(inf, 0), dtype_name(in[2]->type.dt));
+        return infer_quantize(inf, in[1]->type.dt, in[2]->type.dt, in[1]->type.dt);
     case SHAPE_conv_last: return infer_conv_last(inf);
     case SHAPE_conv_depth: return infer_conv_depth(inf);
     case SHAPE_pool_last: return infer_pool_last(inf);

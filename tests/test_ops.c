@@ -81,7 +81,8 @@ static bool takes(enum op op, enum dtype dt)
     case SHAPE_int: return dtype_is_int(dt);
     case SHAPE_bits: return !dtype_is_float(dt);
     case SHAPE_compare: return op == OP_eq ? true : op == OP_is_nan || op == OP_is_inf ? dtype_is_float(dt) : dt != DT_bool;
-    case SHAPE_first: return dtype_is_float(dt);
+    case SHAPE_first: case SHAPE_quantize: return dtype_is_float(dt);
+    case SHAPE_dequantize: return dtype_is_int(dt) && dtype_bytes(dt) <= 4;
     case SHAPE_reduce: return dt != DT_bool || op == OP_reduce_min || op == OP_reduce_max;
     case SHAPE_conv_last: case SHAPE_conv_depth: case SHAPE_pool_last: case SHAPE_matmul_packed:
     case SHAPE_pool: case SHAPE_matmul: case SHAPE_conv: case SHAPE_index: case SHAPE_iota: case SHAPE_top_k: return dt != DT_bool;
@@ -245,7 +246,7 @@ static struct value *build_packed(struct lab *lab, enum op op, enum shape_class 
 static struct value *build_others(struct lab *lab, enum op op, enum shape_class class, enum dtype dt)
 {
     struct type x = shape(lab, class, dt);
-    struct value *in[2];
+    struct value *in[3];
     switch (op_row(op)->shape) {
     case SHAPE_cast:
         in[0] = input(lab, x);
@@ -257,6 +258,14 @@ static struct value *build_others(struct lab *lab, enum op op, enum shape_class 
     case SHAPE_iota:
         if (x.rank == 0) return NULL;
         return graph_node(lab->graph, op, 0, NULL, 5, (struct attr[]){ATTR_S("to", dtype_name(dt)), ATTR_L("shape", x.dim, x.rank), ATTR_I("axis", x.rank - 1), ATTR_I("start", 2), ATTR_I("step", 3)});
+    case SHAPE_quantize: case SHAPE_dequantize: { /* a scale and a zero point for each element of the last axis */
+        bool to_integer = op == OP_quantize;
+        if (x.rank == 0) return NULL;
+        struct type scale = {.dt = to_integer ? dt : DT_f32, .rank = 1, .dim = {x.dim[x.rank - 1]}}, zero = scale;
+        zero.dt = !to_integer ? dt : class == SHAPE_CLASS_ODD ? DT_u8 : DT_i8;
+        in[0] = input(lab, x), in[1] = input(lab, scale), in[2] = input(lab, zero);
+        return graph_node(lab->graph, op, 3, in, 0, NULL);
+    }
     case SHAPE_det:
         x.rank = class == SHAPE_CLASS_SCALAR ? 2 : 3;
         x.dim[0] = class == SHAPE_CLASS_ZERO ? 0 : 2;
@@ -285,7 +294,8 @@ static struct value *build(struct lab *lab, enum op op, enum shape_class class, 
     case SHAPE_pool: case SHAPE_conv: return build_window(lab, op, class, dt);
     case SHAPE_matmul: case SHAPE_index: return build_contraction(lab, op, class, dt);
     case SHAPE_conv_last: case SHAPE_conv_depth: case SHAPE_pool_last: case SHAPE_matmul_packed: return build_packed(lab, op, class, dt);
-    case SHAPE_cast: case SHAPE_concat: case SHAPE_iota: case SHAPE_top_k: case SHAPE_det: return build_others(lab, op, class, dt);
+    case SHAPE_cast: case SHAPE_concat: case SHAPE_iota: case SHAPE_top_k: case SHAPE_det:
+    case SHAPE_quantize: case SHAPE_dequantize: return build_others(lab, op, class, dt);
     case SHAPE_none: case SHAPE_control: return NULL;
     }
     return NULL;
