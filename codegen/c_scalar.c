@@ -46,6 +46,10 @@ static void print_integer(const struct c_form *form, struct text *out, int h)
                          : "$u r = 1, x = ($u)a;\n"
                            "    for (; b > 0; b = ($S)(b / 2), x *= x)\n        if (b % 2) r *= x;\n    return ($S)r;";
         break;
+    case EX_dot4:
+        body = "$u sum = ($u)c;\n    for (int k = 0; k < 32; k += 8) sum += (($u)a >> k & 255)*($u)(($S)(($u)b << (24 - k)) >> 24);\n"
+               "    return ($S)sum;";
+        break;
     default: bug("c_scalar", "%s of %s", expr_row((enum expr_op)h)->name, dtype_name(form->dt));
     }
     c_form_print(form, out, body);

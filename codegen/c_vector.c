@@ -181,6 +181,27 @@ static void print_fma(const struct c_form *form, struct text *out)
     text_add(out, "}\n\n");
 }
 
+/* The instruction where there is one; else the even and the odd bytes as 16-bit numbers, whose sums of two products are
+ * exact, where the usual sum of two in 16 bits would saturate. */
+static void print_dot4(const struct c_form *form, struct text *out)
+{
+    int64_t bytes = form_bytes(form);
+    print(form, out, INLINE "$V dot4_$s($V a, $V b, $V c)\n{\n");
+    bool wide = bytes == 64 || bytes == 32 || bytes == 16;
+    if (wide) {
+        begin_feature(form, out, "__AVX512VNNI__", bytes < 64 ? "__AVX512VL__" : NULL);
+        print(form, out, "    return ($V)$P_dpbusd_epi32(($I)c, ($I)a, ($I)b);\n#else\n");
+        begin_feature(form, out, bytes == 64 ? "__AVX512BW__" : bytes == 32 ? "__AVX2__" : "__SSE2__", NULL);
+        text_printf(out, "    const int e = %d;\n", 0x00ff00ff);
+        print(form, out, "    const $I even = $P_madd_epi16(($I)(a & e), $P_srai_epi16($P_slli_epi16(($I)b, 8), 8));\n"
+                         "    const $I odd = $P_madd_epi16($P_srli_epi16(($I)a, 8), $P_srai_epi16(($I)b, 8));\n"
+                         "    return ($V)$P_add_epi32($P_add_epi32(($I)c, even), odd);\n#else\n");
+    }
+    lanes(form, out, "    return ($V)", "dot4_$e(a[%], b[%], c[%])", ";\n");
+    if (wide) text_add(out, "#endif\n#endif\n");
+    text_add(out, "}\n\n");
+}
+
 static void print_rounding(const struct c_form *form, struct text *out, int h)
 {
     const char *name = expr_row((enum expr_op)h)->name;
@@ -349,6 +370,8 @@ void c_vector_print(struct cfamily *printer, struct text *out, int h, enum dtype
     case HELPER_MIN_NUMBER:
     case HELPER_MAX_NUMBER: print_min_max(&form, out, h); return;
     case EX_fma: print_fma(&form, out); return;
+    case EX_dot4: print_dot4(&form, out); return;
+    case HELPER_WORD: print(&form, out, INLINE "int32_t word_$s($V a)\n{\n    return (int32_t)a;\n}\n\n"); return;
     case EX_floor:
     case EX_ceil:
     case EX_round:

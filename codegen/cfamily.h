@@ -25,6 +25,7 @@ enum helper {
     HELPER_STORE_FIRST,
     HELPER_STORE_STRIDED_FIRST,
     HELPER_MIN_NUMBER,
+    HELPER_WORD,       /* four bytes as one word */
     HELPER_MAX_NUMBER, /* second operand is not NaN */
     HELPER_COUNT
 };

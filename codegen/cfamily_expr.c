@@ -19,6 +19,7 @@ const char *cfamily_helper_word(int h, enum dtype dt)
     case HELPER_STORE_STRIDED_FIRST: return "store_strided_first";
     case HELPER_MIN_NUMBER: return "min_number";
     case HELPER_MAX_NUMBER: return "max_number";
+    case HELPER_WORD: return "word";
     case HELPER_TYPE:
     case HELPER_COUNT: break;
     }
@@ -508,6 +509,7 @@ void cfamily_expr(struct cfamily *printer, ex e, int precedence)
         put_args(printer, e->arg, 1);
         return;
     case EX_fma:
+    case EX_dot4:
         call(printer, (int)e->op, e->dt, e->lanes);
         put_args(printer, e->arg, 3);
         return;
@@ -522,7 +524,8 @@ void cfamily_expr(struct cfamily *printer, ex e, int precedence)
     case EX_select: put_select(printer, e, precedence); return;
     case EX_cast: put_cast(printer, e, precedence); return;
     case EX_bits:
-        put_bits_of(printer, e->dt, e->arg[0]->dt, e->lanes);
+        if (e->lanes != e->arg[0]->lanes) call(printer, HELPER_WORD, e->arg[0]->dt, e->arg[0]->lanes);
+        else put_bits_of(printer, e->dt, e->arg[0]->dt, e->lanes);
         put_args(printer, e->arg, 1);
         return;
     case EX_splat:

@@ -10,7 +10,8 @@ const struct target *host_target(void)
     bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
               __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
               __builtin_cpu_supports("avx512vl");
-    return target_find(v4 ? "x86-64-v4" : v3 ? "x86-64-v3" : "x86-64");
+    bool v5 = v4 && __builtin_cpu_supports("avx512vnni");
+    return target_find(v5 ? "x86-64-v4-vnni" : v4 ? "x86-64-v4" : v3 ? "x86-64-v3" : "x86-64");
 #elif defined __aarch64__
     return target_find("neon");
 #else

@@ -435,3 +435,44 @@ LLVMValueRef llvm_fma(struct llvm *e, enum dtype dt, LLVMValueRef a, LLVMValueRe
                            llvm_cast(e, c, dt, wide, lanes)};
     return llvm_cast(e, one_type_intrinsic(e, "llvm.fma", args, 3), wide, dt, lanes);
 }
+
+/* 16 bits of each lane: its even bytes (or odd ones), extended as unsigned or signed numbers. */
+static LLVMValueRef alternate_bytes(struct llvm *e, LLVMValueRef v, bool odd, bool is_unsigned)
+{
+    LLVMBuilderRef ir = e->builder;
+    int lanes = 2 * lanes_of(v);
+    LLVMValueRef pairs = LLVMBuildBitCast(ir, v, LLVMVectorType(e->i16, (unsigned)lanes), "");
+    LLVMValueRef eight = llvm_splat(e, LLVMConstInt(e->i16, 8, 0), lanes);
+    if (!odd) pairs = LLVMBuildShl(ir, pairs, eight, "");
+    return is_unsigned ? LLVMBuildLShr(ir, pairs, eight, "") : LLVMBuildAShr(ir, pairs, eight, "");
+}
+
+/* c + the products of a's bytes, unsigned, and b's: the instruction where there is one, sums of two products of 16-bit
+ * numbers (exact) where there is that, and plain arithmetic. */
+LLVMValueRef llvm_dot4(struct llvm *e, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c, int lanes)
+{
+    LLVMBuilderRef ir = e->builder;
+    const char *features = e->target->llvm_features;
+    bool wide = lanes == 16 || lanes == 8 || lanes == 4;
+    if (wide && strstr(features, "+avx512vnni")) {
+        static const char *const names[] = {"llvm.x86.avx512.vpdpbusd.128", "llvm.x86.avx512.vpdpbusd.256", "llvm.x86.avx512.vpdpbusd.512"};
+        return llvm_intrinsic(e, names[lanes / 8], NULL, 0, (LLVMValueRef[]){c, a, b}, 3);
+    }
+    bool pairs = lanes == 16 ? strstr(features, "+avx512bw") != NULL : lanes == 8 ? strstr(features, "+avx2") != NULL : lanes == 4 && e->target->level > 0;
+    if (pairs) {
+        static const char *const names[] = {"llvm.x86.sse2.pmadd.wd", "llvm.x86.avx2.pmadd.wd", "llvm.x86.avx512.pmaddw.d.512"};
+        for (int odd = 0; odd < 2; odd++) {
+            LLVMValueRef args[] = {alternate_bytes(e, a, odd, true), alternate_bytes(e, b, odd, false)};
+            c = LLVMBuildAdd(ir, c, llvm_intrinsic(e, names[lanes / 8], NULL, 0, args, 2), "");
+        }
+        return c;
+    }
+    for (unsigned k = 0; k < 32; k += 8) {
+        LLVMValueRef u = LLVMBuildLShr(ir, a, llvm_splat(e, LLVMConstInt(e->i32, k, 0), lanes), "");
+        LLVMValueRef s = LLVMBuildShl(ir, b, llvm_splat(e, LLVMConstInt(e->i32, 24 - k, 0), lanes), "");
+        u = LLVMBuildAnd(ir, u, llvm_splat(e, LLVMConstInt(e->i32, 255, 0), lanes), "");
+        s = LLVMBuildAShr(ir, s, llvm_splat(e, LLVMConstInt(e->i32, 24, 0), lanes), "");
+        c = LLVMBuildAdd(ir, c, LLVMBuildMul(ir, u, s, ""), "");
+    }
+    return c;
+}

@@ -31,6 +31,8 @@ static const struct form {
     {HELPER_MIN_NUMBER, FLOATS, "$V", "$V a, $V b", "select(a, b, b < a)"},
     {HELPER_MAX_NUMBER, FLOATS, "$V", "$V a, $V b", "select(a, b, b > a)"},
     {EX_fma, FLOATS, "$V", "$V a, $V b, $V c", "fma(a, b, c)"},
+    {EX_dot4, SIGNED, "$V", "$V a, $V b, $V c", "($V)(" EACH("dot4_$e(a.s@, b.s@, c.s@)") ")"},
+    {HELPER_WORD, UNSIGNED, "int", "$V a", "as_int(a)"},
     {EX_floor, FLOATS, "$V", "$V a", "floor(a)"},
     {EX_ceil, FLOATS, "$V", "$V a", "ceil(a)"},
     {EX_round, FLOATS, "$V", "$V a", "rint(a)"},

@@ -275,6 +275,30 @@ static ex fold_logic(struct prog *prog, enum expr_op op, ex a, ex b)
     return NULL;
 }
 
+/* Byte k of a word that is put together from bytes: the byte's load, or NULL. */
+static ex byte_of_word(ex e, int k)
+{
+    if (k > 0) {
+        if (e->op != EX_shl || !ex_is_int(e->arg[1], 8 * k)) return NULL;
+        e = e->arg[0];
+    }
+    if (e->op != EX_cast || e->dt != DT_i32) return NULL;
+    e = e->arg[0];
+    return e->op == EX_load && e->dt == DT_u8 && e->buf->dt == DT_u8 && e->lanes == 1 && !e->arg[1] ? e : NULL;
+}
+
+/* or(or(byte 0, byte 1 << 8), or(byte 2 << 16, byte 3 << 24)) of neighbours in memory is one load; else NULL. */
+static ex load_word(struct prog *prog, ex a, ex b)
+{
+    if (a->lanes != 1 || a->op != EX_or || b->op != EX_or) return NULL;
+    ex byte[] = {byte_of_word(a->arg[0], 0), byte_of_word(a->arg[1], 1), byte_of_word(b->arg[0], 2), byte_of_word(b->arg[1], 3)};
+    for (int k = 0; k < 4; k++)
+        if (!byte[k] || byte[k]->buf != byte[0]->buf ||
+            byte[k]->arg[0] != ex_binary(prog, EX_add, byte[0]->arg[0], ex_int(prog, DT_index, k)))
+            return NULL;
+    return ex_bits(prog, ex_load(prog, byte[0]->buf, DT_u8, byte[0]->arg[0], 4, 1), DT_i32);
+}
+
 ex ex_binary(struct prog *prog, enum expr_op op, ex a, ex b)
 {
     if (a->dt != b->dt) bug("ex_binary", "%s of %s and %s", rows[op].name, dtype_name(a->dt), dtype_name(b->dt));
@@ -292,6 +316,8 @@ ex ex_binary(struct prog *prog, enum expr_op op, ex a, ex b)
     if (op == EX_add && !dtype_is_float(a->dt) && is_number(b, 0)) return a;
     if (op == EX_add && !dtype_is_float(a->dt) && is_number(a, 0)) return b;
     if ((op == EX_min || op == EX_max) && a == b) return a;
+    if (op == EX_add && b->op == EX_dot4 && is_number(b->arg[2], 0)) return ex_dot4(prog, b->arg[0], b->arg[1], a);
+    if (op == EX_or && a->dt == DT_i32 && (simpler = load_word(prog, a, b))) return simpler;
     return make(prog, op, compare ? DT_bool : a->dt, lanes, a, b, NULL);
 }
 
@@ -316,6 +342,13 @@ ex ex_fma(struct prog *prog, ex a, ex b, ex c)
     return make(prog, EX_fma, a->dt, lanes, ex_splat(prog, a, lanes), ex_splat(prog, b, lanes), ex_splat(prog, c, lanes));
 }
 
+ex ex_dot4(struct prog *prog, ex a, ex b, ex c)
+{
+    int lanes = a->lanes > b->lanes ? a->lanes : b->lanes;
+    if (c->lanes > lanes) lanes = c->lanes;
+    return make(prog, EX_dot4, DT_i32, lanes, ex_splat(prog, a, lanes), ex_splat(prog, b, lanes), ex_splat(prog, c, lanes));
+}
+
 ex ex_cast(struct prog *prog, ex a, enum dtype dt)
 {
     if (a->dt == dt) return a;
@@ -336,6 +369,7 @@ ex ex_cast(struct prog *prog, ex a, enum dtype dt)
 ex ex_bits(struct prog *prog, ex a, enum dtype dt)
 {
     if (a->dt == dt) return a;
+    if (a->lanes > 1 && a->lanes * dtype_bytes(a->dt) == dtype_bytes(dt)) return make(prog, EX_bits, dt, 1, a, NULL, NULL);
     if (dtype_bytes(a->dt) != dtype_bytes(dt)) bug("ex_bits", "%s to %s", dtype_name(a->dt), dtype_name(dt));
     if (a->op == EX_bits) return ex_bits(prog, a->arg[0], dt);
     return make(prog, EX_bits, dt, a->lanes, a, NULL, NULL);
@@ -392,6 +426,7 @@ ex ex_rebuild(struct prog *prog, ex like, ex const *args)
         return load(prog, like->buf, like->dt, args[0], like->lanes, like->imm, like->masked, args[1], args[2]);
     case EX_select: return ex_select(prog, args[0], args[1], args[2]);
     case EX_fma: return ex_fma(prog, args[0], args[1], args[2]);
+    case EX_dot4: return ex_dot4(prog, args[0], args[1], args[2]);
     case EX_cast: return ex_cast(prog, args[0], like->dt);
     case EX_bits: return ex_bits(prog, args[0], like->dt);
     case EX_splat: return ex_splat(prog, args[0], like->lanes);

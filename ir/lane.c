@@ -222,6 +222,24 @@ union lane lane_binary(enum expr_op op, enum dtype dt, union lane a, union lane 
     return (union lane){.i = compare ? v : lane_wrap(dt, v)};
 }
 
+union lane lane_dot4(union lane a, union lane b, union lane c)
+{
+    uint32_t sum = (uint32_t)c.i;
+    for (int k = 0; k < 4; k++) {
+        int32_t u = (int32_t)((uint32_t)a.i >> 8 * k & 0xff), s = (int8_t)((uint32_t)b.i >> 8 * k & 0xff);
+        sum += (uint32_t)(u * s);
+    }
+    return (union lane){.i = (int32_t)sum};
+}
+
+union lane lane_join(enum dtype from, int n, const union lane *lanes, enum dtype to)
+{
+    unsigned char bytes[8];
+    int size = (int)dtype_bytes(from);
+    for (int i = 0; i < n; i++) lane_store(from, bytes + i * size, lanes[i]);
+    return lane_load(to, bytes);
+}
+
 union lane lane_fma(enum dtype dt, union lane a, union lane b, union lane c)
 {
     if (dt == DT_f64) return (union lane){.d = fma(a.d, b.d, c.d)};

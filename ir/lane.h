@@ -25,6 +25,9 @@ int64_t lane_wrap(enum dtype dt, int64_t v);
 union lane lane_unary(enum expr_op op, enum dtype dt, union lane a);
 /* Kinds with two operands of type dt. eq, lt and le give a bool. */
 union lane lane_binary(enum expr_op op, enum dtype dt, union lane a, union lane b);
+union lane lane_dot4(union lane a, union lane b, union lane c); /* i32 */
+/* n lanes of this type side by side as one number of type to, the first lowest */
+union lane lane_join(enum dtype from, int n, const union lane *lanes, enum dtype to);
 union lane lane_fma(enum dtype dt, union lane a, union lane b, union lane c);
 union lane lane_cast(enum dtype from, enum dtype to, union lane a);
 union lane lane_bits(enum dtype from, enum dtype to, union lane a);

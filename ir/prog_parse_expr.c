@@ -219,7 +219,7 @@ static ex parse_convert(struct parser *p, struct place place, enum expr_op op, e
     int n = parse_arguments(p, e.arg);
     if (n < 0) return NULL;
     if (n != 1) return diag_error(p->diag, place, "%s takes 1 argument, not %d", expr_row(op)->name, n), NULL;
-    e.lanes = e.arg[0]->lanes;
+    e.lanes = op == EX_bits && e.arg[0]->lanes * dtype_bytes(e.arg[0]->dt) == dtype_bytes(dt) ? 1 : e.arg[0]->lanes;
     return node(p, place, e);
 }
 

@@ -30,6 +30,7 @@ static bool takes(enum expr_op op, enum dtype dt)
     case EX_tanh: case EX_asinh: case EX_acosh: case EX_atanh: case EX_erf: case EX_sigmoid: case EX_is_nan: case EX_is_inf:
         return dtype_is_float(dt);
     case EX_ramp: return dtype_is_int(dt);
+    case EX_dot4: return dt == DT_i32;
     case EX_bits: return dt != DT_bool && dt != DT_index;
     case EX_eq: case EX_lt: case EX_le: case EX_select: case EX_cast: case EX_splat: return true;
     case EX_const: case EX_var: case EX_dim: case EX_load: case EX_COUNT: break;
@@ -89,13 +90,14 @@ const char *expr_fault(const struct expr *e)
     if (!takes(e->op, dt)) return "does not take this type";
     if (e->op == EX_splat || e->op == EX_ramp || (e->op >= EX_hadd && e->op <= EX_hmax)) return lanes_fault(e);
     for (int i = 0; i < n; i++) {
+        if (e->op == EX_bits && e->lanes == 1) break; /* may take lanes together */
         if (e->arg[i]->lanes != e->lanes) return "has operands of other lanes";
         if (e->arg[i]->dt != (e->op == EX_select && i == 0 ? DT_bool : dt)) return "has operands of different types";
     }
     if (e->op == EX_cast) return a->dt == e->dt ? "casts to the same type" : NULL;
     if (e->op == EX_bits) {
         if (!takes(EX_bits, e->dt)) return "does not give this type";
-        return dtype_bytes(e->dt) != dtype_bytes(a->dt) ? "has another size than its operand" : NULL;
+        return e->lanes * dtype_bytes(e->dt) != a->lanes * dtype_bytes(a->dt) ? "has another size than its operand" : NULL;
     }
     bool gives_bool = e->op == EX_eq || e->op == EX_lt || e->op == EX_le || e->op == EX_is_nan || e->op == EX_is_inf;
     return e->dt != (gives_bool ? DT_bool : dt) ? "has another type than its operands" : NULL;

@@ -396,10 +396,23 @@ static bool infer_quantize(struct inference *inf, enum dtype number, enum dtype 
     return wants_broadcast(inf, 1) && wants_broadcast(inf, 2);
 }
 
+/* Four bytes of the last axis side by side are one word. */
+static bool infer_words(struct inference *inf)
+{
+    *inf->out = inf->node->in[0]->type;
+    int last = inf->out->rank - 1;
+    if (inf->out->dt != DT_u8 || last < 0 || !dim_divides(inf->graph->dims, inf->out->dim[last], 4, &inf->out->dim[last]))
+        return FAIL(inf, "words of %s: needs u8 with a last axis that is a multiple of 4", infer_shown(inf, 0));
+    inf->out->dt = DT_i32;
+    return true;
+}
+
 static bool infer(struct inference *inf)
 {
     struct value *const *in = inf->node->in;
     enum shape_rule rule = op_row(inf->node->op)->shape;
+    if ((inf->node->op == OP_conv_dot || inf->node->op == OP_matmul_dot) && in[0]->type.dt != DT_i32)
+        return FAIL(inf, "%s of %s: needs words, i32", infer_name(inf), infer_shown(inf, 0));
     switch (rule) {
     case SHAPE_same: case SHAPE_first: case SHAPE_float: case SHAPE_bool: case SHAPE_int: case SHAPE_bits:
     case SHAPE_compare: case SHAPE_cast: case SHAPE_select: return infer_map(inf, rule);
@@ -424,6 +437,7 @@ static bool infer(struct inference *inf)
     case SHAPE_control: return infer_control(inf);
     case SHAPE_top_k: return infer_top_k(inf);
     case SHAPE_det: return infer_det(inf);
+    case SHAPE_words: return infer_words(inf);
     case SHAPE_quantize: return infer_quantize(inf, in[0]->type.dt, in[2]->type.dt, in[2]->type.dt);
     case SHAPE_dequantize:
         if (in[0]->type.dt != in[2]->type.dt) return FAIL(inf, "dequantize: %s and a zero point of type %s", infer_shown(inf, 0), dtype_name(in[2]->type.dt));

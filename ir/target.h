@@ -8,7 +8,7 @@ struct target {
     const char *triple;       /* LLVM's, "" for the host's */
     const char *llvm_features; /* "+avx2,+fma": by features, not by CPU name, since compilers' CPU lists differ */
     const char *c_flags;      /* the C compiler's -m flags, space separated */
-    int level;                /* of the x86-64 levels 1 to 4, each with all of those below; 0: no x86 */
+    int level;                /* of the x86-64 levels 1 to 4, 5 with VNNI, each with all of those below; 0: no x86 */
     int vector_bytes;         /* widest vector worth using; 0: scalars only (--portable) */
     int n_registers;          /* vector registers */
     bool has_fma, has_f16c;

@@ -55,7 +55,8 @@ static bool is_index_map(const struct node *node)
 /* Index maps whose subscripts stay affine and inside: free to repeat. */
 static bool is_plain_map(const struct node *node)
 {
-    return node->op == OP_reshape || node->op == OP_transpose || node->op == OP_broadcast || node->op == OP_slice || node->op == OP_iota;
+    return node->op == OP_reshape || node->op == OP_transpose || node->op == OP_broadcast || node->op == OP_slice || node->op == OP_iota ||
+           node->op == OP_words; /* a wider load */
 }
 
 static bool opens(const struct node *node)
@@ -257,6 +258,7 @@ static const char *why_not_inside(struct fusion *f, const struct value *value, c
     enum op_kind kind = kind_of(value), by = op_row(user->op)->kind;
     bool free_map = is_plain_map(value->node);
     if (!opens(user)) return "read by control flow or a function";
+    if (user->op == OP_words && value->node->op != OP_reshape) return "read as words, whose bytes lie side by side";
     if (f->repeats[value->id] && !free_map) return "read many times by a contraction or a window";
     if (by == OP_REDUCE && tops_contraction(f, value, 0)) return "on top of a contraction, of which it is the epilogue";
     if (is_padding(user) && is_stored_inside(value, user)) return "stored inside the padded value";

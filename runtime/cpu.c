@@ -3,7 +3,7 @@
  * end, and tenon_version_levels, what each needs.
  *
  * Levels are those of the x86-64 psABI: 1 is the least that a 64-bit machine has, 2 has SSE4.2, 3 AVX2 and FMA, 4
- * AVX-512 F, BW, CD, DQ and VL. A level counts only where the operating system saves its registers (XGETBV), too. The
+ * AVX-512 F, BW, CD, DQ and VL; a fifth, of our own, has VNNI besides. A level counts only where the operating system saves its registers (XGETBV), too. The
  * choice is made at the first run; each run asks one variable. Nothing here needs more than level 1.
  */
 #ifndef TENON_H
@@ -38,9 +38,9 @@ static uint32_t tenon_saved_registers(void)
 
 static int tenon_cpu_level(void)
 {
-    uint32_t a, b, c, d, features = 0, wide = 0, extended = 0, saved = 0;
+    uint32_t a, b, c, d, features = 0, wide = 0, more = 0, extended = 0, saved = 0;
     if (__get_cpuid(1, &a, &b, &c, &d)) features = c;
-    if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) wide = b;
+    if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) wide = b, more = c;
     if (__get_cpuid(0x80000001, &a, &b, &c, &d)) extended = c;
     if (tenon_has(features, bit_OSXSAVE)) saved = tenon_saved_registers();
     if (!tenon_has(features, bit_SSE3 | bit_SSSE3 | bit_SSE4_1 | bit_SSE4_2 | bit_POPCNT | bit_CMPXCHG16B) ||
@@ -52,7 +52,7 @@ static int tenon_cpu_level(void)
     if (!tenon_has(wide, bit_AVX512F | bit_AVX512BW | bit_AVX512CD | bit_AVX512DQ | bit_AVX512VL) ||
         !tenon_has(saved, 0xe6))
         return 3;
-    return 4;
+    return tenon_has(more, bit_AVX512VNNI) ? 5 : 4;
 }
 
 static _Atomic int tenon_cpu_chosen; /* 0: not yet; 1 + position of the version; -1: there is none for this machine */

@@ -82,9 +82,13 @@ static bool takes(enum op op, enum dtype dt)
     case SHAPE_bits: return !dtype_is_float(dt);
     case SHAPE_compare: return op == OP_eq ? true : op == OP_is_nan || op == OP_is_inf ? dtype_is_float(dt) : dt != DT_bool;
     case SHAPE_first: case SHAPE_quantize: return dtype_is_float(dt);
+    case SHAPE_words: return dt == DT_u8;
     case SHAPE_dequantize: return dtype_is_int(dt) && dtype_bytes(dt) <= 4;
     case SHAPE_reduce: return dt != DT_bool || op == OP_reduce_min || op == OP_reduce_max;
-    case SHAPE_conv_last: case SHAPE_conv_depth: case SHAPE_pool_last: case SHAPE_matmul_packed:
+    case SHAPE_conv_last: case SHAPE_matmul_packed:
+        if (op == OP_conv_dot || op == OP_matmul_dot) return dt == DT_i32;
+        return dt != DT_bool;
+    case SHAPE_conv_depth: case SHAPE_pool_last:
     case SHAPE_pool: case SHAPE_matmul: case SHAPE_conv: case SHAPE_index: case SHAPE_iota: case SHAPE_top_k: return dt != DT_bool;
     case SHAPE_cast: case SHAPE_select: case SHAPE_reshape: case SHAPE_transpose: case SHAPE_broadcast: case SHAPE_slice:
     case SHAPE_pad: case SHAPE_concat: case SHAPE_gather: case SHAPE_gather_elements: case SHAPE_scatter:
@@ -229,7 +233,7 @@ static struct value *build_packed(struct lab *lab, enum op op, enum shape_class 
     int n = x.rank - 2, block = large ? 16 : 4;
     for (int i = 0; i < n; i++) x.dim[i + 1] = x.dim[i + 2];
     x.dim[n + 1] = large ? 24 : 5;
-    if (op == OP_matmul_packed) x = of_rank2(lab, class, dt, 1, 1), n = 0;
+    if (op_row(op)->shape == SHAPE_matmul_packed) x = of_rank2(lab, class, dt, 1, 1), n = 0;
     struct value *in[2] = {input(lab, x), NULL};
     struct attr window[] = {ATTR_L("stride", stride, n), ATTR_L("dilation", dilation, n), ATTR_L("kernel", kernel, n)};
     if (op_row(op)->shape == SHAPE_pool_last) return graph_node(lab->graph, op, 1, in, 3, window);
@@ -239,7 +243,7 @@ static struct value *build_packed(struct lab *lab, enum op op, enum shape_class 
     if (op != OP_conv_depth) w.dim[w.rank++] = block;
     in[1] = input(lab, w);
     window[2] = (struct attr)ATTR_I("block", block);
-    if (op == OP_matmul_packed) return graph_node(lab->graph, op, 2, in, 1, window + 2);
+    if (op_row(op)->shape == SHAPE_matmul_packed) return graph_node(lab->graph, op, 2, in, 1, window + 2);
     return graph_node(lab->graph, op, 2, in, op == OP_conv_depth ? 2 : 3, window);
 }
 
@@ -258,6 +262,11 @@ static struct value *build_others(struct lab *lab, enum op op, enum shape_class 
     case SHAPE_iota:
         if (x.rank == 0) return NULL;
         return graph_node(lab->graph, op, 0, NULL, 5, (struct attr[]){ATTR_S("to", dtype_name(dt)), ATTR_L("shape", x.dim, x.rank), ATTR_I("axis", x.rank - 1), ATTR_I("start", 2), ATTR_I("step", 3)});
+    case SHAPE_words:
+        if (x.rank == 0) return NULL;
+        x.dim[x.rank - 1] = dim_mul(lab->session.dims, x.dim[x.rank - 1], 4);
+        in[0] = input(lab, x);
+        return graph_node(lab->graph, op, 1, in, 0, NULL);
     case SHAPE_quantize: case SHAPE_dequantize: { /* a scale and a zero point for each element of the last axis */
         bool to_integer = op == OP_quantize;
         if (x.rank == 0) return NULL;
@@ -295,7 +304,7 @@ static struct value *build(struct lab *lab, enum op op, enum shape_class class, 
     case SHAPE_matmul: case SHAPE_index: return build_contraction(lab, op, class, dt);
     case SHAPE_conv_last: case SHAPE_conv_depth: case SHAPE_pool_last: case SHAPE_matmul_packed: return build_packed(lab, op, class, dt);
     case SHAPE_cast: case SHAPE_concat: case SHAPE_iota: case SHAPE_top_k: case SHAPE_det:
-    case SHAPE_quantize: case SHAPE_dequantize: return build_others(lab, op, class, dt);
+    case SHAPE_quantize: case SHAPE_dequantize: case SHAPE_words: return build_others(lab, op, class, dt);
     case SHAPE_none: case SHAPE_control: return NULL;
     }
     return NULL;
