@@ -157,7 +157,7 @@ static bool any_intrinsic(const struct cfamily *printer)
     for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
         for (int dt = 0; dt < DT_COUNT; dt++)
             for (int log = 1; log <= LANES_LOG_MOST; log++)
-                if (printer->used[kinds[k]][dt][dt][log]) return true;
+                if (printer->used[kinds[k]][dt][dt][log] || printer->used[EX_cast][dt][DT_f32][log]) return true;
     return false;
 }
 

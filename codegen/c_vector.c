@@ -296,6 +296,28 @@ static void print_saturating(const struct c_form *form, struct text *out)
           "    return ($V)((full & ($M)most) | (~full & ($M)inside));\n}\n\n");
 }
 
+/* The same for f32 and integers of 8 and 16 bits: bounds first, as floats; the instructions give their second operand
+ * where the first is NaN, so that only a lower bound other than 0 has to ask. */
+static void print_narrowing(const struct c_form *form, struct text *out)
+{
+    struct c_form from = {form->printer, DT_f32, DT_f32, form->lanes}, word = {form->printer, DT_i32, DT_i32, form->lanes};
+    struct text low = {.arena = out->arena}, high = {.arena = out->arena};
+    bool is_signed = dtype_class(form->dt) == DT_SIGNED;
+    text_printf(&low, "%lld", (long long)dtype_int_min(form->dt));
+    text_printf(&high, "%llu", (unsigned long long)dtype_int_max(form->dt));
+    print(form, out, INLINE "$V $s_from_$T($W a)\n{\n");
+    lanes(&from, out, "    const $V low = ", text_string(&low), ";\n");
+    lanes(&from, out, "    const $V high = ", text_string(&high), ";\n");
+    if (is_signed) print(&from, out, "    a = ($V)(($M)a & ($M)(a == a));\n");
+    if (begin_float(&from, out, "__SSE2__"))
+        print(&from, out, "    a = ($V)$P_min_$E($P_max_$E(($X)a, ($X)low), ($X)high);\n#else\n");
+    print(&from, out, "    a = ($V)((($M)(a > low) & ($M)a) | (~($M)(a > low) & ($M)low));\n"
+                      "    a = ($V)((($M)(a < high) & ($M)a) | (~($M)(a < high) & ($M)high));\n");
+    if (begin_float(&from, &(struct text){.arena = out->arena}, "__SSE2__")) text_add(out, "#endif\n");
+    print(&word, out, "    const $V whole = __builtin_convertvector(a, $V);\n");
+    print(form, out, "    return __builtin_convertvector(whole, $V);\n}\n\n");
+}
+
 /* Halves are combined until one lane is left. */
 static void print_horizontal(const struct c_form *form, struct text *out, int h)
 {
@@ -341,7 +363,8 @@ static void print_value(const struct c_form *form, struct text *out, int h)
         return;
     case EX_bits: print(form, out, INLINE "$V bits_$s_$T($W a)\n{\n    return ($V)a;\n}\n\n"); return;
     case EX_cast:
-        if (dtype_is_float(form->other) && !dtype_is_float(form->dt)) print_saturating(form, out);
+        if (form->other == DT_f32 && !dtype_is_float(form->dt) && dtype_bytes(form->dt) <= 2) print_narrowing(form, out);
+        else if (dtype_is_float(form->other) && !dtype_is_float(form->dt)) print_saturating(form, out);
         else if (dtype_bytes(form->other) * form->lanes > form->printer->target->vector_bytes ||
                  form_bytes(form) > form->printer->target->vector_bytes) /* gcc has a note on such arguments */
             print(form, out, "#define $s_from_$T(a) __builtin_convertvector(a, $V)\n\n");

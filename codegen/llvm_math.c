@@ -360,6 +360,18 @@ static LLVMValueRef cast_to_bool(struct llvm *e, LLVMValueRef a, enum dtype from
     return LLVMBuildICmp(e->builder, LLVMIntNE, a, int_const(a, 0), "");
 }
 
+/* To integers of 8 and 16 bits: bounds first, as floats (the comparisons give the bound where a is NaN, so that only a
+ * lower bound other than 0 has to ask), then an ordinary conversion. */
+static LLVMValueRef float_to_narrow(struct llvm *e, LLVMValueRef a, enum dtype to, int lanes)
+{
+    LLVMBuilderRef ir = e->builder;
+    LLVMValueRef low = float_const(a, (double)dtype_int_min(to)), high = float_const(a, (double)dtype_int_max(to)), zero = float_const(a, 0);
+    if (is_signed(to)) a = LLVMBuildSelect(ir, LLVMBuildFCmp(ir, LLVMRealORD, a, a, ""), a, zero, "");
+    a = LLVMBuildSelect(ir, LLVMBuildFCmp(ir, LLVMRealOGT, a, low, ""), a, low, "");
+    a = LLVMBuildSelect(ir, LLVMBuildFCmp(ir, LLVMRealOLT, a, high, ""), a, high, "");
+    return LLVMBuildTrunc(ir, LLVMBuildFPToSI(ir, a, with_lanes(e->i32, lanes), ""), llvm_type(e, to, lanes), "");
+}
+
 LLVMValueRef llvm_cast(struct llvm *e, LLVMValueRef a, enum dtype from, enum dtype to, int lanes)
 {
     if (from == to) return a;
@@ -369,6 +381,7 @@ LLVMValueRef llvm_cast(struct llvm *e, LLVMValueRef a, enum dtype from, enum dty
     if (is_float(from) && is_float(to)) return cast_float_to_float(e, a, from, to, lanes);
     if (is_float(from)) {
         if (from == DT_f16 || from == DT_bf16) a = llvm_cast(e, a, from, DT_f32, lanes);
+        if (dtype_bytes(to) <= 2) return float_to_narrow(e, a, to, lanes);
         LLVMTypeRef overloads[] = {type, LLVMTypeOf(a)};
         return llvm_intrinsic(e, is_signed(to) ? "llvm.fptosi.sat" : "llvm.fptoui.sat", overloads, 2, &a, 1);
     }

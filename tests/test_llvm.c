@@ -235,6 +235,7 @@ static bool is_valid(enum expr_op op, enum dtype dt)
     if (op == EX_fma || op == EX_floor || op == EX_ceil || op == EX_round || op == EX_trunc || op == EX_sqrt ||
         op == EX_is_nan || op == EX_is_inf)
         return is_real;
+    if (op == EX_dot4) return dt == DT_i32;
     if (op == EX_eq || op == EX_lt || op == EX_le || op == EX_select || op == EX_splat) return true;
     if (is_index && (op == EX_pow || op == EX_rem || op == EX_abs || op == EX_neg || op == EX_hmul)) return false;
     if (op == EX_ramp) return !is_real && !is_bool;
@@ -245,6 +246,7 @@ static ex apply(struct prog *prog, enum expr_op op, ex a, ex b, ex c, int lanes)
 {
     if (op == EX_select) return ex_select(prog, ex_binary(prog, EX_lt, a, b), a, c);
     if (op == EX_fma) return ex_fma(prog, a, b, c);
+    if (op == EX_dot4) return ex_dot4(prog, a, b, c);
     if (op == EX_splat) return ex_splat(prog, a, lanes);
     if (op == EX_ramp) return ex_ramp(prog, a, 3, lanes);
     return expr_row(op)->args == 1 ? ex_unary(prog, op, a) : ex_binary(prog, op, a, b);
