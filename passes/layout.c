@@ -11,6 +11,7 @@
  * Needs: composites expanded, weights constant. Leaves alone: grouped convolutions other than depthwise ones,
  * weights that are computed. Follows: Liu et al., Optimizing CNN Model Inference on CPUs (2019), section 3, with
  * full channels innermost instead of blocked ones, which needs no multiple of the vector width. */
+#include "bytes.h"
 #include "constant.h"
 #include "passes.h"
 #include "phases.h"
@@ -22,6 +23,7 @@ struct layout {
     struct graph *to;
     struct value **map;  /* old value -> new, in the model's order */
     struct value **last; /* old value -> new with channels last, where it was made so */
+    struct value **real; /* old i32 value -> the same numbers in f32, channels last where it was made so */
     bool *made_last;     /* by old id: the operator that makes it works with channels last */
     int lanes;           /* of f32 in the target's vectors */
     const struct pass_options *options;
@@ -104,7 +106,7 @@ static int64_t pick_blocks(const struct layout *l, const struct value *w, int64_
     double waste;
     int64_t block = pick_divisor(l, n, &waste), even = 2 * l->lanes, up = (n + even - 1) / even * even;
     *size = n;
-    if (w->type.dt != DT_f32 || n <= even || waste < 1.05 * (double)up / (double)n) return block;
+    if (dtype_bytes(w->type.dt) != 4 || n <= even || waste < 1.05 * (double)up / (double)n) return block;
     *size = up;
     return even;
 }
@@ -172,6 +174,44 @@ static const int64_t *zeros_between(const struct node *node)
     return all_ones(stride, 2) ? stride + 2 : NULL;
 }
 
+/* The convolution of bytes in words; NULL where the operands are no bytes. */
+static struct value *convolution_of_bytes(struct layout *l, const struct node *node, struct value *w)
+{
+    struct bytes_operand bytes;
+    int64_t size, block = pick_blocks(l, w, w->type.dim[0], &size);
+    if (!bytes_find(node->in[0], &bytes)) return NULL;
+    struct bytes_product product = {.x = get_last(l, bytes.byte), .zero = bytes.zero, .w = w, .n = w->type.rank - 2, .block = block, .size = size,
+                                    .pad = node_attr(node, "pad")->ints, .pad_after = node_attr(node, "pad_after")->ints,
+                                    .stride = node_attr(node, "stride"), .dilation = node_attr(node, "dilation")};
+    return first_of(l, bytes_build(l->to, &product), w->type.dim[0]);
+}
+
+static struct value *depthwise_convolution(struct layout *l, const struct node *node, struct value *padded, struct value *w)
+{
+    struct attr attrs[] = {*node_attr(node, "stride"), *node_attr(node, "dilation")};
+    int64_t perm[RANK_MOST];
+    dim dims[RANK_MOST];
+    int n = w->type.rank - 2;
+    for (int i = 0; i < n; i++) perm[i] = i + 1, dims[i + 1] = w->type.dim[i + 2];
+    dims[0] = w->type.dim[0];
+    perm[n] = 0;
+    w = graph_transpose(l->to, graph_reshape(l->to, w, n + 1, dims), perm);
+    return graph_node(l->to, OP_conv_depth, 2, (struct value *[]){padded, w}, 2, attrs);
+}
+
+/* A depthwise convolution of bytes in f32, where it is exact. */
+static struct value *depthwise_of_bytes(struct layout *l, const struct node *node, struct value *w)
+{
+    struct bytes_operand bytes;
+    int64_t terms = type_count(&w->type) / w->type.dim[0];
+    if (!bytes_find(node->in[0], &bytes) || !bytes_exact_in_float(&bytes, w, terms)) return NULL;
+    struct value *x = bytes_float(l->to, get_last(l, bytes.byte), bytes.zero);
+    x = pad_axes(l, x, node_attr(node, "pad")->ints, node_attr(node, "pad_after")->ints, 0);
+    struct value *y = depthwise_convolution(l, node, x, graph_cast(l->to, w, DT_f32));
+    l->real[node->out[0].id] = y;
+    return graph_cast(l->to, y, DT_i32);
+}
+
 static struct value *convolution(struct layout *l, const struct node *node)
 {
     struct value *w = l->map[node->in[1]->id];
@@ -181,6 +221,10 @@ static struct value *convolution(struct layout *l, const struct node *node)
     bool depthwise = group > 1 && wt->dim[1] == 1 && wt->dim[0] == group;
     const int64_t *pad = node_attr(node, "pad")->ints, *after = node_attr(node, "pad_after")->ints;
     if (!w || !value_const(w) || r + 1 > RANK_MOST || (group != 1 && !depthwise) || any_negative(pad, n) || any_negative(after, n)) return NULL;
+    if (w->type.dt == DT_i32) {
+        struct value *y = depthwise ? depthwise_of_bytes(l, node, w) : convolution_of_bytes(l, node, w);
+        if (y || diag_errors(l->to->diag)) return y;
+    }
     w = constant_normal(l->to, w);
     const int64_t *zeros = group == 1 ? zeros_between(node) : NULL;
     if (zeros) {
@@ -195,29 +239,24 @@ static struct value *convolution(struct layout *l, const struct node *node)
         if (y || diag_errors(l->to->diag)) return y;
     }
     struct value *padded = pad_axes(l, get_last(l, node->in[0]), pad, after, 0);
-    struct attr attrs[3] = {*node_attr(node, "stride"), *node_attr(node, "dilation")};
     if (!depthwise) {
+        struct attr attrs[3] = {*node_attr(node, "stride"), *node_attr(node, "dilation")};
         int64_t size, block = pick_blocks(l, w, wt->dim[0], &size);
         attrs[2] = (struct attr)ATTR_I("block", block);
         w = constant_extend(l->to, w, 0, size);
         return first_of(l, graph_node(l->to, OP_conv_last, 2, (struct value *[]){padded, pack_weight(l, w, block)}, 3, attrs), wt->dim[0]);
     }
-    int64_t perm[RANK_MOST];
-    dim dims[RANK_MOST];
-    for (int i = 0; i < n; i++) perm[i] = i + 1, dims[i + 1] = wt->dim[i + 2];
-    dims[0] = wt->dim[0];
-    perm[n] = 0;
-    w = graph_transpose(l->to, graph_reshape(l->to, w, n + 1, dims), perm);
-    return graph_node(l->to, OP_conv_depth, 2, (struct value *[]){padded, w}, 2, attrs);
+    return depthwise_convolution(l, node, padded, w);
 }
 
 static struct value *pool(struct layout *l, const struct node *node)
 {
     int n = node->in[0]->type.rank - 2;
     const int64_t *pad = node_attr(node, "pad")->ints, *after = node_attr(node, "pad_after")->ints;
-    bool is_max = node->op == OP_pool_max;
-    if (!is_last(l, node->in[0]) || !dtype_is_float(node->in[0]->type.dt) || any_negative(pad, n) || any_negative(after, n)) return NULL;
-    struct value *x = pad_axes(l, get_last(l, node->in[0]), pad, after, is_max ? -__builtin_inf() : 0);
+    bool is_max = node->op == OP_pool_max, is_float = dtype_is_float(node->in[0]->type.dt);
+    double least = is_float ? -__builtin_inf() : (double)dtype_int_min(node->in[0]->type.dt);
+    if (!is_last(l, node->in[0]) || any_negative(pad, n) || any_negative(after, n)) return NULL;
+    struct value *x = pad_axes(l, get_last(l, node->in[0]), pad, after, is_max ? least : 0);
     struct attr attrs[] = {*node_attr(node, "kernel"), *node_attr(node, "stride"), *node_attr(node, "dilation")};
     return graph_node(l->to, is_max ? OP_pool_max_last : OP_pool_sum_last, 1, &x, 3, attrs);
 }
@@ -251,6 +290,7 @@ static struct value *elementwise(struct layout *l, const struct node *node)
 {
     struct value *in[3];
     for (int i = 0; i < node->n_in; i++) in[i] = get_last(l, node->in[i]);
+    if (node->op == OP_cast && l->real[node->in[0]->id]) in[0] = l->real[node->in[0]->id];
     return graph_node(l->to, node->op, node->n_in, in, node->n_attrs, node->attrs);
 }
 
@@ -316,9 +356,17 @@ static struct value *product(struct layout *l, const struct node *node)
         w = inner;
     }
     struct value *constant = l->map[w->id];
+    struct bytes_operand bytes;
     if (!constant || !value_const(constant) || type_count(&w->type) != w->type.dim[w->type.rank - 1] * w->type.dim[w->type.rank - 2]) return NULL;
     int64_t k = w->type.dim[w->type.rank - 2], n = w->type.dim[w->type.rank - 1];
     if (k == 0 || n == 0) return NULL;
+    if (bytes_find(node->in[0], &bytes)) {
+        int64_t size, block = pick_blocks(l, constant, n, &size);
+        struct bytes_product product = {.x = get(l, bytes.byte), .zero = bytes.zero, .w = graph_reshape(l->to, constant, 2, (dim[]){k, n}),
+                                        .matrix = true, .block = block, .size = size};
+        struct value *y = first_of(l, bytes_build(l->to, &product), n);
+        if (y || diag_errors(l->to->diag)) return y;
+    }
     constant = constant_normal(l->to, constant);
     struct value *x = get(l, node->in[0]), *parts = product_in_parts(l, x, constant, k, n);
     if (parts) return parts;
@@ -362,7 +410,7 @@ static struct graph *layout(const struct graph *graph, struct arena *unit, const
     struct graph *to = graph_like(graph, unit, graph->name);
     struct layout l = {.to = to, .options = options, .map = NEW_ARRAY(unit, struct value *, graph->next_value + 1),
                        .last = NEW_ARRAY(unit, struct value *, graph->next_value + 1),
-                       .made_last = NEW_ARRAY(unit, bool, graph->next_value + 1)};
+                       .real = NEW_ARRAY(unit, struct value *, graph->next_value + 1), .made_last = NEW_ARRAY(unit, bool, graph->next_value + 1)};
     bool *live = graph_live(graph, unit);
     l.lanes = options->target && options->target->vector_bytes ? options->target->vector_bytes / 4 : 1;
     for (int i = 0; i < graph->nodes.n; i++) {

@@ -25,6 +25,7 @@ struct pass_options {
 };
 
 /* graph -> graph; NULL after an error in graph->diag */
+struct graph *pass_absorb(const struct graph *graph, struct arena *unit, const struct pass_options *options);
 struct graph *pass_compose(const struct graph *graph, struct arena *unit, const struct pass_options *options);
 struct graph *pass_simplify(const struct graph *graph, struct arena *unit, const struct pass_options *options);
 struct graph *pass_layout(const struct graph *graph, struct arena *unit, const struct pass_options *options);

@@ -1,0 +1,301 @@
+/* Pass absorb: products of dequantized values become products of integers.
+ *
+ *     x = dequantize(xq, sx, zx)           a = conv(i32(xq) - zx, i32(wq) - zw)        exact sums
+ *     w = dequantize(wq, sw, zw)     ->    y = f32(a)*(sx*sw)                          for whoever wants the floats
+ *     y = conv(x, w)                       q = u8(round(f32(a)*(sx*sw/s)) + z)         where y is quantized again
+ *     q = quantize(y, s, z)
+ *
+ * Two facts are carried along the graph, by value: that it is (q - zero)*scale of an integer (what only moves elements
+ * keeps that, so that it reaches the products behind), and that it is sums*scale + shift within bounds (a bias, relu and
+ * clip on top of a product keep that, so that one multiplication quantizes them). A bias that was quantized with the
+ * product's own scale is added to the integers. This is ONNX's QLinearConv and QLinearMatMul, and what quantized models
+ * mean: the sums are the exact ones, where floats would round.
+ *
+ * Scales and zero points are constants; a product's left side has one of each, its right side is constant, with a scale
+ * for each output or one. Everything else stays as it is. i8 between two such products is kept as u8 with its zero moved
+ * by 128, which instructions want. Needs: composites, which say what is quantized; so it comes before pass compose. */
+#include "passes.h"
+
+#include <math.h>
+#include <string.h>
+
+struct view { /* (q - zero)*scale */
+    struct value *q, *scale, *zero;
+};
+struct sums { /* min(max(f32(integer)*scale + shift, low), high); integer NULL: is no such thing */
+    struct value *integer, *scale, *shift;
+    double low, high;
+};
+struct absorption {
+    struct graph *to;
+    struct value **map;  /* old id -> new value */
+    struct view *view;   /* old id */
+    struct sums *sums;   /* old id */
+};
+
+static bool is_single(const struct value *constant)
+{
+    const struct tensor *t = constant ? value_const(constant) : NULL;
+    return t && !t->is_dims && type_count(&t->type) == 1;
+}
+
+static bool is_constant(const struct value *value)
+{
+    const struct tensor *t = value ? value_const(value) : NULL;
+    return t && !t->is_dims;
+}
+
+static struct value *scalar_of(struct graph *to, struct value *constant)
+{
+    return graph_reshape(to, constant, 0, NULL);
+}
+
+/* A constant that a broadcast or a reshape spreads, as it stands before. */
+static struct value *before_spreading(struct value *value)
+{
+    while (value->node->op == OP_broadcast || value->node->op == OP_reshape) value = value->node->in[0];
+    return value;
+}
+
+/* The scale (or zero point) behind an operator that moves elements; NULL where it does not follow. */
+static struct value *move_scale(struct graph *to, const struct node *node, struct value *scale)
+{
+    const struct type *x = &node->in[0]->type;
+    if (is_single(scale)) return scalar_of(to, scale);
+    if (node->op == OP_transpose && scale->type.rank == x->rank) return graph_transpose(to, scale, node_attr(node, "perm")->ints);
+    if (node->op == OP_broadcast) return scale;
+    bool all = node->op == OP_reshape && type_count(&scale->type) == type_count(x);
+    return all ? graph_reshape(to, scale, node->out[0].type.rank, node->out[0].type.dim) : NULL;
+}
+
+/* The same operator on the integers, where it only moves elements or picks the largest. */
+static bool move(struct absorption *a, const struct node *node, struct view *view)
+{
+    switch (node->op) {
+    case OP_reshape: case OP_transpose: case OP_broadcast: case OP_slice: case OP_repeat: case OP_gather: case OP_pad_edge:
+    case OP_pad_reflect: case OP_pad_wrap: case OP_pool_max: break;
+    default: return false;
+    }
+    const struct view *from = &a->view[node->in[0]->id];
+    if (!from->q) return false;
+    *view = (struct view){.scale = move_scale(a->to, node, from->scale), .zero = move_scale(a->to, node, from->zero)};
+    if (!view->scale || !view->zero) return false;
+    struct value *in[2] = {from->q, node->n_in > 1 ? a->map[node->in[1]->id] : NULL};
+    view->q = graph_node(a->to, node->op, node->n_in, in, node->n_attrs, node->attrs);
+    return view->q != NULL;
+}
+
+/* i32(q) - zero */
+static struct value *centred(struct graph *to, const struct view *view)
+{
+    struct value *x = graph_cast(to, view->q, DT_i32);
+    double zero;
+    if (is_single(view->zero) && value_number(view->zero, &zero) && zero == 0) return x;
+    return graph_binary(to, OP_sub, x, graph_cast(to, view->zero, DT_i32));
+}
+
+/* The right side's scale as it lies along the result; NULL where one result has several. */
+static struct value *output_scale(struct graph *to, const struct node *node, struct value *scale)
+{
+    const struct type *w = &node->in[1]->type;
+    int rank = scale->type.rank;
+    if (is_single(scale)) return scalar_of(to, scale);
+    for (int i = 1; i <= rank; i++) { /* all 1 but the output's axis */
+        bool output = node->op == OP_conv ? w->rank - i == 0 : i == 1;
+        if (!output && scale->type.dim[rank - i] != 1) return NULL;
+    }
+    dim n = type_count(&scale->type), dims[RANK_MOST] = {n};
+    for (int i = 2; i < w->rank; i++) dims[i - 1] = 1;
+    return node->op == OP_conv ? graph_reshape(to, scale, w->rank - 1, dims) : graph_reshape(to, scale, 1, dims);
+}
+
+static bool product(struct absorption *a, const struct node *node, struct sums *sums)
+{
+    struct graph *to = a->to;
+    if (node->op != OP_conv && node->op != OP_matmul) return false;
+    const struct view *x = &a->view[node->in[0]->id], *w = &a->view[node->in[1]->id];
+    if (!x->q || !w->q || !is_constant(w->q) || !is_single(x->scale) || !is_single(x->zero)) return false;
+    if (dtype_bytes(x->q->type.dt) != 1 || dtype_bytes(w->q->type.dt) != 1) return false;
+    struct value *scale = output_scale(to, node, w->scale);
+    if (!scale) return false;
+    struct value *in[] = {centred(to, x), centred(to, w)};
+    scale = graph_binary(to, OP_mul, scalar_of(to, x->scale), scale);
+    *sums = (struct sums){graph_node(to, node->op, 2, in, node->n_attrs, node->attrs), scale, NULL, -INFINITY, INFINITY};
+    return sums->integer != NULL;
+}
+
+/* Whether two constants of f32 are the same numbers, but for how they were rounded. */
+static bool same_numbers(struct value *p, struct value *q)
+{
+    const struct tensor *a = value_const(before_spreading(p)), *b = value_const(before_spreading(q));
+    if (!a || !b || a->is_dims || b->is_dims || a->type.dt != DT_f32 || b->type.dt != DT_f32) return false;
+    int64_t n = type_count(&a->type), m = type_count(&b->type), most = n > m ? n : m;
+    if (n != m && n != 1 && m != 1) return false;
+    for (int64_t i = 0; i < most; i++) {
+        float u = ((const float *)a->data)[n == 1 ? 0 : i], v = ((const float *)b->data)[m == 1 ? 0 : i];
+        if (!(fabsf(u - v) <= 1e-6f * fabsf(u))) return false;
+    }
+    return true;
+}
+
+/* A constant on top of a product: added to the integers where it was quantized so. */
+static bool add_constant(struct absorption *a, const struct node *node, struct sums *sums)
+{
+    for (int side = 0; side < 2; side++) {
+        const struct sums *from = &a->sums[node->in[side]->id];
+        const struct view *view = &a->view[node->in[1 - side]->id];
+        struct value *other = a->map[node->in[1 - side]->id];
+        double zero;
+        if (!from->integer || from->shift || from->low > -INFINITY || from->high < INFINITY) continue;
+        *sums = *from;
+        bool whole = view->q && view->q->type.dt == DT_i32 && is_single(view->zero) && value_number(view->zero, &zero) && zero == 0;
+        if (whole && is_constant(before_spreading(view->q)) && same_numbers(view->scale, from->scale)) {
+            sums->integer = graph_binary(a->to, OP_add, from->integer, view->q);
+            return true;
+        }
+        if (view->q ? !is_constant(before_spreading(view->q)) : !is_constant(before_spreading(other))) continue;
+        sums->shift = other;
+        return true;
+    }
+    return false;
+}
+
+/* relu, and min and max with a number. */
+static bool bound(struct absorption *a, const struct node *node, struct sums *sums)
+{
+    double number = 0;
+    int side = 0;
+    if (node->op == OP_max || node->op == OP_min)
+        while (side < 2 && !(value_number(before_spreading(node->in[1 - side]), &number) && a->sums[node->in[side]->id].integer)) side++;
+    else if (node->op != OP_relu) return false;
+    if (side == 2 || !a->sums[node->in[side]->id].integer) return false;
+    *sums = a->sums[node->in[side]->id];
+    if (node->op == OP_min) sums->high = fmin(sums->high, number), sums->low = fmin(sums->low, sums->high);
+    else sums->low = fmax(sums->low, number), sums->high = fmax(sums->high, sums->low);
+    return true;
+}
+
+static bool find_sums(struct absorption *a, const struct node *node, struct sums *sums)
+{
+    if (node->op == OP_add) return add_constant(a, node, sums);
+    return product(a, node, sums) || bound(a, node, sums);
+}
+
+static struct value *clamped(struct graph *to, struct value *y, double low, double high)
+{
+    if (low > -INFINITY) y = graph_binary(to, OP_max, y, graph_scalar(to, DT_f32, low));
+    return high < INFINITY ? graph_binary(to, OP_min, y, graph_scalar(to, DT_f32, high)) : y;
+}
+
+/* What the sums stand for. */
+static struct value *real_value(struct graph *to, const struct sums *sums)
+{
+    struct value *y = graph_binary(to, OP_mul, graph_cast(to, sums->integer, DT_f32), sums->scale);
+    if (sums->shift) y = graph_binary(to, OP_add, y, sums->shift);
+    return clamped(to, y, sums->low, sums->high);
+}
+
+/* The same in steps of `scale`, around `zero`; rounding keeps the order of numbers, so bounds may be rounded alone. */
+static struct value *requantized(struct graph *to, const struct sums *sums, struct value *scale, struct value *zero)
+{
+    double step;
+    scale = scalar_of(to, scale);
+    if (!value_number(scale, &step)) return NULL;
+    struct value *y = graph_binary(to, OP_mul, graph_cast(to, sums->integer, DT_f32), graph_binary(to, OP_div, sums->scale, scale));
+    if (sums->shift) y = graph_binary(to, OP_add, y, graph_binary(to, OP_div, sums->shift, scale));
+    y = clamped(to, graph_unary(to, OP_round, y), rint(sums->low / step), rint(sums->high / step));
+    return graph_cast(to, graph_binary(to, OP_add, y, graph_cast(to, zero, DT_f32)), zero->type.dt);
+}
+
+static bool same_constants(const struct value *p, const struct value *q)
+{
+    double a, b;
+    return p == q || (value_number(p, &a) && value_number(q, &b) && a == b);
+}
+
+/* quantize: the integers and, as `view`, what a dequantize of them finds. */
+static struct value *quantized(struct absorption *a, const struct node *node, struct view *view)
+{
+    struct graph *to = a->to;
+    const struct view *from = &a->view[node->in[0]->id];
+    const struct sums *sums = &a->sums[node->in[0]->id];
+    struct value *scale = a->map[node->in[1]->id], *zero = a->map[node->in[2]->id];
+    double z;
+    bool single = is_single(scale) && is_single(zero) && value_number(zero, &z);
+    if (from->q && from->q->type.dt == zero->type.dt && single && same_constants(from->scale, scale) && same_constants(from->zero, zero)) {
+        *view = *from;
+        return from->q;
+    }
+    bool moved = single && zero->type.dt == DT_i8;
+    if (single) zero = moved ? graph_scalar(to, DT_u8, z + 128) : scalar_of(to, zero);
+    struct value *x = a->map[node->in[0]->id];
+    struct value *q = single && sums->integer ? requantized(to, sums, scale, zero) : graph_node(to, OP_quantize, 3, (struct value *[]){x, scale, zero}, 0, NULL);
+    if (!q) return NULL;
+    *view = (struct view){q, scale, zero};
+    if (!moved) return q;
+    q = graph_binary(to, OP_sub, graph_cast(to, q, DT_i32), graph_scalar(to, DT_i32, 128));
+    return graph_cast(to, q, DT_i8);
+}
+
+static struct graph *absorb(const struct graph *graph, struct arena *unit);
+
+static bool copy_node(struct absorption *a, const struct node *node, struct arena *unit)
+{
+    struct node copy = *node;
+    copy.attrs = arena_copy(unit, node->attrs, (size_t)node->n_attrs * sizeof *node->attrs);
+    for (int i = 0; i < node->n_attrs; i++)
+        if (copy.attrs[i].kind == ATTR_GRAPH && !(copy.attrs[i].graph = absorb(copy.attrs[i].graph, unit))) return false;
+    return graph_copy_node(a->to, &copy, a->map);
+}
+
+/* What is known of the integers behind a quantized value follows the value itself; a dequantize reads it. */
+static bool convert(struct absorption *a, const struct node *node, struct arena *unit)
+{
+    const struct value *out = &node->out[0];
+    struct view *view = &a->view[out->id];
+    struct sums *sums = &a->sums[out->id];
+    if (node->op == OP_quantize) {
+        a->map[out->id] = quantized(a, node, view);
+        if (a->map[out->id] && out->name) graph_name(a->to, a->map[out->id], out->name);
+        return a->map[out->id] != NULL;
+    }
+    if (node->op == OP_dequantize && out->type.dt == DT_f32) {
+        struct value *scale = a->map[node->in[1]->id], *zero = a->map[node->in[2]->id];
+        const struct view *known = &a->view[node->in[0]->id];
+        if (is_constant(scale) && is_constant(zero)) {
+            *view = (struct view){a->map[node->in[0]->id], scale, zero};
+            bool moved = known->q && known->q->type.dt != node->in[0]->type.dt; /* i8 kept as u8 */
+            double z;
+            if (moved && is_single(zero) && value_number(zero, &z)) *view = (struct view){known->q, scale, graph_scalar(a->to, DT_u8, z + 128)};
+            a->map[out->id] = graph_node(a->to, OP_dequantize, 3, (struct value *[]){view->q, view->scale, view->zero}, 0, NULL);
+            return a->map[out->id] != NULL;
+        }
+    }
+    if (out->type.dt != DT_f32) return copy_node(a, node, unit);
+    if (move(a, node, view)) a->map[out->id] = graph_node(a->to, OP_dequantize, 3, (struct value *[]){view->q, view->scale, view->zero}, 0, NULL);
+    else if (find_sums(a, node, sums)) a->map[out->id] = real_value(a->to, sums);
+    else return copy_node(a, node, unit);
+    if (a->map[out->id] && out->name) graph_name(a->to, a->map[out->id], out->name);
+    return a->map[out->id] != NULL;
+}
+
+static struct graph *absorb(const struct graph *graph, struct arena *unit)
+{
+    struct absorption a = {.to = graph_like(graph, unit, graph->name), .map = NEW_ARRAY(unit, struct value *, graph->next_value + 1),
+                           .view = NEW_ARRAY(unit, struct view, graph->next_value + 1), .sums = NEW_ARRAY(unit, struct sums, graph->next_value + 1)};
+    bool *live = graph_live(graph, unit);
+    for (int i = 0; i < graph->nodes.n; i++) {
+        if (!live[i]) continue;
+        a.to->place = graph->nodes.at[i]->place;
+        if (!convert(&a, graph->nodes.at[i], unit)) return NULL;
+    }
+    a.to->place = graph->place;
+    for (int i = 0; i < graph->outputs.n; i++) graph_output(a.to, graph->output_names.at[i], a.map[graph->outputs.at[i]->id]);
+    return a.to;
+}
+
+struct graph *pass_absorb(const struct graph *graph, struct arena *unit, const struct pass_options *options)
+{
+    (void)options;
+    return absorb(graph, unit);
+}

@@ -1,0 +1,32 @@
+/* Products of integers whose operands are bytes: see bytes.c. */
+#ifndef TENON_BYTES_H
+#define TENON_BYTES_H
+#include "passes.h"
+
+/* What an i32 operand of a product is: (byte - zero), byte being u8 or i8. */
+struct bytes_operand {
+    const struct value *byte; /* of the old graph */
+    int64_t zero;
+};
+/* False where the operand is something else. */
+bool bytes_find(const struct value *operand, struct bytes_operand *bytes);
+
+struct bytes_product {
+    struct value *x;       /* the byte, channels last; rank n + 2, or any for n = 0 */
+    int64_t zero;
+    const struct value *w; /* constant i32: [o, c, k..] of a convolution, [c, o] of a matrix */
+    bool matrix;
+    int n;                 /* spatial axes */
+    const int64_t *pad, *pad_after;
+    const struct attr *stride, *dilation;
+    int64_t block;         /* output channels in a packed block; divides size */
+    int64_t size;          /* output channels with those of zeros */
+};
+/* The i32 sums, output channels last, `size` of them; NULL where the weights are no bytes or the padding is none. */
+struct value *bytes_build(struct graph *to, const struct bytes_product *product);
+/* Whether sums of `terms` products of the operand and this constant are exact in f32, whatever the order. */
+bool bytes_exact_in_float(const struct bytes_operand *x, const struct value *w, int64_t terms);
+/* (byte - zero) in f32; byte is a value of `to`. */
+struct value *bytes_float(struct graph *to, struct value *byte, int64_t zero);
+
+#endif
