@@ -45,6 +45,14 @@ static bool is_constant(const struct value *value)
     return t && !t->is_dims;
 }
 
+static bool is_zero(const struct value *constant)
+{
+    const struct tensor *t = value_const(constant);
+    for (int64_t i = 0; t && !t->is_dims && i < t->n_bytes; i++)
+        if (((const char *)t->data)[i]) return false;
+    return t && !t->is_dims;
+}
+
 static struct value *scalar_of(struct graph *to, struct value *constant)
 {
     return graph_reshape(to, constant, 0, NULL);
@@ -89,8 +97,7 @@ static bool move(struct absorption *a, const struct node *node, struct view *vie
 static struct value *centred(struct graph *to, const struct view *view)
 {
     struct value *x = graph_cast(to, view->q, DT_i32);
-    double zero;
-    if (is_single(view->zero) && value_number(view->zero, &zero) && zero == 0) return x;
+    if (is_zero(view->zero)) return x;
     return graph_binary(to, OP_sub, x, graph_cast(to, view->zero, DT_i32));
 }
 
@@ -145,10 +152,9 @@ static bool add_constant(struct absorption *a, const struct node *node, struct s
         const struct sums *from = &a->sums[node->in[side]->id];
         const struct view *view = &a->view[node->in[1 - side]->id];
         struct value *other = a->map[node->in[1 - side]->id];
-        double zero;
         if (!from->integer || from->shift || from->low > -INFINITY || from->high < INFINITY) continue;
         *sums = *from;
-        bool whole = view->q && view->q->type.dt == DT_i32 && is_single(view->zero) && value_number(view->zero, &zero) && zero == 0;
+        bool whole = view->q && view->q->type.dt == DT_i32 && is_zero(view->zero);
         if (whole && is_constant(before_spreading(view->q)) && same_numbers(view->scale, from->scale)) {
             sums->integer = graph_binary(a->to, OP_add, from->integer, view->q);
             return true;
@@ -204,7 +210,8 @@ static struct value *requantized(struct graph *to, const struct sums *sums, stru
     struct value *y = graph_binary(to, OP_mul, graph_cast(to, sums->integer, DT_f32), graph_binary(to, OP_div, sums->scale, scale));
     if (sums->shift) y = graph_binary(to, OP_add, y, graph_binary(to, OP_div, sums->shift, scale));
     y = clamped(to, graph_unary(to, OP_round, y), rint(sums->low / step), rint(sums->high / step));
-    return graph_cast(to, graph_binary(to, OP_add, y, graph_cast(to, zero, DT_f32)), zero->type.dt);
+    if (!is_zero(zero)) y = graph_binary(to, OP_add, y, graph_cast(to, zero, DT_f32));
+    return graph_cast(to, y, zero->type.dt);
 }
 
 static bool same_constants(const struct value *p, const struct value *q)
