@@ -12,7 +12,7 @@
 struct verdict {
     struct session *session;
     const struct tensor *reference;
-    int n_out;
+    const struct trial *trial;
     bool differs;
 };
 
@@ -61,9 +61,9 @@ static void report(struct verdict *verdict, const char *stage, const struct unit
 static bool judge(struct verdict *verdict, const char *stage, const struct unit *unit, const struct tensor *got)
 {
     double worst = 0;
-    for (int i = 0; i < verdict->n_out; i++) {
+    for (int i = 0; i < verdict->trial->n_out; i++) {
         struct difference d;
-        bool same = tensor_compare(&got[i], &verdict->reference[i], &d);
+        bool same = trial_agrees(verdict->trial, &got[i], &verdict->reference[i], &d);
         if (d.worst > worst) worst = d.worst;
         if (same) continue;
         report(verdict, stage, unit, &got[i], i, &d);
@@ -85,12 +85,11 @@ static bool verify_passes(struct verdict *verdict, const struct options *options
     int n = pipeline_order(&pipeline, order, session->diag);
     for (int i = 0; i < n; i++) {
         const char *name = pass_row(order[i])->name;
-        if (order[i] == PASS_compose && i == 0 && unit->graph) continue; /* done: it is part of the reference */
         const char *stage = arena_printf(session->arena, "pass %s", name);
         progress_show(session, "%s", stage);
         if (!pipeline_step(unit, order[i], session->arena, &pipeline.pass, session->diag)) return false;
         if (!unit_verify(unit, session->diag)) return false;
-        const struct tensor *got = trial_eval(unit, trial, session->arena, session->diag);
+        const struct tensor *got = trial_eval(unit, trial, session->arena, &pipeline.pass, session->diag);
         if (!got) return diag_error(session->diag, (struct place){0}, "%s: the interpreter stops", stage);
         if (!judge(verdict, stage, unit, got)) return false;
     }
@@ -101,7 +100,7 @@ static bool verify_code(struct verdict *verdict, const struct options *options, 
                         const struct trial *trial, const struct unit *unit)
 {
     struct session *session = verdict->session;
-    struct tensor *out = NEW_ARRAY(session->arena, struct tensor, verdict->n_out + 1);
+    struct tensor *out = NEW_ARRAY(session->arena, struct tensor, verdict->trial->n_out + 1);
     struct engine_run *run = engine_open(session, options, engine, unit);
     if (!run) return false;
     bool ok = engine_call(session, run, trial->in, trial->symbols, session->arena, out);
@@ -118,10 +117,9 @@ int command_verify(struct session *session, const struct options *options)
     if (!trial_make(&unit, options->pipeline.seed, NULL, session->arena, &trial, session->diag)) return STATUS_INPUT;
     struct pipeline_options pipeline;
     model_pipeline(session, options, &pipeline);
-    if (unit.graph && !pipeline_step(&unit, PASS_compose, session->arena, &pipeline.pass, session->diag)) return STATUS_INPUT;
     progress_show(session, "interpreting the graph");
-    struct verdict verdict = {.session = session, .n_out = trial.n_out};
-    verdict.reference = trial_eval(&unit, &trial, session->arena, session->diag);
+    struct verdict verdict = {.session = session, .trial = &trial};
+    verdict.reference = trial_eval(&unit, &trial, session->arena, &pipeline.pass, session->diag);
     if (!verdict.reference || !verify_passes(&verdict, options, &trial, &unit)) return STATUS_INPUT;
     if (!unit.prog) return STATUS_OK;
     bool c = !options->engine_given || options->engine == ENGINE_C;

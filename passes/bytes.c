@@ -11,11 +11,15 @@
  */
 #include "bytes.h"
 
+#include <string.h>
+
+/* The number that all elements are. */
 static bool scalar_of(const struct value *value, int64_t *number)
 {
     while (value->node->op == OP_broadcast || value->node->op == OP_reshape) value = value->node->in[0];
     const struct tensor *t = value_const(value);
-    if (!t || t->is_dims || t->type.dt != DT_i32 || type_count(&t->type) != 1) return false;
+    if (!t || t->is_dims || t->type.dt != DT_i32 || t->n_bytes < 4) return false;
+    if (memcmp(t->data, (const char *)t->data + 4, (size_t)t->n_bytes - 4)) return false;
     *number = *(const int32_t *)t->data;
     return true;
 }

@@ -171,12 +171,12 @@ static const char *output_name(const struct unit *unit, int i)
 }
 
 /* The answers of the unit after `pass` against those before. */
-static bool answers_agree(const struct unit *unit, const char *pass, const struct tensor *got,
-                          const struct tensor *expected, int n, struct arena *arena, struct diag *diag)
+static bool answers_agree(const struct unit *unit, const char *pass, const struct tensor *got, const struct tensor *expected,
+                          const struct trial *trial, struct arena *arena, struct diag *diag)
 {
-    for (int i = 0; i < n; i++) {
+    for (int i = 0; i < trial->n_out; i++) {
         struct difference d;
-        if (tensor_compare(&got[i], &expected[i], &d)) continue;
+        if (trial_agrees(trial, &got[i], &expected[i], &d)) continue;
         struct dims *dims = unit_dims(unit);
         if (d.n < 0)
             return diag_error(diag, (struct place){0}, "pass %s changed output %d \"%s\" from %s to %s", pass, i,
@@ -218,12 +218,11 @@ static void print_after(struct state *state, const char *pass, const struct unit
     state->printed = text;
 }
 
-/* eval_each: the answers that later ones are held to. Pass compose says what composite operators mean, so the first
- * unit that can be interpreted is the one after it. */
+/* eval_each: the answers that later ones are held to. */
 static bool reference_answers(struct state *state, const struct unit *unit)
 {
     if (!trial_make(unit, state->options->seed, NULL, state->arena, &state->trial, state->diag)) return false;
-    state->answers = trial_eval(unit, &state->trial, state->arena, state->diag);
+    state->answers = trial_eval(unit, &state->trial, state->arena, &state->options->pass, state->diag);
     return state->answers ||
            diag_error(state->diag, (struct place){0}, "the interpreter stops on these random inputs; try another seed");
 }
@@ -235,10 +234,9 @@ static bool check_after(struct state *state, const char *pass, const struct unit
         bug(pass, "what this pass made does not verify");
     }
     if (!state->options->eval_each) return true;
-    if (!state->answers) return reference_answers(state, unit);
-    struct tensor *now = trial_eval(unit, &state->trial, state->arena, state->diag);
+    struct tensor *now = trial_eval(unit, &state->trial, state->arena, &state->options->pass, state->diag);
     if (!now) return diag_error(state->diag, (struct place){0}, "after pass %s the interpreter stops", pass);
-    bool same = answers_agree(unit, pass, now, state->answers, state->trial.n_out, state->arena, state->diag);
+    bool same = answers_agree(unit, pass, now, state->answers, &state->trial, state->arena, state->diag);
     state->answers = now;
     return same;
 }
@@ -254,8 +252,7 @@ bool pipeline_run(struct unit *unit, struct arena *arena, const struct pipeline_
         bug("build", "the unit read does not verify");
     }
     if (options->print_changed) state.printed = text_of(unit, arena);
-    bool composes = n > 0 && order[0] == PASS_compose;
-    if (options->eval_each && !composes && !reference_answers(&state, unit)) return false;
+    if (options->eval_each && !reference_answers(&state, unit)) return false;
     for (int i = 0; i < n; i++) {
         const char *name = rows[order[i]].name;
         double start = seconds();

@@ -350,7 +350,7 @@ static int run_code(struct lab *lab, enum engine engine, const struct unit *refe
         struct trial trial;
         struct tensor *out = NEW_ARRAY(lab->session.arena, struct tensor, lab->labels.n + 1);
         if (!trial_make(reference, 5, &size, lab->session.arena, &trial, lab->session.diag)) return bad + 1;
-        struct tensor *expected = trial_eval(reference, &trial, lab->session.arena, lab->session.diag);
+        struct tensor *expected = trial_eval(reference, &trial, lab->session.arena, NULL, lab->session.diag);
         if (!expected || !engine_call(&lab->session, run, trial.in, trial.symbols, lab->session.arena, out)) return bad + 1;
         bad += compare_all(lab, name, out, expected);
     }

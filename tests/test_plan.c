@@ -167,8 +167,8 @@ static bool check(uint64_t seed, bool symbolic, double *ratios)
     for (int64_t n = 1; fine && n <= 64; n = n * 3 + 1) {
         struct trial trial;
         struct tensor *want, *got;
-        fine = trial_make(&before, seed, &n, arena, &trial, diag) && (want = trial_eval(&before, &trial, arena, diag)) != NULL &&
-               (got = trial_eval(&after, &trial, arena, diag)) != NULL;
+        fine = trial_make(&before, seed, &n, arena, &trial, diag) && (want = trial_eval(&before, &trial, arena, NULL, diag)) != NULL &&
+               (got = trial_eval(&after, &trial, arena, NULL, diag)) != NULL;
         for (int i = 0; fine && i < trial.n_out; i++) {
             struct difference difference;
             fine = tensor_compare(&got[i], &want[i], &difference);

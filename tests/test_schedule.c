@@ -415,7 +415,7 @@ static bool answers_make(const struct prog *plain, const int64_t *symbols, struc
 {
     struct diag *diag = diag_new(arena);
     struct unit unit = {.prog = (struct prog *)(uintptr_t)plain};
-    answers->want = trial_make(&unit, 1, symbols, arena, &answers->trial, diag) ? trial_eval(&unit, &answers->trial, arena, diag) : NULL;
+    answers->want = trial_make(&unit, 1, symbols, arena, &answers->trial, diag) ? trial_eval(&unit, &answers->trial, arena, NULL, diag) : NULL;
     diag_print(diag, stdout);
     return answers->want != NULL;
 }
@@ -425,7 +425,7 @@ static bool same_answers(const struct answers *answers, const struct prog *sched
 {
     struct diag *diag = diag_new(arena);
     struct unit after = {.prog = (struct prog *)(uintptr_t)scheduled};
-    struct tensor *got = trial_eval(&after, &answers->trial, arena, diag);
+    struct tensor *got = trial_eval(&after, &answers->trial, arena, NULL, diag);
     for (int i = 0; got && i < answers->trial.n_out; i++) {
         struct difference difference;
         if (tensor_compare(&got[i], &answers->want[i], &difference)) continue;
