@@ -39,9 +39,9 @@ bool bytes_find(const struct value *operand, struct bytes_operand *bytes)
     return (dt == DT_u8 && inside && bytes->zero >= 0) || (dt == DT_i8 && inside && bytes->zero <= 127);
 }
 
-static int64_t magnitude_most(const struct value *w)
+int64_t bytes_magnitude(const struct value *constant)
 {
-    const struct tensor *t = value_const(w);
+    const struct tensor *t = value_const(constant);
     int64_t most = 0;
     for (int64_t i = 0; i < type_count(&t->type); i++) {
         int64_t v = ((const int32_t *)t->data)[i];
@@ -50,17 +50,10 @@ static int64_t magnitude_most(const struct value *w)
     return most;
 }
 
-bool bytes_exact_in_float(const struct bytes_operand *x, const struct value *w, int64_t terms)
+int64_t bytes_most(const struct bytes_operand *x, const struct value *w, int64_t terms)
 {
-    int64_t low = dtype_int_min(x->byte->type.dt) - x->zero, high = (int64_t)dtype_int_max(x->byte->type.dt) - x->zero;
-    int64_t most = -low > high ? -low : high, each, sum;
-    return size_mul(most, magnitude_most(w), &each) && size_mul(each, terms, &sum) && sum <= 1 << 24;
-}
-
-struct value *bytes_float(struct graph *to, struct value *byte, int64_t zero)
-{
-    struct value *x = graph_cast(to, byte, DT_f32);
-    return zero ? graph_binary(to, OP_sub, x, graph_scalar(to, DT_f32, (double)zero)) : x;
+    int64_t each, sum, most = (int64_t)dtype_int_max(DT_u8) + (x->zero < 0 ? -x->zero : 0); /* of the byte and of byte - zero */
+    return size_mul(most, bytes_magnitude(w), &each) && size_mul(each, terms, &sum) ? sum : INT64_MAX / 2;
 }
 
 struct layout { /* of the constant: strides of output and input channels and of window positions */
@@ -103,7 +96,7 @@ static struct value *pack_words(struct graph *to, const struct bytes_product *pr
     return graph_const(to, tensor);
 }
 
-/* zero*(sum of the output channel's weights) by output channel */
+/* -zero*(sum of the output channel's weights) by output channel */
 static struct value *correction(struct graph *to, const struct bytes_product *product, const struct layout *from, int64_t zero)
 {
     const int32_t *w = value_const(product->w)->data;
@@ -114,14 +107,14 @@ static struct value *correction(struct graph *to, const struct bytes_product *pr
         uint32_t sum = 0;
         for (int64_t i = 0; i < from->inputs * from->positions && o < from->outputs; i++)
             sum += (uint32_t)w[o * from->per_output + i % from->inputs * from->per_input + i / from->inputs * from->per_position];
-        data[o] = sum * (uint32_t)zero;
+        data[o] = 0 - sum * (uint32_t)zero;
     }
     tensor->data = data;
     return graph_const(to, tensor);
 }
 
-/* x with its border of `zero` and channels up to whole words. */
-static struct value *pad_bytes(struct graph *to, const struct bytes_product *product, struct value *x, int64_t zero)
+/* x with a border of `zero` and channels up to a multiple of `whole`. */
+static struct value *pad_border(struct graph *to, const struct bytes_product *product, struct value *x, double zero, int64_t whole)
 {
     int64_t before[RANK_MOST] = {0}, after[RANK_MOST] = {0};
     int r = x->type.rank;
@@ -131,9 +124,9 @@ static struct value *pad_bytes(struct graph *to, const struct bytes_product *pro
         any |= before[i + 1] || after[i + 1];
     }
     if (!dim_is_const(x->type.dim[r - 1])) return NULL;
-    after[r - 1] = (4 - x->type.dim[r - 1] % 4) % 4;
+    after[r - 1] = (whole - x->type.dim[r - 1] % whole) % whole;
     if (!any && !after[r - 1]) return x;
-    struct value *in[] = {x, graph_scalar(to, DT_u8, (double)zero)};
+    struct value *in[] = {x, graph_scalar(to, x->type.dt, zero)};
     return graph_node(to, OP_pad, 2, in, 2, (struct attr[]){ATTR_L("before", before, r), ATTR_L("after", after, r)});
 }
 
@@ -151,10 +144,36 @@ struct value *bytes_build(struct graph *to, const struct bytes_product *product)
         zero += 128;
     }
     struct layout from = layout_of(product);
-    if (!x || !(x = pad_bytes(to, product, x, zero))) return NULL;
+    if (!x || !(x = pad_border(to, product, x, (double)zero, 4))) return NULL;
     struct value *in[] = {graph_node(to, OP_words, 1, &x, 0, NULL), pack_words(to, product, &from)};
     struct attr block = ATTR_I("block", product->block);
     struct value *y = product->matrix ? graph_node(to, OP_matmul_dot, 2, in, 1, &block)
                                       : graph_node(to, OP_conv_dot, 2, in, 3, (struct attr[]){*product->stride, *product->dilation, block});
-    return zero ? graph_binary(to, OP_sub, y, correction(to, product, &from, zero)) : y;
+    return zero ? graph_binary(to, OP_add, y, correction(to, product, &from, zero)) : y;
+}
+
+/* [k.., c] in f32 */
+static struct value *depthwise_weight(struct graph *to, const struct bytes_product *product)
+{
+    struct value *w = graph_const(to, value_const(product->w));
+    int64_t perm[RANK_MOST];
+    dim dims[RANK_MOST] = {w->type.dim[0]};
+    for (int i = 0; i < product->n; i++) perm[i] = i + 1, dims[i + 1] = w->type.dim[i + 2];
+    perm[product->n] = 0;
+    return graph_cast(to, graph_transpose(to, graph_reshape(to, w, product->n + 1, dims), perm), DT_f32);
+}
+
+struct value *bytes_depthwise(struct graph *to, const struct bytes_product *product, bool narrow)
+{
+    struct value *x = product->x;
+    double zero = (double)product->zero;
+    if (!x) return NULL;
+    if (narrow) x = pad_border(to, product, x, zero, 1);
+    x = graph_cast(to, x, DT_f32);
+    if (!narrow) x = pad_border(to, product, zero != 0 ? graph_binary(to, OP_sub, x, graph_scalar(to, DT_f32, zero)) : x, 0, 1);
+    struct value *in[] = {x, depthwise_weight(to, product)};
+    struct value *y = graph_node(to, OP_conv_depth, 2, in, 2, (struct attr[]){*product->stride, *product->dilation});
+    if (!narrow || zero == 0) return y;
+    struct layout from = layout_of(product);
+    return graph_binary(to, OP_add, y, graph_cast(to, correction(to, product, &from, product->zero), DT_f32));
 }

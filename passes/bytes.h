@@ -24,9 +24,14 @@ struct bytes_product {
 };
 /* The i32 sums, output channels last, `size` of them; NULL where the weights are no bytes or the padding is none. */
 struct value *bytes_build(struct graph *to, const struct bytes_product *product);
-/* Whether sums of `terms` products of the operand and this constant are exact in f32, whatever the order. */
-bool bytes_exact_in_float(const struct bytes_operand *x, const struct value *w, int64_t terms);
-/* (byte - zero) in f32; byte is a value of `to`. */
-struct value *bytes_float(struct graph *to, struct value *byte, int64_t zero);
+/* Integers up to this magnitude are exact in f32. */
+#define FLOAT_EXACT ((int64_t)1 << 24)
+/* Largest magnitude in a constant of i32. */
+int64_t bytes_magnitude(const struct value *constant);
+/* Bound on the magnitude of sums of `terms` products of the operand and this constant. */
+int64_t bytes_most(const struct bytes_operand *x, const struct value *w, int64_t terms);
+/* The sums of a depthwise convolution in f32, which must be exact: of (byte - zero) in f32, or, `narrow`, of the bytes
+ * themselves, converted where they are read. product->w stays [c, 1, k..] in i32. */
+struct value *bytes_depthwise(struct graph *to, const struct bytes_product *product, bool narrow);
 
 #endif

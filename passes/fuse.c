@@ -30,6 +30,7 @@ struct use {
 };
 struct fusion {
     const struct graph *graph;
+    const struct pass_options *options;
     struct arena *scratch;
     LIST(struct use) uses;
     int *first_use;            /* by value id */
@@ -252,6 +253,14 @@ static bool is_turned_operand(const struct value *value, const struct node *user
     return node_attr(value->node, "perm")->ints[rank - 1] != rank - 1 && dim_is_const(rows) && rows >= ROWS_MANY;
 }
 
+/* Bytes as floats: where these would leave the second cache level, converting as they are read is the cheaper way. */
+static bool is_widened(const struct fusion *f, const struct value *value)
+{
+    const struct value *from = value->node->op == OP_cast ? value->node->in[0] : NULL;
+    int64_t n = type_count(&value->type);
+    return from && dtype_bytes(from->type.dt) == 1 && value->type.dt == DT_f32 && n >= 0 && pass_is_large(f->options, n * 4);
+}
+
 /* Why `value` may not be computed inside this user; NULL: it may. */
 static const char *why_not_inside(struct fusion *f, const struct value *value, const struct node *user)
 {
@@ -259,7 +268,7 @@ static const char *why_not_inside(struct fusion *f, const struct value *value, c
     bool free_map = is_plain_map(value->node);
     if (!opens(user)) return "read by control flow or a function";
     if (user->op == OP_words && value->node->op != OP_reshape) return "read as words, whose bytes lie side by side";
-    if (f->repeats[value->id] && !free_map) return "read many times by a contraction or a window";
+    if (f->repeats[value->id] && !free_map && !is_widened(f, value)) return "read many times by a contraction or a window";
     if (by == OP_REDUCE && tops_contraction(f, value, 0)) return "on top of a contraction, of which it is the epilogue";
     if (is_padding(user) && is_stored_inside(value, user)) return "stored inside the padded value";
     if (is_turned_operand(value, user)) return "a product reads it once per row: transposed before";
@@ -354,7 +363,7 @@ static struct graph *fuse(const struct graph *graph, struct arena *unit, const s
     for (int i = 0; i < graph->nodes.n; i++)
         if (live[i] && !copy_node(to, graph->nodes.at[i], map, unit, options)) return NULL;
     for (int i = 0; i < graph->outputs.n; i++) graph_output(to, graph->output_names.at[i], map[graph->outputs.at[i]->id]);
-    struct fusion f = {.graph = to, .scratch = unit};
+    struct fusion f = {.graph = to, .options = options, .scratch = unit};
     f.is_output = NEW_ARRAY(unit, bool, to->next_value + 1);
     f.stored = NEW_ARRAY(unit, bool, to->next_value + 1);
     f.root = NEW_ARRAY(unit, const struct value *, to->next_value + 1);

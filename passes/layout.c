@@ -23,7 +23,8 @@ struct layout {
     struct graph *to;
     struct value **map;  /* old value -> new, in the model's order */
     struct value **last; /* old value -> new with channels last, where it was made so */
-    struct value **real; /* old i32 value -> the same numbers in f32, channels last where it was made so */
+    struct value **real; /* old i32 value -> the same numbers in f32, channels last, of magnitude at most most[] */
+    int64_t *most;
     bool *made_last;     /* by old id: the operator that makes it works with channels last */
     int lanes;           /* of f32 in the target's vectors */
     const struct pass_options *options;
@@ -174,16 +175,22 @@ static const int64_t *zeros_between(const struct node *node)
     return all_ones(stride, 2) ? stride + 2 : NULL;
 }
 
-/* The convolution of bytes in words; NULL where the operands are no bytes. */
-static struct value *convolution_of_bytes(struct layout *l, const struct node *node, struct value *w)
+/* A convolution as a product of bytes; false where the operands are no bytes. */
+static bool product_of_bytes(struct layout *l, const struct node *node, struct value *w, struct bytes_product *product)
 {
     struct bytes_operand bytes;
-    int64_t size, block = pick_blocks(l, w, w->type.dim[0], &size);
-    if (!bytes_find(node->in[0], &bytes)) return NULL;
-    struct bytes_product product = {.x = get_last(l, bytes.byte), .zero = bytes.zero, .w = w, .n = w->type.rank - 2, .block = block, .size = size,
-                                    .pad = node_attr(node, "pad")->ints, .pad_after = node_attr(node, "pad_after")->ints,
-                                    .stride = node_attr(node, "stride"), .dilation = node_attr(node, "dilation")};
-    return first_of(l, bytes_build(l->to, &product), w->type.dim[0]);
+    if (!bytes_find(node->in[0], &bytes)) return false;
+    *product = (struct bytes_product){.x = get_last(l, bytes.byte), .zero = bytes.zero, .w = w, .n = w->type.rank - 2,
+                                      .pad = node_attr(node, "pad")->ints, .pad_after = node_attr(node, "pad_after")->ints,
+                                      .stride = node_attr(node, "stride"), .dilation = node_attr(node, "dilation")};
+    product->block = pick_blocks(l, w, w->type.dim[0], &product->size);
+    return true;
+}
+
+static struct value *convolution_of_bytes(struct layout *l, const struct node *node, struct value *w)
+{
+    struct bytes_product product;
+    return product_of_bytes(l, node, w, &product) ? first_of(l, bytes_build(l->to, &product), w->type.dim[0]) : NULL;
 }
 
 static struct value *depthwise_convolution(struct layout *l, const struct node *node, struct value *padded, struct value *w)
@@ -199,16 +206,17 @@ static struct value *depthwise_convolution(struct layout *l, const struct node *
     return graph_node(l->to, OP_conv_depth, 2, (struct value *[]){padded, w}, 2, attrs);
 }
 
-/* A depthwise convolution of bytes in f32, where it is exact. */
+/* A depthwise convolution of bytes in f32, where it is exact. What would not stay in the second cache level stays bytes. */
 static struct value *depthwise_of_bytes(struct layout *l, const struct node *node, struct value *w)
 {
+    struct bytes_product product;
     struct bytes_operand bytes;
-    int64_t terms = type_count(&w->type) / w->type.dim[0];
-    if (!bytes_find(node->in[0], &bytes) || !bytes_exact_in_float(&bytes, w, terms)) return NULL;
-    struct value *x = bytes_float(l->to, get_last(l, bytes.byte), bytes.zero);
-    x = pad_axes(l, x, node_attr(node, "pad")->ints, node_attr(node, "pad_after")->ints, 0);
-    struct value *y = depthwise_convolution(l, node, x, graph_cast(l->to, w, DT_f32));
+    int64_t terms = type_count(&w->type) / w->type.dim[0], n_in = type_count(&node->in[0]->type);
+    if (!bytes_find(node->in[0], &bytes) || bytes_most(&bytes, w, terms) > FLOAT_EXACT || !product_of_bytes(l, node, w, &product)) return NULL;
+    product.size = w->type.dim[0];
+    struct value *y = bytes_depthwise(l->to, &product, n_in < 0 || pass_is_large(l->options, n_in * 4));
     l->real[node->out[0].id] = y;
+    l->most[node->out[0].id] = bytes_most(&bytes, w, terms);
     return graph_cast(l->to, y, DT_i32);
 }
 
@@ -286,11 +294,39 @@ static struct value *follow(struct layout *l, const struct node *node)
     return graph_node(l->to, node->op, n_in, x, node->n_attrs, attrs);
 }
 
+/* A constant on top of numbers that are known in f32: in f32 as well, where that is exact. */
+static void add_real(struct layout *l, const struct node *node)
+{
+    for (int side = 0; side < 2 && node->op == OP_add; side++) {
+        const struct value *x = node->in[side], *constant = node->in[1 - side];
+        while (constant->node->op == OP_broadcast) constant = constant->node->in[0];
+        if (!l->real[x->id] || !value_const(constant) || constant->type.dt != DT_i32) continue;
+        int64_t most = l->most[x->id] + bytes_magnitude(constant);
+        if (most > FLOAT_EXACT) continue;
+        l->real[node->out[0].id] = graph_binary(l->to, OP_add, l->real[x->id], graph_cast(l->to, get_last(l, node->in[1 - side]), DT_f32));
+        l->most[node->out[0].id] = most;
+    }
+}
+
+/* (x + c) + d of i32 is x + (c + d): a zero point's correction and a bias. */
+static void join_constants(struct layout *l, const struct node *node, struct value **in)
+{
+    if (node->op != OP_add || node->out[0].type.dt != DT_i32 || in[0]->node->op != OP_add) return;
+    struct value *c = in[0]->node->in[1], *d = in[1];
+    while (c->node->op == OP_broadcast) c = c->node->in[0];
+    while (d->node->op == OP_broadcast) d = d->node->in[0];
+    if (!value_const(c) || !value_const(d)) return;
+    in[0] = in[0]->node->in[0];
+    in[1] = graph_broadcast(l->to, graph_binary(l->to, OP_add, c, d), in[0]->type.rank, in[0]->type.dim);
+}
+
 static struct value *elementwise(struct layout *l, const struct node *node)
 {
     struct value *in[3];
     for (int i = 0; i < node->n_in; i++) in[i] = get_last(l, node->in[i]);
+    join_constants(l, node, in);
     if (node->op == OP_cast && l->real[node->in[0]->id]) in[0] = l->real[node->in[0]->id];
+    add_real(l, node);
     return graph_node(l->to, node->op, node->n_in, in, node->n_attrs, node->attrs);
 }
 
@@ -410,7 +446,7 @@ static struct graph *layout(const struct graph *graph, struct arena *unit, const
     struct graph *to = graph_like(graph, unit, graph->name);
     struct layout l = {.to = to, .options = options, .map = NEW_ARRAY(unit, struct value *, graph->next_value + 1),
                        .last = NEW_ARRAY(unit, struct value *, graph->next_value + 1),
-                       .real = NEW_ARRAY(unit, struct value *, graph->next_value + 1), .made_last = NEW_ARRAY(unit, bool, graph->next_value + 1)};
+                       .most = NEW_ARRAY(unit, int64_t, graph->next_value + 1), .real = NEW_ARRAY(unit, struct value *, graph->next_value + 1), .made_last = NEW_ARRAY(unit, bool, graph->next_value + 1)};
     bool *live = graph_live(graph, unit);
     l.lanes = options->target && options->target->vector_bytes ? options->target->vector_bytes / 4 : 1;
     for (int i = 0; i < graph->nodes.n; i++) {

@@ -24,6 +24,14 @@ struct pass_options {
     bool (*expand_composite)(struct graph *to, const struct node *node, struct value *const *in, struct value **out);
 };
 
+/* Whether so many bytes are far more than the second cache level holds. Of a quantized mobilenetv2's depthwise
+ * convolutions the one that reads 4.8 MB gains by bytes (548 us to 345 with what writes them), those of 1.8 and 1.6 MB lose
+ * (225 to 284, 195 to 269), where the level holds 2 MB and the target table says 1. */
+static inline bool pass_is_large(const struct pass_options *options, int64_t n_bytes)
+{
+    return options->target && options->target->l2_bytes && n_bytes > 2 * (int64_t)options->target->l2_bytes;
+}
+
 /* graph -> graph; NULL after an error in graph->diag */
 struct graph *pass_absorb(const struct graph *graph, struct arena *unit, const struct pass_options *options);
 struct graph *pass_compose(const struct graph *graph, struct arena *unit, const struct pass_options *options);
