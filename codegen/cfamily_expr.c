@@ -326,10 +326,23 @@ static void put_cast(struct cfamily *printer, ex e, int precedence)
     }
 }
 
+/* c < x ? x : c and x < c ? x : c of floats, c a constant: one instruction, which gives c for NaN as well. */
+static bool put_bound(struct cfamily *printer, ex e)
+{
+    ex less = e->arg[0], x = e->arg[1], bound = e->arg[2];
+    if (less->op != EX_lt || !dtype_is_float(e->dt) || !is_number_constant(bound)) return false;
+    bool low = less->arg[0] == bound && less->arg[1] == x, high = less->arg[0] == x && less->arg[1] == bound;
+    if (!low && !high) return false;
+    call(printer, low ? HELPER_MAX_NUMBER : HELPER_MIN_NUMBER, e->dt, e->lanes);
+    put_args(printer, (ex[]){bound, x}, 2);
+    return true;
+}
+
 static void put_select(struct cfamily *printer, ex e, int precedence)
 {
     struct text *out = printer->out;
     ex c = e->arg[0];
+    if (put_bound(printer, e)) return;
     if (c->op == EX_splat) c = c->arg[0];
     if (c->lanes == 1) {
         bool narrow = e->lanes == 1 && dtype_bytes(e->dt) < 4 && e->dt != DT_bool;

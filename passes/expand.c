@@ -104,6 +104,8 @@ static ex walk_cast(struct walk *walk, ex e, ex value)
     if (is_half(e->dt) && is_cast(from, e->dt, DT_f32)) return walk_expr(walk, from->arg[0]);
     if (e->dt == DT_f32 && is_half(from->dt) && is_cast(from, DT_f32, from->dt))
         return half_round(walk->prog, from->dt, walk_expr(walk, from->arg[0]));
+    struct rounding rounding;
+    if (expand_is_rounding(e, &rounding)) return expand_rounding(walk->prog, &rounding, walk_expr(walk, rounding.x));
     value = widened(walk, from->dt, value);
     if (!is_half(e->dt)) return ex_cast(walk->prog, value, e->dt);
     return half_from_float(walk->prog, e->dt, ex_cast(walk->prog, value, DT_f32));

@@ -82,4 +82,13 @@ ex half_to_float(struct prog *prog, enum dtype half, ex bits);   /* u16 -> f32 *
 ex half_from_float(struct prog *prog, enum dtype half, ex value); /* f32 -> u16 */
 ex half_round(struct prog *prog, enum dtype half, ex value);      /* f32 -> f32, through half */
 
+/* u8(round(x) + offset) with bounds on round(x), all whole numbers; and the same without a conversion. */
+struct rounding {
+    ex x;
+    double low, high, offset;
+};
+bool expand_is_rounding(ex e, struct rounding *rounding);
+/* x: as rounding->x was expanded; f32. */
+ex expand_rounding(struct prog *prog, const struct rounding *rounding, ex x);
+
 #endif
