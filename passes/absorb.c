@@ -65,6 +65,17 @@ static struct value *before_spreading(struct value *value)
     return value;
 }
 
+/* Whether a reshape changes nothing but the number of 1s in front. */
+static bool adds_leading_ones(const struct type *from, const struct type *to)
+{
+    int r = from->rank < to->rank ? from->rank : to->rank;
+    for (int i = 0; i < from->rank || i < to->rank; i++) {
+        dim a = i < from->rank ? from->dim[from->rank - 1 - i] : 1, b = i < to->rank ? to->dim[to->rank - 1 - i] : 1;
+        if (a != b || (i >= r && a != 1)) return false;
+    }
+    return true;
+}
+
 /* The scale (or zero point) behind an operator that moves elements; NULL where it does not follow. */
 static struct value *move_scale(struct graph *to, const struct node *node, struct value *scale)
 {
@@ -72,8 +83,9 @@ static struct value *move_scale(struct graph *to, const struct node *node, struc
     if (is_single(scale)) return scalar_of(to, scale);
     if (node->op == OP_transpose && scale->type.rank == x->rank) return graph_transpose(to, scale, node_attr(node, "perm")->ints);
     if (node->op == OP_broadcast) return scale;
-    bool all = node->op == OP_reshape && type_count(&scale->type) == type_count(x);
-    return all ? graph_reshape(to, scale, node->out[0].type.rank, node->out[0].type.dim) : NULL;
+    if (node->op != OP_reshape) return NULL;
+    if (adds_leading_ones(x, &node->out[0].type) && scale->type.rank <= node->out[0].type.rank) return scale;
+    return type_count(&scale->type) == type_count(x) ? graph_reshape(to, scale, node->out[0].type.rank, node->out[0].type.dim) : NULL;
 }
 
 /* The same operator on the integers, where it only moves elements or picks the largest. */
@@ -93,9 +105,13 @@ static bool move(struct absorption *a, const struct node *node, struct view *vie
     return view->q != NULL;
 }
 
-/* i32(q) - zero */
+/* i32(q) - zero; of a constant in several batches, the constant is what is computed with. */
 static struct value *centred(struct graph *to, const struct view *view)
 {
+    if (view->q->node->op == OP_broadcast && view->zero->type.rank <= view->q->node->in[0]->type.rank) {
+        struct view once = {view->q->node->in[0], view->scale, view->zero};
+        return graph_broadcast(to, centred(to, &once), view->q->type.rank, view->q->type.dim);
+    }
     struct value *x = graph_cast(to, view->q, DT_i32);
     if (is_zero(view->zero)) return x;
     return graph_binary(to, OP_sub, x, graph_cast(to, view->zero, DT_i32));
@@ -121,7 +137,7 @@ static bool product(struct absorption *a, const struct node *node, struct sums *
     struct graph *to = a->to;
     if (node->op != OP_conv && node->op != OP_matmul) return false;
     const struct view *x = &a->view[node->in[0]->id], *w = &a->view[node->in[1]->id];
-    if (!x->q || !w->q || !is_constant(w->q) || !is_single(x->scale) || !is_single(x->zero)) return false;
+    if (!x->q || !w->q || !is_constant(before_spreading(w->q)) || !is_single(x->scale) || !is_single(x->zero)) return false;
     if (dtype_bytes(x->q->type.dt) != 1 || dtype_bytes(w->q->type.dt) != 1) return false;
     struct value *scale = output_scale(to, node, w->scale);
     if (!scale) return false;
