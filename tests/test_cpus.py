@@ -202,7 +202,10 @@ def check_versions(model):
         model.compile(f"w_{target}", f"--cpu={LIST}", f"--target={target}", "--weights=file", "--quiet")
         if os.path.exists(os.path.join(model.folder, f"w_{target}.weights")):
             model.compare(f"{target} with a weights file", [f"./w_{target}", "--weights", f"w_{target}.weights"])
-    if model.name == "dots": check_level(model, ran[-1]) # it has no weights that the text would ask for
+    if model.name == "dots":
+        check_level(model, ran[-1]) # it has no weights that the text would ask for
+        model.compile("plain", "--portable", "--quiet")
+        model.compare("portable", ["./plain"])
     answers = check_texts(model)
     return f"{len(ran)} versions run here; {len(answers)} ways to link"
 
