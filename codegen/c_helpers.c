@@ -78,7 +78,7 @@ void c_form_list(const struct c_form *form, struct text *out, const char *item, 
 static bool is_lanewise(int h, enum dtype dt)
 {
     if (h == EX_mod || h == EX_rem || h == EX_pow) return true;
-    return h == EX_dot4 || (h == EX_div && !dtype_is_float(dt));
+    return h == EX_div && !dtype_is_float(dt);
 }
 
 /* What helper h needs besides; marks it and returns true where something was new. */
@@ -244,9 +244,8 @@ static void put_features(const struct target *target, struct text *out, bool tun
 static const struct {
     int level;
     const char *macro;
-} features[] = {{1, "__SSE2__"},    {2, "__SSE4_1__"},   {3, "__AVX__"},     {3, "__FMA__"},
-                {4, "__AVX512F__"}, {4, "__AVX512BW__"}, {4, "__AVX512VL__"},
-                {5, "__AVX512VNNI__"}};
+} features[] = {{1, "__SSE2__"},     {2, "__SSE4_1__"},  {3, "__AVX__"},      {3, "__FMA__"},       {3, "__AVX2__"},
+                {4, "__AVX512F__"},  {4, "__AVX512BW__"}, {4, "__AVX512VL__"}, {5, "__AVX512VNNI__"}};
 
 void c_version_begin(const struct target *target, struct text *out)
 {

@@ -182,7 +182,7 @@ static void print_fma(const struct c_form *form, struct text *out)
 }
 
 /* The instruction where there is one; else the even and the odd bytes as 16-bit numbers, whose sums of two products are
- * exact, where the usual sum of two in 16 bits would saturate. */
+ * exact, where the usual sum of two in 16 bits would saturate; else byte after byte. */
 static void print_dot4(const struct c_form *form, struct text *out)
 {
     int64_t bytes = form_bytes(form);
@@ -197,7 +197,8 @@ static void print_dot4(const struct c_form *form, struct text *out)
                          "    const $I odd = $P_madd_epi16($P_srli_epi16(($I)a, 8), $P_srai_epi16(($I)b, 8));\n"
                          "    return ($V)$P_add_epi32($P_add_epi32(($I)c, even), odd);\n#else\n");
     }
-    lanes(form, out, "    return ($V)", "dot4_$e(a[%], b[%], c[%])", ";\n");
+    print(form, out, "    $U sum = ($U)c;\n    for (int k = 0; k < 32; k += 8)\n"
+                     "        sum += ((($U)a >> k) & 255)*($U)(($V)(($U)b << (24 - k)) >> 24);\n    return ($V)sum;\n");
     if (wide) text_add(out, "#endif\n#endif\n");
     text_add(out, "}\n\n");
 }

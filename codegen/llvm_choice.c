@@ -6,13 +6,14 @@
 
 #include <string.h>
 
-/* Bits of CPUID's leaves 1 (ecx), 7 (ebx) and 0x80000001 (ecx), and of XCR0, that levels 2 to 4 add. */
+/* Bits of CPUID's leaves 1 (ecx), 7 (ebx, ecx) and 0x80000001 (ecx), and of XCR0, that levels 2 to 5 add. */
 static const struct {
-    unsigned features, wide, extended, saved;
+    unsigned features, wide, more, extended, saved;
 } levels[] = {
-    {0x00982201, 0, 0x01, 0},          /* SSE3 SSSE3 CMPXCHG16B SSE4.1 SSE4.2 POPCNT; LAHF */
-    {0x30401000, 0x0128, 0x20, 0x06},  /* FMA MOVBE AVX F16C; BMI AVX2 BMI2; LZCNT; ymm */
-    {0, 0xd0030000, 0, 0xe6},          /* AVX512 F DQ CD BW VL; zmm and masks */
+    {0x00982201, 0, 0, 0x01, 0},          /* SSE3 SSSE3 CMPXCHG16B SSE4.1 SSE4.2 POPCNT; LAHF */
+    {0x30401000, 0x0128, 0, 0x20, 0x06},  /* FMA MOVBE AVX F16C; BMI AVX2 BMI2; LZCNT; ymm */
+    {0, 0xd0030000, 0, 0, 0xe6},          /* AVX512 F DQ CD BW VL; zmm and masks */
+    {0, 0, 0x0800, 0, 0},                 /* AVX512 VNNI */
 };
 
 enum { NO_CPU = -3 }; /* TENON_NO_CPU of runtime/tenon.h */
@@ -62,7 +63,8 @@ static void level_build(struct choice *c, LLVMValueRef function)
     LLVMBasicBlockRef ask = LLVMAppendBasicBlockInContext(c->context, function, "ask");
     LLVMBasicBlockRef end = LLVMAppendBasicBlockInContext(c->context, function, "end");
     LLVMPositionBuilderAtEnd(c->builder, entry);
-    LLVMValueRef features = leaf(c, 1, 2, NULL), wide = leaf(c, 7, 1, leaf(c, 0, 0, NULL));
+    LLVMValueRef features = leaf(c, 1, 2, NULL), most = leaf(c, 0, 0, NULL);
+    LLVMValueRef wide = leaf(c, 7, 1, most), more = leaf(c, 7, 2, most);
     LLVMValueRef extended = leaf(c, 0x80000001, 2, leaf(c, 0x80000000, 0, NULL));
     LLVMBuildCondBr(c->builder, has(c, features, 1u << 27), ask, end); /* XGETBV is there */
     LLVMPositionBuilderAtEnd(c->builder, ask);
@@ -76,6 +78,7 @@ static void level_build(struct choice *c, LLVMValueRef function)
     for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
         all = LLVMBuildAnd(c->builder, all, has(c, features, levels[i].features), "");
         all = LLVMBuildAnd(c->builder, all, has(c, wide, levels[i].wide), "");
+        all = LLVMBuildAnd(c->builder, all, has(c, more, levels[i].more), "");
         all = LLVMBuildAnd(c->builder, all, has(c, extended, levels[i].extended), "");
         all = LLVMBuildAnd(c->builder, all, has(c, saved, levels[i].saved), "");
         level = LLVMBuildAdd(c->builder, level, LLVMBuildZExt(c->builder, all, c->i32, ""), "");

@@ -31,7 +31,10 @@ static const struct form {
     {HELPER_MIN_NUMBER, FLOATS, "$V", "$V a, $V b", "select(a, b, b < a)"},
     {HELPER_MAX_NUMBER, FLOATS, "$V", "$V a, $V b", "select(a, b, b > a)"},
     {EX_fma, FLOATS, "$V", "$V a, $V b, $V c", "fma(a, b, c)"},
-    {EX_dot4, SIGNED, "$V", "$V a, $V b, $V c", "($V)(" EACH("dot4_$e(a.s@, b.s@, c.s@)") ")"},
+    {EX_dot4, SIGNED, "$V", "$V a, $V b, $V c",
+     "as_$V(as_$U(c) + (as_$U(a) & 255u)*as_$U(as_$V(as_$U(b) << 24u) >> 24)\n"
+     "                 + (as_$U(a) >> 8u & 255u)*as_$U(as_$V(as_$U(b) << 16u) >> 24)\n"
+     "                 + (as_$U(a) >> 16u & 255u)*as_$U(as_$V(as_$U(b) << 8u) >> 24) + (as_$U(a) >> 24u)*as_$U(b >> 24))"},
     {HELPER_WORD, UNSIGNED, "int", "$V a", "as_int(a)"},
     {EX_floor, FLOATS, "$V", "$V a", "floor(a)"},
     {EX_ceil, FLOATS, "$V", "$V a", "ceil(a)"},

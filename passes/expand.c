@@ -5,8 +5,8 @@
  *              store y[i], <u16>
  *
  * Needs a verified program. Makes true: no exp, log, ... sigmoid, pow (exprs.def's middle part); no expression of
- * type f16 or bf16 (buffers keep theirs, loads and stores move u16); nothing non-trivial occurs twice in one
- * statement. Arithmetic on 16-bit floats is done in f32 and rounded after each operation. Leaves alone:
+ * type f16 or bf16 (buffers keep theirs, loads and stores move u16); no bytes taken together as a word where the target
+ * has no vectors; nothing non-trivial occurs twice in one statement. Arithmetic on 16-bit floats is done in f32 and rounded after each operation. Leaves alone:
  * float rem and mod, which are exact in the C library, and the order of statements.
  * The program is copied whole, so the input stays as it was.
  * Read next: expand_math.c (formulas), expand_half.c, lets.c.
@@ -23,7 +23,7 @@ struct walk {
     const struct prog *from;
     struct prog *prog;
     struct arena *scratch;
-    bool fma;
+    bool fma, vectors;
     struct done *memo; /* by id of the old expression */
     int memo_cap;
     struct var **var;       /* by old id */
@@ -111,6 +111,28 @@ static ex walk_cast(struct walk *walk, ex e, ex value)
     return half_from_float(walk->prog, e->dt, ex_cast(walk->prog, value, DT_f32));
 }
 
+/* Bytes side by side in memory as a word, the first lowest. They do not overlap, so that their sum joins them: `or` would
+ * become the load of a word again. */
+static ex plain_word(struct prog *prog, ex bytes, enum dtype dt)
+{
+    enum dtype word = dtype_bytes(dt) == 8 ? DT_u64 : dtype_bytes(dt) == 4 ? DT_u32 : DT_u16;
+    ex sum = NULL;
+    for (int k = 0; k < bytes->lanes; k++) {
+        ex at = ex_binary(prog, EX_add, bytes->arg[0], ex_int(prog, DT_index, k * bytes->imm));
+        ex byte = ex_cast(prog, ex_load(prog, bytes->buf, DT_u8, at, 1, 1), word);
+        if (k) byte = ex_binary(prog, EX_shl, byte, ex_int(prog, word, 8 * k));
+        sum = sum ? ex_binary(prog, EX_add, sum, byte) : byte;
+    }
+    return ex_bits(prog, sum, dt);
+}
+
+static ex walk_bits(struct walk *walk, ex e, ex value)
+{
+    bool is_word = e->lanes < value->lanes && value->op == EX_load && value->dt == DT_u8 && !value->arg[1];
+    if (is_word && !walk->vectors) return plain_word(walk->prog, value, carrier(e->dt));
+    return ex_bits(walk->prog, value, carrier(e->dt));
+}
+
 /* An operation on values of type e->arg[0]->dt; 16-bit floats come and go through f32. */
 static ex walk_operation(struct walk *walk, ex e, ex *args)
 {
@@ -133,7 +155,7 @@ static ex walk_node(struct walk *walk, ex e, ex *args)
     case EX_dim: return ex_dim(walk->prog, e->imm);
     case EX_load: return walk_load(walk, e, args);
     case EX_cast: return walk_cast(walk, e, args[0]);
-    case EX_bits: return ex_bits(walk->prog, args[0], carrier(e->dt));
+    case EX_bits: return walk_bits(walk, e, args[0]);
     case EX_select: case EX_splat: case EX_ramp: return ex_rebuild(walk->prog, e, args);
     }
     return walk_operation(walk, e, args);
@@ -277,7 +299,8 @@ static void walk_interface(struct walk *walk)
 
 struct prog *pass_expand(const struct prog *prog, struct arena *unit, const struct pass_options *options)
 {
-    struct walk walk = {.from = prog, .scratch = arena_new(), .fma = options->target && options->target->has_fma};
+    const struct target *target = options->target;
+    struct walk walk = {.from = prog, .scratch = arena_new(), .fma = target && target->has_fma, .vectors = !target || target->vector_bytes > 0};
     walk.prog = prog_new(unit, prog->session, prog->dims, prog->name);
     walk.prog->arena_bytes = prog->arena_bytes;
     walk.prog->next_buffer = prog->next_buffer;

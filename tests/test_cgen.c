@@ -127,7 +127,7 @@ static void add_kind(struct suite *s, enum expr_op op, enum dtype dt, int lanes)
     ex a = piece_load(s, &p, p.a), b = piece_load(s, &p, p.b), v;
     if (op == EX_select) v = ex_select(s->prog, piece_load(s, &p, p.c), a, b);
     else if (op == EX_fma) v = ex_fma(s->prog, a, b, a);
-    else if (op == EX_dot4) v = ex_dot4(s->prog, a, b, a);
+    else if (op == EX_dot4) v = ex_dot4(s->prog, ex_int(s->prog, DT_i32, -1), b, ex_dot4(s->prog, a, b, a)); /* 255 by all */
     else v = expr_row(op)->args == 1 ? ex_unary(s->prog, op, a) : ex_binary(s->prog, op, a, b);
     piece_end(s, &p, v);
 }
@@ -188,6 +188,14 @@ static void add_lanes(struct suite *s, enum dtype dt)
     if (dtype_is_float(dt)) return;
     p = piece_start(s, arena_printf(s->arena, "ramp_%s", name), dt, dt, LANES);
     piece_end(s, &p, ex_ramp(prog, ex_load(prog, p.a, dt, ex_var(prog, p.i), 1, 1), 3, LANES));
+}
+
+/* Four bytes as a word, at every place. */
+static void add_words(struct suite *s)
+{
+    struct piece p = piece_start(s, "words", DT_u8, DT_i32, 1);
+    ex at_byte = ex_binary(s->prog, EX_min, ex_var(s->prog, p.i), at(s, N - 4));
+    piece_end(s, &p, ex_bits(s->prog, ex_load(s->prog, p.a, DT_u8, at_byte, 4, 1), DT_i32));
 }
 
 /* Masks: comparisons of one width joined with those of another, in a register, and used twice. */
@@ -301,6 +309,8 @@ static void fill(enum dtype dt, int which, void *data)
                                    3.75,
                                    -3.75,
                                    1e9,
+                                   2139062143.0,  /* bytes of 127, and of -128: dot4's largest sums */
+                                   -2139062144.0,
                                    -7};
     enum { EDGES = sizeof edges / sizeof *edges };
     for (int i = 0; i < N; i++) {
@@ -345,6 +355,7 @@ static struct suite suite_new(struct arena *arena, const struct target *target)
     }
     for (int t = 0; t < N_TYPES && s.vectors; t++) add_lanes(&s, types[t]);
     if (s.vectors) add_masks(&s);
+    if (s.vectors) add_words(&s); /* pass expand sees to targets without vectors */
     add_statements(&s);
     for (int t = 0; t < N_TYPES; t++) {
         struct buffer *buf = s.out[types[t]];

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Models compiled for several CPUs, and for another machine, give the interpreter's answers.
 
-    tests/test_cpus.py versions [MODEL...]   each version of --cpu=x86-64,..,x86-64-v4 that this machine runs: executables,
+    tests/test_cpus.py versions [MODEL...]   each version of --cpu=x86-64,..,x86-64-v4-vnni that this machine runs: executables,
                                              objects, assembler and LLVM text; weights stored once; C text without warnings
     tests/test_cpus.py emulated [MODEL...]   the same executables on CPUs that qemu-x86_64 knows and that have less than
                                              this machine: no illegal instruction, the right version; a CPU that is too
@@ -17,12 +17,19 @@ sys.path.insert(0, os.path.join(ROOT, "tests"))
 from test_emitted import small_models
 
 TENON = os.environ.get("TENON", os.path.join(ROOT, "build/release/tenon"))
-LIST = "x86-64,x86-64-v3,x86-64-v4"
-CPUS = LIST.split(",")
+LEVELS = {"x86-64": 1, "x86-64-v3": 3, "x86-64-v4": 4, "x86-64-v4-vnni": 5} # as ir/targets.def has them
+CPUS = list(LEVELS)
+LIST = ",".join(CPUS)
 WARNINGS = ["-std=c11", "-pedantic", "-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-Werror"]
 EXAMPLES = {"digits": ["--dim", "N=3"], "heat": ["--dim", "H=9", "--dim", "W=11"], "filter": []}
 SIZES = {"T": 37} # of dimensions that stay open
 SMALL = {"conv": [], "lstm": [], "integers": [], "dynamic": ["--dim", "batch=5"]}
+# Dot products of bytes, up to 255 by any byte, stored as they are and through an epilogue; 45 columns are no whole vectors.
+DOTS = """model dots(x: u8[1, 9, 9, 32], w: i32[2, 3, 3, 8, 32], z: u8[5, 64], v: i32[3, 16, 15]) -> (y: i32[1, 7, 7, 64], q: u8[5, 45]) {
+    y = conv_dot(words(x*15 + 15), w*123456789, stride: [1, 1], dilation: [1, 1], block: 32)
+    q = cast(min(max(cast(matmul_dot(words(z*15 + 15), v*987654321, block: 15), f32)*0.001 + 128, 0), 255), u8)
+}
+"""
 FORMATS = {"f64": "d", "f32": "f", "i8": "b", "i16": "h", "i32": "i", "i64": "q", "u8": "B", "u16": "H", "u32": "I", "u64": "Q", "bool": "?"}
 CROSS = ["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu"]
 
@@ -162,6 +169,24 @@ def check_texts(model, cpus=LIST, then=lambda what: None):
     return answers
 
 
+def check_level(model, widest):
+    """LLVM text finds the level that the executable goes by: several versions would give the same answers."""
+    llc = shutil.which("llc-19") or shutil.which("/usr/lib/llvm-19/bin/llc")
+    if not llc: return
+    model.compile("v.ll", f"--cpu={LIST}", "--quiet")
+    path = os.path.join(model.folder, "v.ll")
+    with open(path) as f: text = f.read()
+    if "define internal i32 @cpu_level(" not in text: raise Wrong("LLVM text has no cpu_level")
+    with open(path, "w") as f: f.write(text.replace("define internal i32 @cpu_level(", "define i32 @cpu_level("))
+    with open(os.path.join(model.folder, "level.c"), "w") as f:
+        f.write('#include <stdio.h>\nint cpu_level(void);\nint main(void)\n{\n    printf("%d\\n", cpu_level());\n    return 0;\n}\n')
+    must("llc", [llc, "-relocation-model=pic", "-filetype=obj", "v.ll", "-o", "v.o"], model.folder)
+    must("link level", ["gcc", "level.c", "v.o", "-o", "level", "-lm"], model.folder)
+    level = int(must("run level", ["./level"], model.folder))
+    found = [cpu for cpu in CPUS if LEVELS[cpu] <= level]
+    if not found or found[-1] != widest: raise Wrong(f"LLVM text finds level {level}, the executable runs {widest}")
+
+
 def check_versions(model):
     for target in ("c", "llvm"):
         report = json.loads(model.compile(f"m_{target}", f"--cpu={LIST}", f"--target={target}", "--json", "--quiet"))
@@ -177,6 +202,10 @@ def check_versions(model):
         model.compile(f"w_{target}", f"--cpu={LIST}", f"--target={target}", "--weights=file", "--quiet")
         if os.path.exists(os.path.join(model.folder, f"w_{target}.weights")):
             model.compare(f"{target} with a weights file", [f"./w_{target}", "--weights", f"w_{target}.weights"])
+    if model.name == "dots":
+        check_level(model, ran[-1]) # it has no weights that the text would ask for
+        model.compile("plain", "--portable", "--quiet")
+        model.compare("portable", ["./plain"])
     answers = check_texts(model)
     return f"{len(ran)} versions run here; {len(answers)} ways to link"
 
@@ -233,6 +262,8 @@ def main():
     models = tempfile.mkdtemp(prefix="cpus-models-")
     work = [(name, os.path.join(ROOT, f"examples/{name}.tn"), options) for name, options in EXAMPLES.items()]
     work += [(name, path, SMALL[name]) for name, path, _ in small_models(models) if name in SMALL]
+    work.append(("dots", os.path.join(models, "dots.tn"), []))
+    with open(work[-1][1], "w") as f: f.write(DOTS)
     passed = failed = 0
     for name, path, options in work:
         if len(sys.argv) > 2 and name not in sys.argv[2:]: continue

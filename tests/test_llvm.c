@@ -246,7 +246,10 @@ static ex apply(struct prog *prog, enum expr_op op, ex a, ex b, ex c, int lanes)
 {
     if (op == EX_select) return ex_select(prog, ex_binary(prog, EX_lt, a, b), a, c);
     if (op == EX_fma) return ex_fma(prog, a, b, c);
-    if (op == EX_dot4) return ex_dot4(prog, a, b, c);
+    if (op == EX_dot4) { /* 255 by 127, by -128 and by all there is: the largest sums */
+        c = ex_dot4(prog, ex_int(prog, DT_i32, -1), ex_int(prog, DT_i32, 0x7f7f7f7f), ex_dot4(prog, a, b, c));
+        return ex_dot4(prog, ex_int(prog, DT_i32, -1), b, ex_dot4(prog, a, ex_int(prog, DT_i32, -0x7f7f7f80), c));
+    }
     if (op == EX_splat) return ex_splat(prog, a, lanes);
     if (op == EX_ramp) return ex_ramp(prog, a, 3, lanes);
     return expr_row(op)->args == 1 ? ex_unary(prog, op, a) : ex_binary(prog, op, a, b);

@@ -224,6 +224,16 @@ static struct value *build_contraction(struct lab *lab, enum op op, enum shape_c
     return graph_node(lab->graph, op, 2, in, 1, (struct attr[]){ATTR_S("meaning", "y[o, n] += x[n, k] * w[k, o]")});
 }
 
+/* Words of this type, read out of bytes. */
+static struct value *words_of(struct lab *lab, struct type type)
+{
+    int last = type.rank - 1;
+    type.dt = DT_u8;
+    type.dim[last] = dim_mul(lab->session.dims, type.dim[last], 4);
+    struct value *bytes = input(lab, type);
+    return graph_node(lab->graph, OP_words, 1, &bytes, 0, NULL);
+}
+
 /* What pass layout makes: channels last, weights in blocks of output channels. */
 static struct value *build_packed(struct lab *lab, enum op op, enum shape_class class, enum dtype dt)
 {
@@ -234,7 +244,8 @@ static struct value *build_packed(struct lab *lab, enum op op, enum shape_class 
     for (int i = 0; i < n; i++) x.dim[i + 1] = x.dim[i + 2];
     x.dim[n + 1] = large ? 24 : 5;
     if (op_row(op)->shape == SHAPE_matmul_packed) x = of_rank2(lab, class, dt, 1, 1), n = 0;
-    struct value *in[2] = {input(lab, x), NULL};
+    bool bytes = (op == OP_conv_dot || op == OP_matmul_dot) && (large || class == SHAPE_CLASS_SYMBOLIC);
+    struct value *in[2] = {bytes ? words_of(lab, x) : input(lab, x), NULL};
     struct attr window[] = {ATTR_L("stride", stride, n), ATTR_L("dilation", dilation, n), ATTR_L("kernel", kernel, n)};
     if (op_row(op)->shape == SHAPE_pool_last) return graph_node(lab->graph, op, 1, in, 3, window);
     if (op != OP_conv_depth) w.dim[w.rank++] = large ? 3 : 2;
@@ -263,10 +274,7 @@ static struct value *build_others(struct lab *lab, enum op op, enum shape_class 
         if (x.rank == 0) return NULL;
         return graph_node(lab->graph, op, 0, NULL, 5, (struct attr[]){ATTR_S("to", dtype_name(dt)), ATTR_L("shape", x.dim, x.rank), ATTR_I("axis", x.rank - 1), ATTR_I("start", 2), ATTR_I("step", 3)});
     case SHAPE_words:
-        if (x.rank == 0) return NULL;
-        x.dim[x.rank - 1] = dim_mul(lab->session.dims, x.dim[x.rank - 1], 4);
-        in[0] = input(lab, x);
-        return graph_node(lab->graph, op, 1, in, 0, NULL);
+        return x.rank == 0 ? NULL : words_of(lab, x);
     case SHAPE_quantize: case SHAPE_dequantize: { /* a scale and a zero point for each element of the last axis */
         bool to_integer = op == OP_quantize;
         if (x.rank == 0) return NULL;
@@ -315,7 +323,7 @@ static void add_instances(struct lab *lab, enum op op)
 {
     for (int class = 0; class < N_CLASSES; class++)
         for (int dt = 0; dt < DT_index; dt++) {
-            bool common = dt == DT_f32 || dt == DT_i64 || dt == DT_bool || dt == DT_u8;
+            bool common = dt == DT_f32 || dt == DT_i64 || dt == DT_bool || dt == DT_u8 || op == OP_conv_dot || op == OP_matmul_dot;
             if (!takes(op, (enum dtype)dt) || (class != SHAPE_CLASS_ODD && !common)) continue;
             struct value *y = build(lab, op, (enum shape_class)class, (enum dtype)dt);
             if (!y) continue;
