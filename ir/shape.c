@@ -223,7 +223,7 @@ static bool infer_concat(struct inference *inf)
 static bool wants_indices(struct inference *inf, int input)
 {
     enum dtype dt = inf->node->in[input]->type.dt;
-    if (dt != DT_i64 && dt != DT_i32) return FAIL(inf, "%s: indices are %s, must be i64 or i32", infer_name(inf), infer_shown(inf, input));
+    if (dt != DT_i64 && dt != DT_i32 && dt != DT_u8) return FAIL(inf, "%s: indices are %s, must be i64, i32 or u8", infer_name(inf), infer_shown(inf, input));
     return true;
 }
 

@@ -261,12 +261,19 @@ static bool is_widened(const struct fusion *f, const struct value *value)
     return from && dtype_bytes(from->type.dt) == 1 && value->type.dt == DT_f32 && n >= 0 && pass_is_large(f->options, n * 4);
 }
 
+/* Pass tables' lookups, which have no lanes. */
+static bool is_lookup(const struct node *node)
+{
+    return node->op == OP_gather && node->in[1]->type.dt == DT_u8;
+}
+
 /* Why `value` may not be computed inside this user; NULL: it may. */
 static const char *why_not_inside(struct fusion *f, const struct value *value, const struct node *user)
 {
     enum op_kind kind = kind_of(value), by = op_row(user->op)->kind;
     bool free_map = is_plain_map(value->node);
     if (!opens(user)) return "read by control flow or a function";
+    if (is_lookup(user) && kind != OP_MOVE) return "looked up in a table, which has no lanes";
     if (user->op == OP_words && value->node->op != OP_reshape) return "read as words, whose bytes lie side by side";
     if (f->repeats[value->id] && !free_map && !is_widened(f, value)) return "read many times by a contraction or a window";
     if (by == OP_REDUCE && tops_contraction(f, value, 0)) return "on top of a contraction, of which it is the epilogue";
@@ -312,6 +319,7 @@ static const char *why_stored_itself(const struct fusion *f, const struct value 
     if (f->is_output[value->id]) return "a result of the model";
     if (!opens(value->node) || value->node->n_out != 1) return "the result of control flow or a function";
     if (value->node->op == OP_concat || value->node->op == OP_scatter) return "its parts are written where they belong";
+    if (is_lookup(value->node)) return "looked up in a table, which has no lanes";
     if (n_uses == 0) return "used by nobody here";
     if (root && f->size[root->id] >= GROUP_MOST) return "the kernel that uses it is large enough";
     return NULL;

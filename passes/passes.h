@@ -36,6 +36,7 @@ static inline bool pass_is_large(const struct pass_options *options, int64_t n_b
 struct graph *pass_absorb(const struct graph *graph, struct arena *unit, const struct pass_options *options);
 struct graph *pass_compose(const struct graph *graph, struct arena *unit, const struct pass_options *options);
 struct graph *pass_simplify(const struct graph *graph, struct arena *unit, const struct pass_options *options);
+struct graph *pass_tables(const struct graph *graph, struct arena *unit, const struct pass_options *options);
 struct graph *pass_layout(const struct graph *graph, struct arena *unit, const struct pass_options *options);
 struct graph *pass_fuse(const struct graph *graph, struct arena *unit, const struct pass_options *options);
 /* graph -> program: one kernel per stored value, plain loops */

@@ -110,6 +110,22 @@ static struct value *multiply_instead(struct simplification *s, const struct nod
     return graph_binary(s->to, OP_mul, s->map[node->in[0]->id], graph_broadcast(s->to, inverse, node->out[0].type.rank, node->out[0].type.dim));
 }
 
+/* What is computed from numbers that are spread over a tensor is computed once and spread. */
+static struct value *number_instead(struct simplification *s, const struct node *node)
+{
+    struct value *in[3];
+    if (op_row(node->op)->kind != OP_MAP || node->out[0].type.rank == 0) return NULL;
+    for (int i = 0; i < node->n_in; i++) {
+        struct value *x = s->map[node->in[i]->id];
+        while (x->node->op == OP_broadcast || x->node->op == OP_reshape) x = x->node->in[0];
+        const struct tensor *t = value_const(x);
+        if (!t || t->is_dims || type_count(&t->type) != 1) return NULL;
+        in[i] = graph_reshape(s->to, x, 0, NULL);
+    }
+    struct value *number = graph_node(s->to, node->op, node->n_in, in, node->n_attrs, node->attrs);
+    return graph_broadcast(s->to, number, node->out[0].type.rank, node->out[0].type.dim);
+}
+
 static struct graph *simplify(const struct graph *graph, struct arena *unit)
 {
     struct graph *to = graph_like(graph, unit, graph->name);
@@ -122,6 +138,7 @@ static struct graph *simplify(const struct graph *graph, struct arena *unit)
         if (!live[i]) continue;
         to->place = node->place;
         struct value *folded = fold_scale(&s, node);
+        if (!folded) folded = number_instead(&s, node);
         if (!folded) folded = multiply_instead(&s, node);
         if (folded) {
             s.map[node->out[0].id] = folded;
