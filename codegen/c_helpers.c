@@ -161,6 +161,13 @@ static bool any_intrinsic(const struct cfamily *printer)
     return false;
 }
 
+static bool any_dot(const struct cfamily *printer)
+{
+    for (int log = 1; log <= LANES_LOG_MOST; log++)
+        if (printer->used[EX_dot4][DT_i32][DT_i32][log]) return true;
+    return false;
+}
+
 static void print_types(struct cfamily *printer, struct text *out)
 {
     for (int dt = 0; dt < DT_COUNT; dt++)
@@ -215,6 +222,8 @@ void c_helpers_print(struct cfamily *printer, struct text *out)
 {
     helpers_close(printer);
     if (!printer->type_prefix) print_head(out, any_vector(printer), any_intrinsic(printer));
+    if (!printer->type_prefix && any_dot(printer))
+        text_add(out, "#if defined(__ARM_FEATURE_MATMUL_INT8)\n#include <arm_neon.h>\n#endif\n\n");
     print_types(printer, out);
     text_add(out, "\n");
     helpers_print(printer, out);

@@ -181,17 +181,32 @@ static void print_fma(const struct c_form *form, struct text *out)
     text_add(out, "}\n\n");
 }
 
+/* Before: "#elif" of instruction sets that have dot4 at this width besides AVX-512. */
+static void print_other_dots(const struct c_form *form, struct text *out)
+{
+    const char *prefix = form->printer->feature_prefix ? form->printer->feature_prefix : "";
+    int64_t bytes = form_bytes(form);
+    if (bytes == 64) return;
+    text_printf(out, "#elif defined(%s__AVXVNNI__)\n", prefix);
+    print(form, out, "    return ($V)$P_dpbusd_avx_epi32(($I)c, ($I)a, ($I)b);\n");
+    if (bytes != 16 || *prefix) return; /* several versions are x86-64's */
+    text_add(out, "#elif defined(__ARM_FEATURE_MATMUL_INT8)\n");
+    print(form, out, "    return ($V)vusdotq_s32((int32x4_t)c, (uint8x16_t)a, (int8x16_t)b);\n");
+}
+
 /* The instruction where there is one; else the even and the odd bytes as 16-bit numbers, whose sums of two products are
  * exact, where the usual sum of two in 16 bits would saturate; else byte after byte. */
 static void print_dot4(const struct c_form *form, struct text *out)
 {
+    const char *prefix = form->printer->feature_prefix ? form->printer->feature_prefix : "";
     int64_t bytes = form_bytes(form);
     print(form, out, INLINE "$V dot4_$s($V a, $V b, $V c)\n{\n");
     bool wide = bytes == 64 || bytes == 32 || bytes == 16;
     if (wide) {
         begin_feature(form, out, "__AVX512VNNI__", bytes < 64 ? "__AVX512VL__" : NULL);
-        print(form, out, "    return ($V)$P_dpbusd_epi32(($I)c, ($I)a, ($I)b);\n#else\n");
-        begin_feature(form, out, bytes == 64 ? "__AVX512BW__" : bytes == 32 ? "__AVX2__" : "__SSE2__", NULL);
+        print(form, out, "    return ($V)$P_dpbusd_epi32(($I)c, ($I)a, ($I)b);\n");
+        print_other_dots(form, out);
+        text_printf(out, "#elif defined(%s%s)\n", prefix, bytes == 64 ? "__AVX512BW__" : bytes == 32 ? "__AVX2__" : "__SSE2__");
         text_printf(out, "    const int e = %d;\n", 0x00ff00ff);
         print(form, out, "    const $I even = $P_madd_epi16(($I)(a & e), $P_srai_epi16($P_slli_epi16(($I)b, 8), 8));\n"
                          "    const $I odd = $P_madd_epi16($P_srli_epi16(($I)a, 8), $P_srai_epi16(($I)b, 8));\n"
@@ -199,7 +214,7 @@ static void print_dot4(const struct c_form *form, struct text *out)
     }
     print(form, out, "    $U sum = ($U)c;\n    for (int k = 0; k < 32; k += 8)\n"
                      "        sum += ((($U)a >> k) & 255)*($U)(($V)(($U)b << (24 - k)) >> 24);\n    return ($V)sum;\n");
-    if (wide) text_add(out, "#endif\n#endif\n");
+    if (wide) text_add(out, "#endif\n");
     text_add(out, "}\n\n");
 }
 

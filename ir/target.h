@@ -11,7 +11,7 @@ struct target {
     int level;                /* of the x86-64 levels 1 to 4, 5 with VNNI, each with all of those below; 0: no x86 */
     int vector_bytes;         /* widest vector worth using; 0: scalars only (--portable) */
     int n_registers;          /* vector registers */
-    bool has_fma, has_f16c;
+    bool has_fma, has_f16c, has_dot; /* has_dot: dot4 is one instruction */
     int l1_bytes, l2_bytes;
     double fmas_per_cycle, loads_per_cycle; /* of vectors */
     double fma_latency;                     /* cycles */

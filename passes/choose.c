@@ -138,6 +138,13 @@ static bool is_window(const struct loopnest *nest, const struct tile_plan *plan)
     return false;
 }
 
+/* Arithmetic per iteration of the chain: a dot product in one instruction costs what a multiply-add does. */
+static double operations_of(const struct search *s)
+{
+    double saved = expr_row(EX_dot4)->cost - expr_row(EX_fma)->cost;
+    return s->nest->operations - (s->target->has_dot ? s->nest->dots * saved : 0);
+}
+
 static double plan_cost(const struct search *s)
 {
     const struct loopnest *nest = s->nest;
@@ -158,7 +165,7 @@ static double plan_cost(const struct search *s)
     }
     streamed /= BYTES_PER_CYCLE;
     double width = plan->inner_lanes > 1 ? plan->inner_lanes : 1;
-    double work = nest->operations * bodies / width / (s->target->fmas_per_cycle * (s->target->has_fma ? 2 : 1));
+    double work = operations_of(s) * bodies / width / (s->target->fmas_per_cycle * (s->target->has_fma ? 2 : 1));
     loads /= s->target->loads_per_cycle;
     double cycles = work > loads ? work : loads;
     if (cycles < streamed) cycles = streamed;
@@ -187,6 +194,8 @@ static bool fits_registers(const struct search *s)
         if (least == 0 || copies < least) least = copies;
     }
     int accumulators = nest->n_registers > 0 ? nest->n_registers : 1;
+    /* dot4 by 16-bit products: even and odd bytes of each operand, a mask and a product */
+    if (nest->dots > 0 && !s->target->has_dot) return accumulators * tile + 2 * least + 4 <= s->target->n_registers;
     return accumulators * tile + least + 2 <= s->target->n_registers; /* one for compilers, which load ahead */
 }
 
@@ -295,7 +304,8 @@ static double footprint(const struct search *s, const struct access *access, con
     for (int i = 0; i < nest->n_chain; i++)
         if (depends_on(access, order[i]))
             elements *= i >= level ? nest->axis[order[i]].trips : nest->axis[order[i]].trips / trips_at(s, order[i]);
-    return elements * (double)dtype_bytes(access->buf->dt);
+    double lanes = access->load ? access->load->lanes : 1; /* of a word: the nest is scalar otherwise */
+    return elements * lanes * (double)dtype_bytes(access->buf->dt);
 }
 
 static double traffic(const struct search *s, const int *order)

@@ -1,5 +1,6 @@
-/* Counting a kernel's floating-point operations, and those of dot products of bytes: each distinct expression of a statement once, times its lanes, times
- * the trips of the loops around it. Comparisons, selections and conversions count nothing. */
+/* Counting a kernel's floating-point operations, and those of dot products of bytes, which stand for them: each distinct
+ * expression of a statement once, times its lanes, times the trips of the loops around it. Comparisons, selections and
+ * conversions count nothing. */
 #include "flops.h"
 
 #include "../ir/expr_map.h"
@@ -8,7 +9,8 @@ static double count_expr(ex e, struct expr_map *seen)
 {
     if (e->op == EX_load || e->dt == DT_index || expr_map_find(seen, e)) return 0;
     expr_map_add(seen, e, 1);
-    double cost = (dtype_is_float(e->dt) || e->op == EX_dot4) && e->op != EX_select && e->op != EX_cast ? expr_row(e->op)->cost * e->lanes : 0;
+    bool counts = e->op == EX_dot4 || (dtype_is_float(e->dt) && e->op != EX_select && e->op != EX_cast);
+    double cost = counts ? expr_row(e->op)->cost * e->lanes : 0;
     for (int i = 0; i < 3; i++)
         if (e->arg[i]) cost += count_expr(e->arg[i], seen);
     return cost;

@@ -65,8 +65,8 @@ static void read_expr(struct reading *reading, ex e)
         add_access(reading, (struct access){.buf = e->buf, .load = e, .index = e->arg[0], .guard = e->arg[1],
                                             .guarded = e->arg[1] != NULL});
     if (e->op == EX_eq && e->arg[0]->dt == DT_index) note_case(nest, e);
-    double cost = e->op == EX_dot4 ? expr_row(EX_fma)->cost : expr_row(e->op)->cost; /* one instruction as well */
-    if (e->dt != DT_index && e->op != EX_load) nest->operations += cost * reading->weight;
+    if (e->dt != DT_index && e->op != EX_load) nest->operations += expr_row(e->op)->cost * reading->weight;
+    if (e->op == EX_dot4) nest->dots += reading->weight;
     if (e->dt != DT_index && e->dt != DT_bool && dtype_bytes(e->dt) > nest->element_bytes)
         nest->element_bytes = (int)dtype_bytes(e->dt);
     for (int i = 0; i < 3; i++) read_expr(reading, e->arg[i]);

@@ -206,6 +206,8 @@ def check_versions(model):
         check_level(model, ran[-1]) # it has no weights that the text would ask for
         model.compile("plain", "--portable", "--quiet")
         model.compare("portable", ["./plain"])
+        with open("/proc/cpuinfo") as f: here = " avx_vnni" in f.read()
+        check_instruction(model, "{vex} vpdpbusd", "--cpu=x86-64-v3", ["gcc", "-mavxvnni"], [] if here else None)
     answers = check_texts(model)
     return f"{len(ran)} versions run here; {len(answers)} ways to link"
 
@@ -235,12 +237,26 @@ def check_emulated(model):
     return "qemu64, Nehalem and Haswell"
 
 
+def check_instruction(model, instruction, cpu, compiler, runs):
+    """C text with the instruction that these flags allow gives the interpreter's answers. runs: the command in front, None: not here."""
+    model.compile("i.c", cpu, "--quiet")
+    with open(os.path.join(model.folder, "cc"), "w") as f: f.write(f'#!/bin/sh\nexec {" ".join(compiler)} "$@"\n')
+    os.chmod(os.path.join(model.folder, "cc"), 0o755)
+    must(f"warnings with {instruction}", [*compiler, *WARNINGS, "-O2", "-S", "i.c", "-o", "i.s"], model.folder)
+    with open(os.path.join(model.folder, "i.s")) as f:
+        if instruction not in f.read(): raise Wrong(f"{' '.join(compiler)}: no {instruction}")
+    if runs is None: return
+    model.compile("i", cpu, "--target=c", f"--cc={model.folder}/cc", "--quiet")
+    model.compare(instruction, [*runs, "./i"])
+
+
 def check_aarch64(model):
     for target in ("c", "llvm"):
         model.compile(f"m_{target}", "--cpu=neon", f"--target={target}", "--cc=aarch64-linux-gnu-gcc", "--quiet")
         model.compare(f"{target} on aarch64", [*CROSS, f"./m_{target}"])
     model.compile("m.c", "--cpu=neon", "--quiet")
     must("warnings", ["aarch64-linux-gnu-gcc", *WARNINGS, "-O2", "-c", "m.c", "-o", "m.o"], model.folder)
+    if model.name == "dots": check_instruction(model, "usdot", "--cpu=neon", ["aarch64-linux-gnu-gcc", "-march=armv8.2-a+i8mm"], ["qemu-aarch64", "-cpu", "max", *CROSS[1:]])
     return "C and LLVM"
 
 

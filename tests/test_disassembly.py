@@ -5,10 +5,12 @@
 
 --report: one line per hot loop, and never a failure. --update: what spills is written to disassembly_known.txt.
 
-Each kernel of KERNELS is compiled for x86-64-v3 and x86-64-v4 through LLVM, gcc and clang, and disassembled (never
-run). A hot loop is a backward branch with multiply-adds between its ends and no other loop inside. Wrong in one:
+Each kernel of KERNELS is compiled for x86-64-v3 and x86-64-v4 through LLVM, gcc and clang, those on bytes for
+x86-64-v4-vnni as well, and disassembled (never run). A hot loop is a backward branch with multiply-adds (of floats or
+bytes) between its ends and no other loop inside. Wrong in one:
   - a vector register moved from or to a fixed place in the stack frame, or an operand there: more sums than registers;
-  - for x86-64-v4: no multiply-add on zmm registers in the function's busiest loop.
+  - for x86-64-v4 and -vnni: no multiply-add on zmm registers in the function's busiest loop;
+  - for x86-64-v4-vnni, in kernels on bytes: no dot product in one instruction.
 A place with an index register is an array of the kernel's, not a spill. First, code that is known to be wrong in each
 of these ways has to be reported, and code that is right not. The last line counts. 77: skipped, no objdump or not x86.
 """
@@ -17,6 +19,7 @@ import argparse, json, math, os, platform, re, shutil, struct, subprocess, sys, 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TENON = os.environ.get("TENON", os.path.join(ROOT, "build/release/tenon"))
 CPUS = ["x86-64-v3", "x86-64-v4"]
+VNNI = "x86-64-v4-vnni"
 KERNELS = { # a model, and its parameters
     "matmul": ("(x: f32[128, 384]) -> (y: f32[128, 384]) { y = nn.dense(x, 384) @ p }", [384, 384]),
     "product": ("(a: f32[128, 384], b: f32[384, 384]) -> (y: f32[128, 384]) { y = matmul(a, b) }", None),
@@ -24,6 +27,8 @@ KERNELS = { # a model, and its parameters
     "conv3x3": ("(x: f32[1, 64, 56, 56]) -> (y: f32[1, 64, 56, 56]) { y = relu(nn.conv(x, 64, kernel: 3, pad: 1) @ p) }", [64, 64, 3, 3]),
     "conv3x3_stride2": ("(x: f32[1, 64, 56, 56]) -> (y: f32[1, 128, 28, 28]) { y = relu(nn.conv(x, 128, kernel: 3, pad: 1, stride: 2) @ p) }", [128, 64, 3, 3]),
     "pointwise": ("(x: f32[1, 64, 56, 56]) -> (y: f32[1, 256, 56, 56]) { y = relu(nn.conv(x, 256, kernel: 1) @ p) }", [256, 64, 1, 1]),
+    "dot3x3": ("(x: u8[1, 58, 58, 64], w: i32[1, 3, 3, 16, 64]) -> (y: u8[1, 56, 56, 64]) { y = cast(max(cast(conv_dot(words(x), w, stride: [1, 1], dilation: [1, 1], block: 64), f32)*0.001, 0), u8) }", None),
+    "dot_product": ("(x: u8[128, 384], w: i32[6, 96, 64]) -> (y: i32[128, 384]) { y = matmul_dot(words(x), w, block: 64) }", None),
     "depthwise": ("(x: f32[1, 96, 56, 56]) -> (y: f32[1, 96, 56, 56]) { y = relu(nn.conv(x, 96, kernel: 3, pad: 1, group: 96) @ p) }", [96, 1, 3, 3]),
 }
 
@@ -38,7 +43,8 @@ FRAME = re.compile(r"(?<![\w,(])-?(?:0x[0-9a-f]+)?\((%rsp|%rbp)\)")
 class Loop:
     def __init__(self, name, body, has_frame_pointer):
         self.name, self.body = name, body
-        self.products = [i for i in body if i[1].startswith(("vfmadd", "vfnmadd", "vfmsub"))]
+        self.products = [i for i in body if i[1].startswith(("vfmadd", "vfnmadd", "vfmsub", "vpmaddwd", "vpdpbusd", "{vex} vpdpbusd"))]
+        self.dots = sum("vpdpbusd" in i[1] for i in self.products)
         self.wide = sum("%zmm" in i[2] for i in self.products)
         self.spills = []
         for at, operation, operands in body:
@@ -85,7 +91,8 @@ def faults(path, cpu, report=None):
         if loop.spills: wrong.append(f"{loop.name}: {len(loop.spills)} vector operands in the frame of a loop of {len(loop.body)} instructions: {'; '.join(loop.spills[:3])}")
     for name in sorted({loop.name for loop in loops}):
         busiest = max((loop for loop in loops if loop.name == name), key=lambda loop: len(loop.products))
-        if cpu == "x86-64-v4" and not busiest.wide: wrong.append(f"{name}: no zmm registers in the busiest loop")
+        if cpu != CPUS[0] and not busiest.wide: wrong.append(f"{name}: no zmm registers in the busiest loop")
+        if cpu == VNNI and not busiest.dots: wrong.append(f"{name}: no dot product in one instruction in the busiest loop")
     return wrong
 
 
@@ -160,7 +167,7 @@ def main():
     for name in args.names:
         model, made = os.path.join(folder, name + ".tn"), os.path.join(folder, name + ".o")
         write_model(name, folder)
-        for cpu in CPUS:
+        for cpu in CPUS + [VNNI]*name.startswith("dot"):
             for way, options in ways.items():
                 r = subprocess.run([TENON, "compile", model, "-o", made, f"--cpu={cpu}", "--quiet", *options], capture_output=True, text=True)
                 say = (lambda text: print(f"  {cpu} {way} {text}")) if args.report else None
