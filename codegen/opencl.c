@@ -149,6 +149,7 @@ struct launch opencl_launch(const struct kernel *kernel)
     if (!s || s->kind != STMT_FOR || s->loop != LOOP_GROUP0) return launch;
     launch.groups = s->b;
     s = s->body;
+    while (s && s->kind == STMT_LET) s = s->next; /* what is the same for all lanes */
     if (s && s->kind == STMT_FOR && s->loop == LOOP_LANE0) launch.lanes = s->b->imm;
     return launch;
 }

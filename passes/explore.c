@@ -98,6 +98,15 @@ static void add_packed(struct exploring *e, struct stmt *loop, const struct loop
     }
 }
 
+/* A contraction's groups, in the order of group_choose.c: in front of what a work-item does alone. */
+static void add_groups(struct scheduler *s, const struct stmt *loop, const struct loopnest *nest, struct tuning_point *point)
+{
+    struct contraction c;
+    struct group_plan list[LIST_MOST];
+    int n = schedule_groups(s, loop, nest, &c) ? group_list(&c, s->all->device, list, LIST_MOST) : 0;
+    for (int i = 0; i < n && point->n < s->tuning->explore - 1; i++) point_add(s->tuning, point, group_text(s->prog->arena, &list[i]));
+}
+
 static int by_cost(const void *a, const void *b)
 {
     const struct found *x = a, *y = b;
@@ -110,6 +119,7 @@ static int variants(const struct scheduler *s, const struct choice *chosen, cons
     static const int unrolls[] = {24, 240, 0};
     struct choice other = *chosen;
     int n = 0;
+    if (chosen->group.rows) return 0;
     for (int a = 0; a < chosen->nest.n_chain && n < most; a++) {
         other.plan = chosen->plan;
         if (choose_reorder(&chosen->nest, s->target, a, &other.plan)) texts[n++] = schedule_text(s, &other);
@@ -151,6 +161,7 @@ int explore_nest(struct scheduler *s, struct stmt *loop, const struct loopnest *
         e->s = s;
         e->wanted = s->tuning->explore;
         plain->nest = *nest;
+        add_groups(s, loop, nest, &point);
         add_plans(e, plain, NULL, 1);
         add_packed(e, loop, nest);
         int n = chosen->found ? variants(s, chosen, variant, AXES_MOST) : 0;

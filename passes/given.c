@@ -63,6 +63,18 @@ static bool given_pack(struct scheduler *s, const struct record *record, struct 
     return diag_error(diag, record->pack.place, "the nest reads no parameter '%s'", record->pack.text);
 }
 
+static bool given_group(struct scheduler *s, const struct record *record, const struct stmt *loop, const struct loopnest *nest,
+                        struct choice *choice)
+{
+    struct contraction c;
+    const char *why = schedule_groups(s, loop, nest, &c) ? group_check(&c, s->all->device, &record->group) : "the loops are no contraction for groups";
+    choice->nest = *nest;
+    choice->group = record->group;
+    choice->found = !why;
+    if (why) diag_error(s->tuning->diag, record->place, "the record does not fit: %s", why);
+    return choice->found || refuse(s);
+}
+
 bool given_choice(struct scheduler *s, struct stmt *loop, const struct loopnest *nest, struct choice *choice)
 {
     const struct record *record = take(s);
@@ -74,6 +86,7 @@ bool given_choice(struct scheduler *s, struct stmt *loop, const struct loopnest 
                    ? "no reduction" : "no nest of independent iterations: their record is loops");
         return refuse(s);
     }
+    if (record->kind == RECORD_GROUP) return given_group(s, record, loop, nest, choice);
     choice->nest = *nest;
     if (record->pack.text && !given_pack(s, record, loop, nest, choice)) return refuse(s);
     choice->found = record_plan(record, &choice->nest, s->target, &choice->plan, s->tuning->diag);

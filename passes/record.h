@@ -3,6 +3,7 @@
  *   records := record { "; " record }                  one per loop that pass schedule decides on, in its order
  *   record  := "tile" options | "map" options          a nest with, without loops inside
  *            | "reduce lanes=" N | "reduce unroll=" N  a loop that only reduces
+ *            | "group rows=" N " columns=" N " high=" N " wide=" N " step=" N     a contraction by groups of lanes (group.h)
  *            | "loops"                                 left as it is; the loops inside have records of their own
  *   options := ["lanes=" axis ":" N] ["lanes=inner:" N] {"copies=" axis ":" N} "order=" axis {"," axis}
  *              ["pack=" param ":" axis] ["unroll=" N]         in any order
@@ -12,10 +13,11 @@
  */
 #ifndef TENON_RECORD_H
 #define TENON_RECORD_H
+#include "group.h"
 #include "pack.h"
 #include "tile.h"
 
-enum record_kind { RECORD_MAP, RECORD_TILE, RECORD_REDUCE, RECORD_LOOPS };
+enum record_kind { RECORD_MAP, RECORD_TILE, RECORD_REDUCE, RECORD_LOOPS, RECORD_GROUP };
 struct record_name {
     const char *text; /* NULL: not given */
     int number;
@@ -29,6 +31,7 @@ struct record {
     int n_copies, n_order;
     struct record_name copies[AXES_MOST], order[AXES_MOST];
     struct record_name pack, pack_axis;
+    struct group_plan group;
 };
 struct records {
     struct record *at;
