@@ -4,6 +4,7 @@
  *   record  := "tile" options | "map" options          a nest with, without loops inside
  *            | "reduce lanes=" N | "reduce unroll=" N  a loop that only reduces
  *            | "group rows=" N " columns=" N " high=" N " wide=" N " step=" N     a contraction by groups of lanes (group.h)
+ *            | "rows lanes=" N " rows=" N    rows by groups of lanes (group_rows.h)
  *            | "loops"                                 left as it is; the loops inside have records of their own
  *   options := ["lanes=" axis ":" N] ["lanes=inner:" N] {"copies=" axis ":" N} "order=" axis {"," axis}
  *              ["pack=" param ":" axis] ["unroll=" N]         in any order
@@ -14,10 +15,11 @@
 #ifndef TENON_RECORD_H
 #define TENON_RECORD_H
 #include "group.h"
+#include "group_rows.h"
 #include "pack.h"
 #include "tile.h"
 
-enum record_kind { RECORD_MAP, RECORD_TILE, RECORD_REDUCE, RECORD_LOOPS, RECORD_GROUP };
+enum record_kind { RECORD_MAP, RECORD_TILE, RECORD_REDUCE, RECORD_LOOPS, RECORD_GROUP, RECORD_ROWS };
 struct record_name {
     const char *text; /* NULL: not given */
     int number;
@@ -32,6 +34,7 @@ struct record {
     struct record_name copies[AXES_MOST], order[AXES_MOST];
     struct record_name pack, pack_axis;
     struct group_plan group;
+    struct rows_plan rows;
 };
 struct records {
     struct record *at;

@@ -126,7 +126,12 @@ bool schedule_groups(const struct scheduler *s, const struct stmt *loop, const s
     return loop == s->whole && group_read(nest, s->all->device, contraction);
 }
 
-/* A group's tile instead of a work-item's, where the loop is a contraction. */
+bool schedule_rows(const struct scheduler *s, const struct stmt *loop, const struct loopnest *nest)
+{
+    return loop == s->whole && rows_read(nest, s->all->device);
+}
+
+/* A group of lanes instead of a work-item, where the loop is a contraction, or its rows are long ones that are read in order. */
 static void decide_groups(struct scheduler *s, const struct stmt *loop, const struct loopnest *nest, struct choice *best)
 {
     struct contraction c;
@@ -134,13 +139,17 @@ static void decide_groups(struct scheduler *s, const struct stmt *loop, const st
         best->nest = *nest;
         best->pack.n = 0;
         best->found = true;
+        return;
     }
+    if ((best->found && best->plan.inner_lanes == 1) || !choose_inner(nest) || !schedule_rows(s, loop, nest)) return;
+    if (rows_list(nest, s->all->device, &best->rows, 1)) best->found = true;
 }
 
 static void decide(struct scheduler *s, struct stmt *loop, const struct loopnest *nest, struct choice *best)
 {
-    if (nest->too_big || !nest->parallel) return;
     best->nest = *nest;
+    if (!nest->too_big && !nest->parallel) decide_groups(s, loop, nest, best);
+    if (nest->too_big || !nest->parallel) return;
     best->found = choose_plan(nest, s->target, NULL, &best->plan, &best->cost);
     for (int i = 0; i < nest->accesses.n && best->found && choose_lanes(nest, s->target) > 1; i++)
         if (schedule_may_pack(s, &nest->accesses.at[i]) && !is_packed(nest, &nest->accesses.at[i], choose_lanes(nest, s->target)))
@@ -152,6 +161,7 @@ static void decide(struct scheduler *s, struct stmt *loop, const struct loopnest
 const char *schedule_text(const struct scheduler *s, const struct choice *choice)
 {
     if (choice->group.rows) return group_text(s->prog->arena, &choice->group);
+    if (choice->rows.lanes) return rows_text(s->prog->arena, &choice->rows);
     const char *formal = choice->pack.n ? record_param_label(s->kernel, choice->pack.formal->position, s->prog->arena) : NULL;
     return record_text(&choice->nest, &choice->plan, formal, choice->pack_axis);
 }
@@ -159,6 +169,7 @@ const char *schedule_text(const struct scheduler *s, const struct choice *choice
 static struct stmt *make_groups(const struct scheduler *s, const struct choice *choice)
 {
     struct contraction c;
+    if (choice->rows.lanes) return rows_tile(&choice->nest, &choice->rows, choose_lanes(&choice->nest, s->target));
     if (!group_read(&choice->nest, s->all->device, &c)) bug("schedule", "%s: no contraction any more", s->kernel->name);
     return group_tile(&c, &choice->group);
 }
@@ -176,7 +187,7 @@ static struct stmt *schedule_loop(struct scheduler *s, struct stmt *loop)
     if (best->found) {
         note(s, schedule_text(s, best));
         if (best->pack.n) LIST_PUSH(s->prog->arena, &s->all->packs, best->pack);
-        if (best->group.rows) return make_groups(s, best);
+        if (best->group.rows || best->rows.lanes) return make_groups(s, best);
         return tile_nest(&best->nest, &best->plan, s->target);
     }
     note(s, "loops");

@@ -4,6 +4,7 @@
 #define TENON_SCHEDULE_H
 #include "choose.h"
 #include "group.h"
+#include "group_rows.h"
 #include "passes.h"
 #include "record.h"
 #include "tuning.h"
@@ -41,6 +42,7 @@ struct choice {
     double cost;
     bool found;       /* else: loop by loop */
     struct group_plan group; /* rows 0: none, the plan counts */
+    struct rows_plan rows;   /* lanes 0: none */
 };
 struct reduction_choice {
     int lanes, unroll; /* lanes 1: unrolled */
@@ -57,6 +59,8 @@ bool schedule_packed(struct scheduler *s, struct stmt *loop, const struct loopne
                      int axis, struct choice *choice, struct var **var);
 /* The loop as a contraction for groups of lanes; false where it is none. */
 bool schedule_groups(const struct scheduler *s, const struct stmt *loop, const struct loopnest *nest, struct contraction *contraction);
+/* The same as rows for them. */
+bool schedule_rows(const struct scheduler *s, const struct stmt *loop, const struct loopnest *nest);
 const char *schedule_text(const struct scheduler *s, const struct choice *choice);
 const char *reduction_text(const struct scheduler *s, const struct reduction_choice *choice);
 
