@@ -10,7 +10,7 @@
 #include "loops.h"
 #include "tile.h"
 
-enum { LEAST = 16, SUM_LEAST = 4, PAD = 4 };
+enum { LEAST = 16, SUM_LEAST = 4, PAD = 4, SLICED_ROWS = 8, SLICED_LEAST = 32 };
 
 static bool fixed(const struct loopnest *nest, int axis)
 {
@@ -41,6 +41,22 @@ static bool read_body(struct contraction *c)
     for (s = c->inner; s; s = s->next)
         if (s->kind != STMT_SET && (s->kind != STMT_LET || s->mutable)) return false;
     return true;
+}
+
+/* How each register's parts are put together. */
+static void read_operations(struct contraction *c)
+{
+    for (const struct stmt *s = c->inner; s; s = s->next) {
+        enum expr_op op;
+        ex e;
+        if (s->kind != STMT_SET || !loops_reduction(s, &op, &e) || s->var->dt == DT_bool) continue;
+        if (op != EX_add && op != EX_mul && op != EX_min && op != EX_max) continue;
+        for (int i = 0; i < c->n_registers; i++) {
+            if (c->registers[i] != s->var) continue;
+            c->neutral[i] = c->neutral[i] && c->op[i] != op ? NULL : loops_neutral(c->nest->prog, op, s->var->dt);
+            c->op[i] = op;
+        }
+    }
 }
 
 static bool moves_with_sums(const struct contraction *c, const struct access *access)
@@ -100,17 +116,29 @@ static bool read_axes(struct contraction *c, int last)
         for (int k = 0; k < axes->n; k++)
             if (!depends_on(c->staged[i].access, axes->axis[k])) return false;
     }
-    return any[0] && any[1];
+    return any[0];
 }
 
 /* Enough of each for what a tile loads to be used several times. */
-static bool is_worth(const struct contraction *c)
+bool group_has_tiles(const struct contraction *c)
 {
     struct dims *dims = c->nest->prog->dims;
     double terms = 1;
+    bool by_row = false;
     for (int i = 0; i < c->n_sums; i++) terms *= (double)c->nest->axis[c->sum[i]].extent;
-    return dim_hi(dims, c->rows.extent) >= LEAST && dim_hi(dims, c->columns.extent) >= LEAST && terms >= SUM_LEAST &&
-           c->nest->axis[c->sum[c->n_sums - 1]].extent > 0;
+    for (int i = 0; i < c->n_staged; i++) by_row |= c->staged[i].by_row;
+    return by_row && dim_hi(dims, c->rows.extent) >= LEAST && dim_hi(dims, c->columns.extent) >= LEAST && terms >= SUM_LEAST;
+}
+
+/* Few rows, a long sum, and neighbouring lanes read side by side. */
+bool group_has_slices(const struct contraction *c)
+{
+    const struct group_axes *columns = &c->columns;
+    bool fits = dim_is_const(c->rows.extent) && c->rows.extent <= SLICED_ROWS && c->nest->axis[c->sum[c->n_sums - 1]].extent >= SLICED_LEAST;
+    for (int i = 0; i < c->n_staged && fits; i++)
+        fits = c->staged[i].by_row || loopnest_stride(c->staged[i].access, columns->axis[columns->n - 1]) == 1;
+    for (int i = 0; i < c->n_registers && fits; i++) fits = c->neutral[i] != NULL;
+    return fits && (dim_is_const(columns->extent) || columns->n == 1);
 }
 
 bool group_read(const struct loopnest *nest, const struct device *device, struct contraction *c)
@@ -119,7 +147,10 @@ bool group_read(const struct loopnest *nest, const struct device *device, struct
     if (nest->too_big || !nest->parallel || nest->n_axes == nest->n_chain || device->is_cpu || device->local_bytes == 0) return false;
     if (!read_body(c)) return false;
     int last = side_by_side(nest);
-    if (last < 0 || !read_operands(c, last) || !read_axes(c, last) || !is_worth(c)) return false;
+    if (last < 0 || !read_operands(c, last) || !read_axes(c, last)) return false;
+    if (c->nest->axis[c->sum[c->n_sums - 1]].extent == 0) return false;
+    read_operations(c);
+    if (!group_has_tiles(c) && !group_has_slices(c)) return false;
     dim extent = nest->axis[last].extent;
     bool fills = c->columns.n == 1 || (dim_is_const(extent) && extent % 4 == 0);
     c->lanes = fills && device->vector_bytes >= 4 * nest->element_bytes ? 4 : 1;
@@ -135,14 +166,19 @@ int64_t group_distance(const struct contraction *c, const struct staged *staged,
 
 const char *group_check(const struct contraction *c, const struct device *device, const struct group_plan *plan)
 {
-    int64_t bytes = 0;
+    int64_t bytes = 0, lanes;
     if (plan->rows < 1 || plan->columns < 1 || plan->high < 1 || plan->wide < 1) return "a tile has rows and columns";
     if (plan->rows % plan->high || plan->columns % plan->wide) return "lanes have whole parts of a group's tile";
     if (plan->wide % c->lanes) return "a lane's columns are whole vectors";
     if (plan->high * plan->wide > 128) return "more than 128 results of a lane";
-    if (plan->rows / plan->high > device->work_group_most / (plan->columns / plan->wide)) return "more lanes than a group of the device has";
+    if (plan->slices < 1 || (plan->slices & (plan->slices - 1)) != 0) return "slices are a power of two";
+    if (plan->slices > 1 && !group_has_slices(c)) return "the sums cannot be divided";
+    if (plan->slices == 1 && !group_has_tiles(c)) return "there is nothing to share";
+    lanes = (int64_t)(plan->rows / plan->high) * (plan->columns / plan->wide) * plan->slices;
+    if (lanes > device->work_group_most) return "more lanes than a group of the device has";
     if (plan->step < 1 || plan->step > STEP_MOST) return "a step of 1 to 64 terms";
-    for (int i = 0; i < c->n_staged; i++)
+    for (int i = 0; i < c->n_registers && plan->slices > 1; i++) bytes += lanes * plan->high * plan->wide * dtype_bytes(c->registers[i]->dt);
+    for (int i = 0; i < c->n_staged && plan->slices == 1; i++)
         bytes += plan->step * group_distance(c, &c->staged[i], plan) * dtype_bytes(c->staged[i].access->buf->dt);
     return bytes > device->local_bytes ? "more local memory than the device has" : NULL;
 }

@@ -6,7 +6,10 @@
  * those that only the other one has, among them the one along which results lie side by side; axes that both have
  * are a batch of products.
  *
- * Read next: group.c (which nests are such), group_tile.c (the kernel), group_choose.c (the numbers).
+ * A result of few rows, as in decoding, has nothing to share: there every operand is read where it stands, and the terms of
+ * a sum are dealt out to `slices` of lanes, whose parts are put together in a fixed order.
+ *
+ * Read next: group.c (which nests are such), group_tile.c (the kernel), group_slices.c, group_choose.c (the numbers).
  */
 #ifndef TENON_GROUP_H
 #define TENON_GROUP_H
@@ -18,6 +21,7 @@ struct group_plan {
     int rows, columns; /* of a group's tile */
     int high, wide;    /* of a lane's part */
     int step;          /* of the innermost sum */
+    int slices;        /* lanes that each compute a part of one sum, without copies; 1: none */
 };
 struct group_axes { /* flattened into one index, the last of them fastest */
     int n, axis[AXES_MOST];
@@ -37,10 +41,15 @@ struct contraction {
     struct staged staged[STAGED_MOST];
     int n_registers;
     struct var *registers[GROUP_REGISTERS];
+    enum expr_op op[GROUP_REGISTERS]; /* of its sum */
+    ex neutral[GROUP_REGISTERS];      /* NULL: the sum cannot be put together from parts */
 };
 
 /* The nest as a contraction; false where it is none, or the device has nothing for it. */
 bool group_read(const struct loopnest *nest, const struct device *device, struct contraction *c);
+/* Whether tiles of it share what they load; whether its sums may be divided, see slices. One of both holds. */
+bool group_has_tiles(const struct contraction *c);
+bool group_has_slices(const struct contraction *c);
 /* Why the plan does not fit the contraction or the device; NULL where it does. */
 const char *group_check(const struct contraction *c, const struct device *device, const struct group_plan *plan);
 /* Elements of the array in which a tile of the operand stands, one row of them for each term; its rows' distance. */

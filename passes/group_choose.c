@@ -9,11 +9,11 @@
 enum { UNIT_FMAS = 128, UNIT_WORDS = 32, UNIT_BYTES = 48, UNIT_LANES = 256, RESIDENT_MOST = 1024, START = 500, STEP_USUAL = 16, WAIT = 40 };
 
 static const struct group_plan shapes[] = {
-    {128, 128, 8, 8, 0}, {128, 64, 8, 4, 0}, {64, 128, 4, 8, 0}, {128, 64, 8, 8, 0}, {64, 128, 8, 8, 0}, {64, 64, 8, 4, 0},
-    {64, 64, 4, 8, 0},   {64, 64, 4, 4, 0},  {128, 32, 8, 4, 0}, {32, 128, 4, 8, 0}, {64, 32, 4, 4, 0},  {32, 64, 4, 4, 0},
-    {32, 32, 4, 4, 0},   {32, 32, 2, 4, 0},  {16, 64, 2, 4, 0},  {64, 16, 4, 4, 0},  {16, 32, 2, 4, 0},  {32, 16, 2, 4, 0},
-    {16, 16, 1, 4, 0}};
-enum { N_SHAPES = sizeof shapes / sizeof *shapes };
+    {128, 128, 8, 8, 0, 1}, {128, 64, 8, 4, 0, 1}, {64, 128, 4, 8, 0, 1}, {128, 64, 8, 8, 0, 1}, {64, 128, 8, 8, 0, 1}, {64, 64, 8, 4, 0, 1},
+    {64, 64, 4, 8, 0, 1},   {64, 64, 4, 4, 0, 1},  {128, 32, 8, 4, 0, 1}, {32, 128, 4, 8, 0, 1}, {64, 32, 4, 4, 0, 1},  {32, 64, 4, 4, 0, 1},
+    {32, 32, 4, 4, 0, 1},   {32, 32, 2, 4, 0, 1},  {16, 64, 2, 4, 0, 1},  {64, 16, 4, 4, 0, 1},  {16, 32, 2, 4, 0, 1},  {32, 16, 2, 4, 0, 1},
+    {16, 16, 1, 4, 0, 1}};
+enum { N_SHAPES = sizeof shapes / sizeof *shapes, SLICES_LANES = 256, SLICES_STEP = 4 };
 
 static double ceil_of(double x)
 {
@@ -45,6 +45,27 @@ static double estimate(const struct contraction *c, const struct device *device,
     return turns * (each + steps * WAIT * lanes / resident + START);
 }
 
+/* Divided sums, whose time is that of reading: first where all units have groups enough. */
+static int slices_list(const struct contraction *c, const struct device *device, struct group_plan *list, int most)
+{
+    static const int across[] = {32, 16, 8, 4, 2}; /* lanes side by side, each with a vector */
+    struct group_plan all[5];
+    int n = 0, first = 0, kept = 0, rows = (int)c->rows.extent;
+    double inner = (double)c->nest->axis[c->sum[c->n_sums - 1]].extent;
+    for (int i = 0; i < 5; i++) {
+        struct group_plan plan = {.rows = rows, .high = rows, .columns = across[i] * c->lanes, .wide = c->lanes, .step = SLICES_STEP, .slices = 2};
+        while (2 * plan.slices * across[i] <= SLICES_LANES && 4.0 * plan.slices <= inner) plan.slices *= 2;
+        if (group_check(c, device, &plan)) continue;
+        double groups = trips(c, &c->batch) * ceil_of(trips(c, &c->columns) / plan.columns);
+        all[n] = plan;
+        if (groups < 2.0 * device->compute_units) first = n + 1;
+        n++;
+    }
+    if (n > 0 && first >= n) first = n - 1;
+    for (int i = 0; i < n && kept < most; i++) list[kept++] = all[i == 0 ? first : i <= first ? i - 1 : i];
+    return kept;
+}
+
 static int step_of(const struct contraction *c)
 {
     int64_t extent = c->nest->axis[c->sum[c->n_sums - 1]].extent;
@@ -55,6 +76,7 @@ int group_list(const struct contraction *c, const struct device *device, struct 
 {
     double cost[N_SHAPES * 3];
     int n = 0, step = step_of(c);
+    if (group_has_slices(c)) return slices_list(c, device, list, most);
     struct group_plan all[N_SHAPES * 3];
     for (int i = 0; i < N_SHAPES; i++)
         for (int k = 0; k < 3; k++) {
@@ -78,6 +100,7 @@ int group_list(const struct contraction *c, const struct device *device, struct 
 
 const char *group_text(struct arena *arena, const struct group_plan *plan)
 {
-    return arena_printf(arena, "group rows=%d columns=%d high=%d wide=%d step=%d", plan->rows, plan->columns, plan->high, plan->wide,
-                        plan->step);
+    const char *text = arena_printf(arena, "group rows=%d columns=%d high=%d wide=%d step=%d", plan->rows, plan->columns, plan->high,
+                                    plan->wide, plan->step);
+    return plan->slices > 1 ? arena_printf(arena, "%s slices=%d", text, plan->slices) : text;
 }

@@ -15,37 +15,22 @@
  * tiles rows and columns past the end are copied from the last one, computed and not stored: no condition in
  * the sums. Terms that do not fill a step are a last, shorter one. What a group shares: group.h.
  */
-#include "group.h"
-#include "loops.h"
+#include "group_inside.h"
 #include "tile.h"
 
-enum { UNROLL = 128, PARTS_MOST = 128 };
-struct tiler {
-    const struct contraction *c;
-    const struct group_plan *plan;
-    struct prog *prog;
-    struct var *lane, *lane_row, *lane_column, *first_row, *first_vector, *batch[AXES_MOST], *sum[AXES_MOST];
-    struct var *row, *vector, *across, *term;  /* of the body written once: in the tile; in a vector; in the step */
-    struct var *narrow[GROUP_REGISTERS], *wide[GROUP_REGISTERS]; /* registers of one column, of a vector */
-    struct buffer *shared[STAGED_MOST];
-    struct rewriter *part[PARTS_MOST];         /* by row and vector of a lane */
-    int n_parts, n_lanes;
-    struct stmt *head;                         /* lets at the beginning of a lane */
-};
-
-static ex number(struct tiler *t, int64_t v)
+ex tiler_number(struct tiler *t, int64_t v)
 {
     return ex_int(t->prog, DT_index, v);
 }
 
-static ex plus(struct tiler *t, ex a, ex b)
+ex tiler_plus(struct tiler *t, ex a, ex b)
 {
     return ex_binary(t->prog, EX_add, a, b);
 }
 
-static ex times(struct tiler *t, ex a, int64_t b)
+ex tiler_times(struct tiler *t, ex a, int64_t b)
 {
-    return ex_binary(t->prog, EX_mul, a, number(t, b));
+    return ex_binary(t->prog, EX_mul, a, tiler_number(t, b));
 }
 
 static ex over(struct tiler *t, ex a, dim b)
@@ -58,7 +43,7 @@ static ex modulo(struct tiler *t, ex a, dim b)
     return ex_binary(t->prog, EX_mod, a, ex_dim(t->prog, b));
 }
 
-static ex of(struct tiler *t, struct var *var)
+ex tiler_of(struct tiler *t, struct var *var)
 {
     return ex_var(t->prog, var);
 }
@@ -78,7 +63,7 @@ static void bind_axes(struct tiler *t, struct rewriter *r, const struct group_ax
         bool last = i == axes->n - 1;
         dim extent = last && unit > 1 ? dim_div(t->prog->dims, axis->extent, unit) : axis->extent;
         ex at = i ? modulo(t, flat, extent) : flat;
-        if (last) at = plus(t, times(t, at, unit), rest);
+        if (last) at = tiler_plus(t, tiler_times(t, at, unit), rest);
         rewrite_bind(r, axis->var, at);
         if (i) flat = over(t, flat, extent);
     }
@@ -87,7 +72,7 @@ static void bind_axes(struct tiler *t, struct rewriter *r, const struct group_ax
 static void bind_batch(struct tiler *t, struct rewriter *r)
 {
     for (int i = 0; i < t->c->batch.n; i++)
-        rewrite_bind(r, t->c->nest->axis[t->c->batch.axis[i]].var, of(t, t->batch[i]));
+        rewrite_bind(r, t->c->nest->axis[t->c->batch.axis[i]].var, tiler_of(t, t->batch[i]));
 }
 
 /* ---- copying ---- */
@@ -127,14 +112,14 @@ static ex source(struct tiler *t, const struct copying *k, ex element, ex term)
     const struct group_axes *axes = k->staged->by_row ? &c->rows : &c->columns;
     struct rewriter *r = rewriter_new(t->prog);
     int unit = k->across && k->lanes > 1 ? k->lanes : 1;
-    ex first = k->staged->by_row ? of(t, t->first_row) : times(t, of(t, t->first_vector), c->lanes);
+    ex first = k->staged->by_row ? tiler_of(t, t->first_row) : tiler_times(t, tiler_of(t, t->first_vector), c->lanes);
     dim extent = unit > 1 ? dim_div(t->prog->dims, axes->extent, unit) : axes->extent;
-    ex flat = plus(t, over(t, first, unit), element);
+    ex flat = tiler_plus(t, over(t, first, unit), element);
     if (!dim_is_const(axes->extent) || axes->extent % k->width)
         flat = ex_binary(t->prog, EX_min, flat, ex_dim(t->prog, dim_sub(t->prog->dims, extent, 1)));
     bind_batch(t, r);
-    bind_axes(t, r, axes, flat, unit, number(t, 0));
-    for (int i = 0; i < c->n_sums; i++) rewrite_bind(r, c->nest->axis[c->sum[i]].var, i == c->n_sums - 1 ? term : number(t, 0));
+    bind_axes(t, r, axes, flat, unit, tiler_number(t, 0));
+    for (int i = 0; i < c->n_sums; i++) rewrite_bind(r, c->nest->axis[c->sum[i]].var, i == c->n_sums - 1 ? term : tiler_number(t, 0));
     return rewrite_expr(r, k->staged->access->index);
 }
 
@@ -144,22 +129,22 @@ static struct stmt *copy_piece(struct tiler *t, int i, const struct copying *k, 
     const struct contraction *c = t->c;
     const struct access *access = k->staged->access;
     int64_t n = k->width * k->depth / k->lanes, units = k->across ? k->width / k->lanes : k->depth / k->lanes;
-    ex item = plus(t, of(t, t->lane), number(t, piece * t->n_lanes));
+    ex item = tiler_plus(t, tiler_of(t, t->lane), tiler_number(t, piece * t->n_lanes));
     ex fast = modulo(t, item, units), slow = over(t, item, units), element = k->across ? fast : slow;
-    ex term = k->across ? slow : times(t, fast, k->lanes);
+    ex term = k->across ? slow : tiler_times(t, fast, k->lanes);
     struct var *base = prog_var(t->prog, "at", DT_index, 1);
     stmt_append(&t->head, stmt_let(t->prog, base, source(t, k, element, term), false));
-    ex at = of(t, base);
+    ex at = tiler_of(t, base);
     for (int s = 0; s < c->n_sums; s++) {
-        ex by = s == c->n_sums - 1 ? from : of(t, t->sum[s]);
-        at = plus(t, at, ex_binary(t->prog, EX_mul, by, ex_dim(t->prog, access->coef[c->sum[s]])));
+        ex by = s == c->n_sums - 1 ? from : tiler_of(t, t->sum[s]);
+        at = tiler_plus(t, at, ex_binary(t->prog, EX_mul, by, ex_dim(t->prog, access->coef[c->sum[s]])));
     }
     ex value = ex_load(t->prog, access->buf, access->buf->dt, at, k->lanes, 1);
-    ex to = plus(t, times(t, term, k->distance), k->across ? times(t, element, k->lanes) : element);
+    ex to = tiler_plus(t, tiler_times(t, term, k->distance), k->across ? tiler_times(t, element, k->lanes) : element);
     struct stmt *store = stmt_store(t->prog, t->shared[i], to, value, k->along ? k->distance : 1, NULL);
     if ((piece + 1) * t->n_lanes <= n) return store;
     struct stmt *own = stmt_new(t->prog, STMT_IF);
-    own->a = ex_binary(t->prog, EX_lt, item, number(t, n));
+    own->a = ex_binary(t->prog, EX_lt, item, tiler_number(t, n));
     own->body = store;
     return own;
 }
@@ -185,37 +170,36 @@ static ex shared_load(void *context, ex e)
     for (int i = 0; i < t->c->n_staged; i++) {
         const struct staged *staged = &t->c->staged[i];
         if (staged->access->load != e) continue;
-        ex at = times(t, of(t, t->term), group_distance(t->c, staged, t->plan));
-        if (staged->by_row) at = plus(t, at, of(t, t->row));
-        else at = plus(t, at, plus(t, times(t, of(t, t->vector), t->c->lanes), of(t, t->across)));
+        ex at = tiler_times(t, tiler_of(t, t->term), group_distance(t->c, staged, t->plan));
+        if (staged->by_row) at = tiler_plus(t, at, tiler_of(t, t->row));
+        else at = tiler_plus(t, at, tiler_plus(t, tiler_times(t, tiler_of(t, t->vector), t->c->lanes), tiler_of(t, t->across)));
         return ex_load(t->prog, t->shared[i], e->dt, at, 1, 1);
     }
     return e;
 }
 
-static struct rewriter *body_rewriter(struct tiler *t)
+struct rewriter *tiler_body(struct tiler *t, ex vector)
 {
     struct rewriter *r = rewriter_new(t->prog);
     const struct contraction *c = t->c;
     bind_batch(t, r);
-    bind_axes(t, r, &c->rows, plus(t, of(t, t->first_row), of(t, t->row)), 1, number(t, 0));
-    bind_axes(t, r, &c->columns, plus(t, of(t, t->first_vector), of(t, t->vector)), c->lanes, of(t, t->across));
-    for (int i = 0; i < c->n_registers; i++) rewrite_bind(r, c->registers[i], of(t, t->narrow[i]));
+    bind_axes(t, r, &c->rows, tiler_plus(t, tiler_of(t, t->first_row), tiler_of(t, t->row)), 1, tiler_number(t, 0));
+    bind_axes(t, r, &c->columns, vector, c->lanes, tiler_of(t, t->across));
+    for (int i = 0; i < c->n_registers; i++) rewrite_bind(r, c->registers[i], tiler_of(t, t->narrow[i]));
     return r;
 }
 
-/* The list for a vector of columns; NULL where that cannot be. */
-static struct stmt *make_vector(struct tiler *t, struct stmt *list, ex count)
+struct stmt *tiler_vector(struct tiler *t, struct stmt *list, ex count)
 {
     ex neutral[GROUP_REGISTERS] = {NULL}; /* nothing is added under the count */
-    struct lanes lanes = {.var = t->across, .base = number(t, 0), .lanes = t->c->lanes, .count = count,
+    struct lanes lanes = {.var = t->across, .base = tiler_number(t, 0), .lanes = t->c->lanes, .count = count,
                           .n_registers = t->c->n_registers, .from = t->narrow, .to = t->wide, .neutral = neutral};
     struct stmt *made;
     if (t->c->lanes == 1) return list;
     return loops_vectorize(t->prog, list, &lanes, &made) ? made : NULL;
 }
 
-static struct stmt *jam(struct tiler *t, struct stmt *list)
+struct stmt *tiler_jam(struct tiler *t, struct stmt *list)
 {
     return loops_jam_with(t->prog, list, t->part, t->n_parts);
 }
@@ -225,23 +209,23 @@ static struct stmt *start_registers(struct tiler *t)
     struct stmt *list = NULL;
     int i = 0;
     for (const struct stmt *s = t->c->start; s != t->c->loop; s = s->next, i++)
-        stmt_append(&list, stmt_let(t->prog, t->wide[i], ex_splat(t->prog, s->a, t->c->lanes), true));
-    return jam(t, list);
+        stmt_append(&list, stmt_let(t->prog, t->wide[i], ex_splat(t->prog, t->slice ? t->c->neutral[i] : s->a, t->c->lanes), true));
+    return tiler_jam(t, list);
 }
 
 /* A step of `depth` terms from `from` on; NULL where there are no lanes. */
 static struct stmt *make_step(struct tiler *t, int64_t depth, ex from)
 {
     const struct contraction *c = t->c;
-    struct rewriter *r = body_rewriter(t);
+    struct rewriter *r = tiler_body(t, tiler_plus(t, tiler_of(t, t->first_vector), tiler_of(t, t->vector)));
     r->hook = shared_load;
     r->context = t;
     t->term = prog_index(t->prog, "term", 0, depth - 1);
     for (int i = 0; i < c->n_sums; i++)
-        rewrite_bind(r, c->nest->axis[c->sum[i]].var, i == c->n_sums - 1 ? plus(t, from, of(t, t->term)) : of(t, t->sum[i]));
-    struct stmt *body = make_vector(t, rewrite_list(r, c->inner), NULL);
+        rewrite_bind(r, c->nest->axis[c->sum[i]].var, i == c->n_sums - 1 ? tiler_plus(t, from, tiler_of(t, t->term)) : tiler_of(t, t->sum[i]));
+    struct stmt *body = tiler_vector(t, rewrite_list(r, c->inner), NULL);
     if (!body) return NULL;
-    struct stmt *loop = stmt_for(t->prog, t->term, number(t, 0), number(t, depth), 1, jam(t, body));
+    struct stmt *loop = stmt_for(t->prog, t->term, tiler_number(t, 0), tiler_number(t, depth), 1, tiler_jam(t, body));
     loop = reduce_unroll(t->prog, loop, UNROLL);
     loops_use_fma(t->prog, loop);
     struct stmt *list = copy_step(t, depth, from);
@@ -260,17 +244,17 @@ static struct stmt *make_sums(struct tiler *t)
         t->sum[i] = prog_index(t->prog, c->nest->axis[c->sum[i]].var->name, 0, c->nest->axis[c->sum[i]].extent - 1);
     if (whole > t->plan->step) {
         struct var *from = prog_index(t->prog, inner->var->name, 0, whole - t->plan->step);
-        if (!(step = make_step(t, t->plan->step, of(t, from)))) return NULL;
-        list = stmt_for(t->prog, from, number(t, 0), number(t, whole), t->plan->step, step);
+        if (!(step = make_step(t, t->plan->step, tiler_of(t, from)))) return NULL;
+        list = stmt_for(t->prog, from, tiler_number(t, 0), tiler_number(t, whole), t->plan->step, step);
     } else if (whole > 0) {
-        if (!(list = make_step(t, t->plan->step, number(t, 0)))) return NULL;
+        if (!(list = make_step(t, t->plan->step, tiler_number(t, 0)))) return NULL;
     }
     if (whole < inner->extent) {
-        if (!(step = make_step(t, inner->extent - whole, number(t, whole)))) return NULL;
+        if (!(step = make_step(t, inner->extent - whole, tiler_number(t, whole)))) return NULL;
         stmt_append(&list, step);
     }
     for (int i = c->n_sums - 2; i >= 0; i--)
-        list = stmt_for(t->prog, t->sum[i], number(t, 0), ex_dim(t->prog, c->nest->axis[c->sum[i]].extent), 1, list);
+        list = stmt_for(t->prog, t->sum[i], tiler_number(t, 0), ex_dim(t->prog, c->nest->axis[c->sum[i]].extent), 1, list);
     return list;
 }
 
@@ -278,24 +262,28 @@ static struct stmt *make_sums(struct tiler *t)
 static struct stmt *make_end(struct tiler *t)
 {
     const struct contraction *c = t->c;
-    struct rewriter *r = body_rewriter(t);
+    struct rewriter *r = tiler_body(t, tiler_plus(t, tiler_of(t, t->first_vector), tiler_of(t, t->vector)));
     dim m = c->rows.extent, n = c->columns.extent;
     bool ragged_rows = !dim_is_const(m) || m % t->plan->rows, ragged_columns = !dim_is_const(n) || n % t->plan->columns;
-    ex column = times(t, plus(t, of(t, t->first_vector), of(t, t->vector)), c->lanes), count = NULL, condition = NULL;
+    ex column = tiler_times(t, tiler_plus(t, tiler_of(t, t->first_vector), tiler_of(t, t->vector)), c->lanes), count = NULL, condition = NULL;
     if (!dim_is_const(n) || n % c->lanes)
-        count = ex_binary(t->prog, EX_min, ex_binary(t->prog, EX_sub, ex_dim(t->prog, n), column), number(t, c->lanes));
-    struct stmt *list = make_vector(t, rewrite_list(r, c->end), count);
+        count = ex_binary(t->prog, EX_min, ex_binary(t->prog, EX_sub, ex_dim(t->prog, n), column), tiler_number(t, c->lanes));
+    struct stmt *list = tiler_vector(t, rewrite_list(r, c->end), count);
     if (!list) return NULL;
-    if (ragged_rows) condition = ex_binary(t->prog, EX_lt, plus(t, of(t, t->first_row), of(t, t->row)), ex_dim(t->prog, m));
+    if (ragged_rows) condition = ex_binary(t->prog, EX_lt, tiler_plus(t, tiler_of(t, t->first_row), tiler_of(t, t->row)), ex_dim(t->prog, m));
     if (ragged_columns) {
         ex inside = ex_binary(t->prog, EX_lt, column, ex_dim(t->prog, n));
         condition = condition ? ex_binary(t->prog, EX_and, condition, inside) : inside;
     }
-    if (!condition) return jam(t, list);
+    if (t->slice) {
+        ex own = ex_binary(t->prog, EX_eq, tiler_of(t, t->slice), tiler_number(t, 0));
+        condition = condition ? ex_binary(t->prog, EX_and, own, condition) : own;
+    }
+    if (!condition) return tiler_jam(t, list);
     struct stmt *own = stmt_new(t->prog, STMT_IF);
     own->a = condition;
     own->body = list;
-    return jam(t, own);
+    return tiler_jam(t, own);
 }
 
 /* ---- the kernel ---- */
@@ -311,7 +299,7 @@ static void make_names(struct tiler *t)
         t->narrow[i] = prog_var(prog, c->registers[i]->name, c->registers[i]->dt, 1);
         t->wide[i] = c->lanes == 1 ? t->narrow[i] : prog_var(prog, c->registers[i]->name, c->registers[i]->dt, c->lanes);
     }
-    for (int i = 0; i < c->n_staged; i++) {
+    for (int i = 0; i < c->n_staged && !t->slice; i++) {
         const struct buffer *buf = c->staged[i].access->buf;
         t->shared[i] = prog_buffer(prog, arena_printf(prog->arena, "%s_tile", buf->name), buf->dt, SPACE_GROUP,
                                    t->plan->step * group_distance(c, &c->staged[i], t->plan));
@@ -326,8 +314,8 @@ static void make_parts(struct tiler *t)
     for (int i = 0; i < t->plan->high; i++)
         for (int k = 0; k < vectors; k++) {
             struct rewriter *r = t->part[t->n_parts++] = rewriter_new(t->prog);
-            rewrite_bind(r, t->row, plus(t, times(t, of(t, t->lane_row), t->plan->high), number(t, i)));
-            rewrite_bind(r, t->vector, plus(t, of(t, t->lane_column), number(t, (int64_t)k * across)));
+            rewrite_bind(r, t->row, tiler_plus(t, tiler_times(t, tiler_of(t, t->lane_row), t->plan->high), tiler_number(t, i)));
+            rewrite_bind(r, t->vector, tiler_plus(t, tiler_of(t, t->lane_column), tiler_number(t, (int64_t)k * across)));
         }
 }
 
@@ -338,10 +326,10 @@ static struct stmt *make_place(struct tiler *t, struct var *group, dim tall, dim
     struct dims *dims = t->prog->dims;
     struct stmt *list = NULL;
     int vectors = t->plan->columns / c->lanes;
-    ex tile = of(t, group), batch = over(t, tile, dim_mul(dims, tall, broad));
+    ex tile = tiler_of(t, group), batch = over(t, tile, dim_mul(dims, tall, broad));
     t->first_row = name(t, &list, "first_row", dim_mul(dims, dim_sub(dims, tall, 1), t->plan->rows),
-                        times(t, modulo(t, over(t, tile, broad), tall), t->plan->rows));
-    t->first_vector = name(t, &list, "first_vector", dim_mul(dims, dim_sub(dims, broad, 1), vectors), times(t, modulo(t, tile, broad), vectors));
+                        tiler_times(t, modulo(t, over(t, tile, broad), tall), t->plan->rows));
+    t->first_vector = name(t, &list, "first_vector", dim_mul(dims, dim_sub(dims, broad, 1), vectors), tiler_times(t, modulo(t, tile, broad), vectors));
     for (int i = c->batch.n - 1; i >= 0; i--) {
         const struct axis *axis = &c->nest->axis[c->batch.axis[i]];
         t->batch[i] = name(t, &list, axis->var->name, dim_sub(dims, axis->extent, 1), i ? modulo(t, batch, axis->extent) : batch);
@@ -356,25 +344,27 @@ struct stmt *group_tile(const struct contraction *c, const struct group_plan *pl
     struct dims *dims = prog->dims;
     struct tiler *t = NEW(prog->arena, struct tiler);
     int across = plan->columns / plan->wide;
-    *t = (struct tiler){.c = c, .plan = plan, .prog = prog, .n_lanes = plan->rows / plan->high * across};
+    *t = (struct tiler){.c = c, .plan = plan, .prog = prog, .n_lanes = plan->rows / plan->high * across * plan->slices};
+    int each = t->n_lanes / plan->slices; /* lanes of a slice */
     dim tall = dim_ceil_div(dims, c->rows.extent, plan->rows), broad = dim_ceil_div(dims, c->columns.extent, plan->columns);
     dim groups = dim_mul(dims, c->batch.extent, dim_mul(dims, tall, broad));
     struct var *group = prog_index(prog, "group", 0, dim_sub(dims, groups, 1));
     struct stmt *body = make_place(t, group, tall, broad);
     t->lane = prog_index(prog, "lane", 0, t->n_lanes - 1);
+    if (plan->slices > 1) t->slice = name(t, &t->head, "slice", plan->slices - 1, over(t, tiler_of(t, t->lane), each));
     make_names(t);
-    t->lane_row = name(t, &t->head, "lane_row", plan->rows / plan->high - 1, over(t, of(t, t->lane), across));
-    t->lane_column = name(t, &t->head, "lane_column", across - 1, modulo(t, of(t, t->lane), across));
+    t->lane_row = name(t, &t->head, "lane_row", plan->rows / plan->high - 1, modulo(t, over(t, tiler_of(t, t->lane), across), plan->rows / plan->high));
+    t->lane_column = name(t, &t->head, "lane_column", across - 1, modulo(t, tiler_of(t, t->lane), across));
     make_parts(t);
-    struct stmt *registers = start_registers(t), *sums = make_sums(t), *end = sums ? make_end(t) : NULL;
+    struct stmt *registers = start_registers(t), *sums = t->slice ? slices_sums(t) : make_sums(t), *end = sums ? make_end(t) : NULL;
     if (!end) return NULL;
     stmt_append(&t->head, registers);
     stmt_append(&t->head, sums);
     stmt_append(&t->head, end);
-    struct stmt *lanes = stmt_for(prog, t->lane, number(t, 0), number(t, t->n_lanes), 1, t->head);
+    struct stmt *lanes = stmt_for(prog, t->lane, tiler_number(t, 0), tiler_number(t, t->n_lanes), 1, t->head);
     lanes->loop = LOOP_LANE0;
     stmt_append(&body, lanes);
-    struct stmt *loop = stmt_for(prog, group, number(t, 0), ex_dim(prog, groups), 1, body);
+    struct stmt *loop = stmt_for(prog, group, tiler_number(t, 0), ex_dim(prog, groups), 1, body);
     loop->loop = LOOP_GROUP0;
     return loop;
 }

@@ -151,8 +151,8 @@ static bool read_group(struct reader *r, const struct record_name *key, struct r
         const char *name;
         int *value;
     } options[] = {{"lanes", &record->rows.lanes}, {"rows", &record->rows.rows}, {"rows", &record->group.rows}, {"columns", &record->group.columns}, {"high", &record->group.high},
-                   {"wide", &record->group.wide}, {"step", &record->group.step}};
-    for (int i = rows ? 0 : 2; i < (rows ? 2 : 7); i++) {
+                   {"wide", &record->group.wide}, {"step", &record->group.step}, {"slices", &record->group.slices}};
+    for (int i = rows ? 0 : 2; i < (rows ? 2 : 8); i++) {
         if (strcmp(options[i].name, key->text) != 0) continue;
         if (*options[i].value) return diag_error(r->diag, key->place, "%s is given twice", key->text);
         return read_number(r, 1, 1024, options[i].value);
@@ -202,6 +202,7 @@ static bool read_record(struct reader *r, struct record *record)
     const struct group_plan *g = &record->group;
     if (kind == RECORD_GROUP && !(g->rows && g->columns && g->high && g->wide && g->step))
         return diag_error(r->diag, record->place, "a group has rows=, columns=, high=, wide= and step=");
+    if (record->group.slices == 0) record->group.slices = 1;
     if (kind == RECORD_ROWS && !(record->rows.lanes && record->rows.rows))
         return diag_error(r->diag, record->place, "rows have lanes= and rows=");
     if (record->unroll < 0) record->unroll = UNROLL_USUAL;

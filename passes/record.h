@@ -3,7 +3,7 @@
  *   records := record { "; " record }                  one per loop that pass schedule decides on, in its order
  *   record  := "tile" options | "map" options          a nest with, without loops inside
  *            | "reduce lanes=" N | "reduce unroll=" N  a loop that only reduces
- *            | "group rows=" N " columns=" N " high=" N " wide=" N " step=" N     a contraction by groups of lanes (group.h)
+ *            | "group rows=" N " columns=" N " high=" N " wide=" N " step=" N [" slices=" N]   a contraction by groups of lanes (group.h)
  *            | "rows lanes=" N " rows=" N    rows by groups of lanes (group_rows.h)
  *            | "loops"                                 left as it is; the loops inside have records of their own
  *   options := ["lanes=" axis ":" N] ["lanes=inner:" N] {"copies=" axis ":" N} "order=" axis {"," axis}

@@ -135,7 +135,7 @@ bool schedule_rows(const struct scheduler *s, const struct stmt *loop, const str
 static void decide_groups(struct scheduler *s, const struct stmt *loop, const struct loopnest *nest, struct choice *best)
 {
     struct contraction c;
-    if (schedule_groups(s, loop, nest, &c) && group_list(&c, s->all->device, &best->group, 1)) {
+    if (schedule_groups(s, loop, nest, &c) && !(best->found && best->plan.inner_lanes > 1 && !group_has_tiles(&c)) && group_list(&c, s->all->device, &best->group, 1)) {
         best->nest = *nest;
         best->pack.n = 0;
         best->found = true;

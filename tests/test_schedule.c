@@ -386,7 +386,7 @@ static const struct shape_case cases[] = {
     {"choose", make_choose, 2, {{1, 1}, {3, 7}, {8, 16}, {2, 45}, {6, 64}}},
     {"cases", make_cases, 2, {{1, 1}, {2, 7}, {3, 8}, {2, 9}, {5, 16}, {2, 17}, {3, 67}, {3, 0}}},
     {"rows", make_rows, 2, {{1, 1}, {2, 7}, {3, 8}, {2, 9}, {2, 15}, {2, 16}, {2, 17}, {3, 31}, {1, 65}, {2, 197}, {3, 0}}},
-    {"matmul", make_matmul_n, 3, {{1, 1, 1}, {1, 40, 9}, {7, 16, 5}, {13, 33, 8}, {49, 17, 12}, {6, 100, 7}, {29, 8, 3}, {14, 64, 16}, {37, 70, 21}, {15, 15, 2}, {3, 0, 5}, {5, 9, 0}}},
+    {"matmul", make_matmul_n, 3, {{1, 1, 1}, {1, 40, 9}, {7, 16, 5}, {13, 33, 8}, {49, 17, 12}, {6, 100, 7}, {29, 8, 3}, {14, 64, 16}, {37, 70, 21}, {1, 70, 41}, {3, 33, 64}, {15, 15, 2}, {3, 0, 5}, {5, 9, 0}}},
     {"matmul_t", make_matmul_t, 3, {{1, 1, 1}, {1, 9, 40}, {7, 5, 16}, {5, 7, 33}, {3, 4, 197}, {41, 34, 40}, {8, 6, 64}}},
     {"split", make_split, 4, {{1, 1, 1, 0}, {3, 2, 5, 0}, {7, 4, 9, 0}, {5, 3, 4, 3}}},
     {"conv", make_conv, 4, {{1, 1, 1, 1}, {3, 5, 7, 1}, {2, 13, 9, 2}, {4, 16, 17, 1}, {3, 8, 34, 2}}},
@@ -500,9 +500,9 @@ static int next_random(uint32_t *seed, int n)
 
 static const char *random_group(struct arena *arena, uint32_t *seed)
 {
-    static const char *const form = "group rows=%d columns=%d high=%d wide=%d step=%d";
+    static const char *const form = "group rows=%d columns=%d high=%d wide=%d step=%d slices=%d";
     int high = 1 + next_random(seed, 5), wide = 1 + next_random(seed, 8), rows = high * (1 + next_random(seed, 9));
-    return arena_printf(arena, form, rows, wide * (1 + next_random(seed, 6)), high, wide, 1 + next_random(seed, 20));
+    return arena_printf(arena, form, rows, wide * (1 + next_random(seed, 6)), high, wide, 1 + next_random(seed, 20), 1 << next_random(seed, 4));
 }
 
 /* Any record with the axes of this one: other lanes, copies and order. */
