@@ -150,10 +150,12 @@ bool group_read(const struct loopnest *nest, const struct device *device, struct
     if (last < 0 || !read_operands(c, last) || !read_axes(c, last)) return false;
     if (c->nest->axis[c->sum[c->n_sums - 1]].extent == 0) return false;
     read_operations(c);
-    if (!group_has_tiles(c) && !group_has_slices(c)) return false;
     dim extent = nest->axis[last].extent;
     bool fills = c->columns.n == 1 || (dim_is_const(extent) && extent % 4 == 0);
     c->lanes = fills && device->vector_bytes >= 4 * nest->element_bytes ? 4 : 1;
+    if (!group_has_tiles(c) && !group_has_slices(c)) return false;
+    struct group_plan small = {.rows = 1, .columns = c->lanes, .high = 1, .wide = c->lanes, .step = 1, .slices = group_has_slices(c) ? 2 : 1};
+    if (!group_tile(c, &small)) c->lanes = 1; /* what follows the sums reads with steps that are not known, say */
     return true;
 }
 

@@ -54,7 +54,7 @@ bool group_has_slices(const struct contraction *c);
 const char *group_check(const struct contraction *c, const struct device *device, const struct group_plan *plan);
 /* Elements of the array in which a tile of the operand stands, one row of them for each term; its rows' distance. */
 int64_t group_distance(const struct contraction *c, const struct staged *staged, const struct group_plan *plan);
-/* A kernel's body; NULL where lanes cannot be made of the nest's statements. */
+/* A kernel's body; NULL where vectors cannot be made of the nest's statements, which group_read finds out. */
 struct stmt *group_tile(const struct contraction *c, const struct group_plan *plan);
 /* The plans by estimated time, best first; their number. */
 int group_list(const struct contraction *c, const struct device *device, struct group_plan *list, int most);

@@ -171,7 +171,9 @@ static struct stmt *make_groups(const struct scheduler *s, const struct choice *
     struct contraction c;
     if (choice->rows.lanes) return rows_tile(&choice->nest, &choice->rows, choose_lanes(&choice->nest, s->target));
     if (!group_read(&choice->nest, s->all->device, &c)) bug("schedule", "%s: no contraction any more", s->kernel->name);
-    return group_tile(&c, &choice->group);
+    struct stmt *body = group_tile(&c, &choice->group);
+    if (!body) bug("schedule", "%s: no vectors", s->kernel->name);
+    return body;
 }
 
 static struct stmt *schedule_loop(struct scheduler *s, struct stmt *loop)
