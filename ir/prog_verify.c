@@ -166,13 +166,15 @@ static bool is_same(const struct verifier *v, ex e)
 
 static void check_lanes(struct verifier *v, const struct stmt *stmt)
 {
+    int around = v->apart; /* what stands around all lanes is the same for them */
     bool outer = v->in_lanes, lane = stmt->loop >= LOOP_LANE0, differs = outer && !lane && !(is_same(v, stmt->a) && is_same(v, stmt->b));
     v->in_lanes |= lane;
+    if (!outer) v->apart = 0;
     v->same[stmt->var->id] = !lane && !differs && v->apart == 0;
     if (lane && outer && stmt_has_barrier(stmt->body)) fault(v, stmt, "a lane loop with barriers inside another one");
     v->apart += differs;
     check_block(v, stmt->body);
-    v->apart -= differs;
+    v->apart = around;
     v->in_lanes = outer;
 }
 

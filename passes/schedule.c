@@ -7,7 +7,8 @@
  * chooses lanes, tile and order (choose.c), and the nest is generated from that record (tile.c). A nest that is not
  * provably free of order, or whose body has loops of its own that store (softmax: reduce, then store a row), keeps its
  * outer loops, and its inner loops are scheduled one by one. A tuning file (tuning.h) may give the records instead
- * (given.c). All records are left in kernel->strategy (record.h).
+ * (given.c). All records are left in kernel->strategy (record.h). For a GPU, contractions and rows become kernels of
+ * groups of lanes (group.h, group_rows.h).
  * Needs: plain loops of step 1. Leaves: transcendental functions (pass expand), memory (pass plan).
  */
 #include "schedule.h"
