@@ -250,7 +250,8 @@ static const char *main_buffer(struct cfamily *printer, const struct buffer *buf
         text_add(&text, "))");
         return text_string(&text);
     case SPACE_PARAM:
-    case SPACE_LOCAL: break;
+    case SPACE_LOCAL:
+    case SPACE_GROUP: break;
     }
     bug("c_print", "buffer %s has no declaration here", buf->name);
 }

@@ -39,6 +39,7 @@ struct dialect {
     const char *restrict_word; /* after a pointer's '*' */
     const char *global_space;  /* before a pointer's type */
     const char *local_array;   /* before an array inside a kernel */
+    const char *group_array;   /* the same, of a group of lanes; NULL: there are none */
     const char *infinity, *nan;
     const char *float_suffix;       /* of the functions of <math.h> on float */
     const char *fail, *fail_end;    /* round the code with which a function ends */

@@ -140,11 +140,11 @@ void cfamily_locals(struct cfamily *printer, const struct buffer_set *set)
 {
     for (int i = 0; i < set->all.n; i++) {
         const struct buffer *buf = set->all.at[i];
-        if (buf->space != SPACE_LOCAL) continue;
+        if (!buffer_is_array(buf)) continue;
         const char *name = printer->buffer_name[buf->id] = cfamily_name(printer, buf->name);
         if (!dim_is_const(buf->elements)) bug("cfamily", "local array %s has no fixed size", buf->name);
         cfamily_line(printer);
-        text_printf(printer->out, "%s%s %s[%lld];\n", printer->dialect->local_array,
+        text_printf(printer->out, "%s%s %s[%lld];\n", buf->space == SPACE_GROUP ? printer->dialect->group_array : printer->dialect->local_array,
                     cfamily_memory_type(printer, buf->dt), name, (long long)(buf->elements > 0 ? buf->elements : 1));
     }
 }

@@ -123,6 +123,7 @@ static LLVMValueRef base_build(struct llvm *e, const struct buffer *buf)
         LLVMTypeRef element = memory_type(e, buf->dt, 1);
         return llvm_alloca(e, LLVMArrayType2(element, (uint64_t)buf->elements), 64, buf->name ? buf->name : "");
     }
+    case SPACE_GROUP: bug("llvm", "array %s of a group of lanes", buf->name);
     }
     bug("llvm", "buffer of unknown space");
 }

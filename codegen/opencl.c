@@ -28,6 +28,7 @@ static const struct dialect opencl_dialect = {
     .restrict_word = "restrict ",
     .global_space = "__global ",
     .local_array = "",
+    .group_array = "__local __attribute__((aligned(16))) ",
     .infinity = "INFINITY",
     .nan = "NAN",
     .float_suffix = "",
@@ -148,6 +149,7 @@ struct launch opencl_launch(const struct kernel *kernel)
     if (!s || s->kind != STMT_FOR || s->loop != LOOP_GROUP0) return launch;
     launch.groups = s->b;
     s = s->body;
+    while (s && s->kind == STMT_LET) s = s->next; /* what is the same for all lanes */
     if (s && s->kind == STMT_FOR && s->loop == LOOP_LANE0) launch.lanes = s->b->imm;
     return launch;
 }
@@ -158,10 +160,10 @@ static void no_call(struct cfamily *printer, const struct stmt *stmt)
     bug("opencl", "a kernel calls %s", stmt->kernel ? stmt->kernel->name : stmt->extern_name);
 }
 
-static void no_barrier(struct cfamily *printer)
+static void put_barrier(struct cfamily *printer)
 {
-    (void)printer;
-    bug("opencl", "a barrier in a kernel");
+    cfamily_line(printer);
+    text_add(printer->out, "barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE);\n");
 }
 
 static const char *no_buffer(struct cfamily *printer, const struct buffer *buf)
@@ -194,7 +196,7 @@ void opencl_print(const struct emission *emission, struct text *kernels, struct 
         .arena = arena,
         .out = &body,
         .call = no_call,
-        .barrier = no_barrier,
+        .barrier = put_barrier,
         .buffer = no_buffer,
     };
     cfamily_start(&printer);

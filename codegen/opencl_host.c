@@ -28,7 +28,8 @@ static void put_place(struct cfamily *printer, const struct emission *emission, 
     case SPACE_INPUT: text_printf(out, "{TENON_CL_VALUES + %d, ", buf->position); break;
     case SPACE_OUTPUT: text_printf(out, "{TENON_CL_VALUES + %d, ", prog->inputs.n + buf->position); break;
     case SPACE_PARAM:
-    case SPACE_LOCAL: bug("opencl", "buffer %s in main", buf->name);
+    case SPACE_LOCAL:
+    case SPACE_GROUP: bug("opencl", "buffer %s in main", buf->name);
     }
     cfamily_dim(printer, out, at, printer->symbol_name, PREC_ADD);
     if (offset && !ex_is_int(offset, 0)) {

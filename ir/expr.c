@@ -106,7 +106,7 @@ struct buffer *prog_buffer(struct prog *prog, const char *name, enum dtype dt, e
     *buf = (struct buffer){.name = arena_strdup(prog->arena, name), .dt = dt, .space = space, .elements = elements,
                            .id = prog->next_buffer++, .offset_bytes = -1};
     buf->type.dt = dt;
-    if (space != SPACE_PARAM && space != SPACE_LOCAL) LIST_PUSH(prog->arena, &prog->buffers, buf);
+    if (space != SPACE_PARAM && !buffer_is_array(buf)) LIST_PUSH(prog->arena, &prog->buffers, buf);
     if (space == SPACE_INPUT) {
         buf->position = prog->inputs.n;
         LIST_PUSH(prog->arena, &prog->inputs, buf);

@@ -44,7 +44,8 @@ enum space {
     SPACE_WEIGHT,              /* constant data: `tensor` */
     SPACE_ARENA,               /* the caller's arena, at `offset_bytes` once planned */
     SPACE_PARAM,               /* formal of a kernel */
-    SPACE_LOCAL                /* array inside a kernel (per thread): `elements` is a plain number */
+    SPACE_LOCAL,               /* array inside a kernel (per thread): `elements` is a plain number */
+    SPACE_GROUP                /* the same, one for all lanes of a group; unwritten when a lane loop begins */
 };
 struct buffer {
     const char *name;
@@ -85,9 +86,14 @@ enum stmt_kind {
     STMT_CALL,    /* kernel or extern function on `args` */
     STMT_FAIL,    /* if a: stop the whole run and return status `code` (a bad index in the user's data ...) */
     STMT_PREFETCH,/* buf[a] will be read soon: a hint that may lie outside of the buffer and changes nothing */
-    STMT_BARRIER  /* main: no worker goes on before all are here; a kernel's failure takes effect here */
+    STMT_BARRIER  /* main: no worker goes on before all are here; a kernel's failure takes effect here.
+                   * Kernel: the same for the lanes of a lane loop, see LOOP_LANE0 */
 };
-/* LOOP_PARALLEL: of main; iterations touch nothing of one another's, workers share them (passes/strips.c). */
+/* LOOP_PARALLEL: of main; iterations touch nothing of one another's, workers share them (passes/strips.c).
+ * LOOP_GROUP*, LOOP_LANE*: of kernels for devices: groups touch nothing of one another's. A lane loop's iterations have
+ * variables and LOCAL arrays of their own; what one stores another sees after a barrier, which cuts the loop into phases:
+ * each is done by all lanes before the next begins. A barrier stands in the lane loop itself or in loops inside it whose
+ * bounds are the same for all lanes; lanes that touch the same element in one phase, one of them storing, are a mistake. */
 enum loop_kind { LOOP_SERIAL, LOOP_PARALLEL, LOOP_UNROLL, LOOP_GROUP0, LOOP_GROUP1, LOOP_GROUP2, LOOP_LANE0, LOOP_LANE1, LOOP_LANE2 };
 struct call_arg {
     struct buffer *buf;
@@ -159,6 +165,8 @@ struct var *prog_index(struct prog *prog, const char *name, dim lo, dim hi);    
 struct kernel *prog_kernel(struct prog *prog, const char *name); /* name is made unique */
 /* Makes main a program of several workers. */
 void prog_workers(struct prog *prog, int threads, const char *worker, const char *workers);
+/* An array inside a kernel, which has no declaration of its own. */
+static inline bool buffer_is_array(const struct buffer *buf) { return buf->space == SPACE_LOCAL || buf->space == SPACE_GROUP; }
 struct buffer *kernel_param(struct prog *prog, struct kernel *kernel, const char *name, enum dtype dt, dim elements);
 
 /* Expressions. Operands of different lanes: the scalar one is splatted. Types must agree otherwise (bug()). */
@@ -205,6 +213,8 @@ struct stmt *stmt_set(struct prog *prog, struct var *var, ex value);
 void stmt_append(struct stmt **list, struct stmt *more);
 /* Whether a run of the list may end with a status: a check, an extern function, a kernel that has one of these. */
 bool stmt_can_fail(const struct stmt *list);
+bool stmt_is_group(const struct stmt *list); /* one loop over groups of lanes: a device's kernel as it will run */
+bool stmt_has_barrier(const struct stmt *list); /* anywhere */
 /* Whether the list itself calls the kernel. */
 bool stmt_calls(const struct stmt *list, const struct kernel *kernel);
 /* A mark of pass profile: a call that is none of the model's. */

@@ -29,6 +29,7 @@ struct compiler {
     int *var_slot, *var_level; /* by var id; slot -1: not defined */
     int *buffer_number;        /* by buffer id; -1 */
     LIST(union lane) slots;
+    bool in_lanes; /* inside a lane loop with barriers */
     bool failed;
 };
 
@@ -236,6 +237,11 @@ static const struct code *compile_block(struct compiler *c, const struct stmt *l
 static void compile_for(struct compiler *c, const struct stmt *stmt)
 {
     struct code code = {.op = CODE_FOR, .imm = stmt->step, .a = value_of(c, stmt->a), .b = value_of(c, stmt->b)};
+    bool outer = c->in_lanes;
+    if (c->frame->kernel && stmt_has_barrier(stmt->body) && (outer || stmt->loop >= LOOP_LANE0)) {
+        code.op = outer ? CODE_PHASES : CODE_LANES;
+        c->in_lanes = true;
+    }
     code.dst = slots_new(c, 1);
     c->var_slot[stmt->var->id] = code.dst;
     c->var_level[stmt->var->id] = c->levels.n;
@@ -244,6 +250,7 @@ static void compile_for(struct compiler *c, const struct stmt *stmt)
     const struct code *inner = compile_block(c, stmt->body);
     for (; inner->op != CODE_END; inner++) LIST_PUSH(c->machine->arena, &level->before, *inner);
     code.body = list_end(c, &level->before);
+    c->in_lanes = outer;
     c->levels.n--;
     expr_map_clear(&c->rank);
     emit(c, LEVEL_HERE, code);
@@ -344,7 +351,11 @@ static void compile_stmt(struct compiler *c, const struct stmt *stmt)
         emit(c, LEVEL_HERE, code);
         break;
     case STMT_PREFETCH: break;
-    case STMT_BARRIER: break; /* one thread */
+    case STMT_BARRIER:
+        if (!c->frame->kernel) break; /* one thread */
+        if (!c->in_lanes) fail(c, "a barrier outside of a lane loop in", c->frame->kernel->name);
+        emit(c, LEVEL_HERE, (struct code){.op = CODE_BARRIER});
+        break;
     }
 }
 
@@ -363,8 +374,8 @@ static void add_buffer(struct compiler *c, const struct buffer *buf)
     if (c->buffer_number[buf->id] >= 0) return;
     c->buffer_number[buf->id] = frame->n_buffers;
     struct frame_buffer *at = &frame->buffers[frame->n_buffers++];
-    *at = (struct frame_buffer){.dt = buf->dt, .name = buf->name};
-    if (buf->space != SPACE_LOCAL) return;
+    *at = (struct frame_buffer){.dt = buf->dt, .name = buf->name, .space = buf->space};
+    if (!buffer_is_array(buf)) return;
     int64_t n_bytes;
     if (!size_mul(buf->elements, dtype_bytes(buf->dt), &n_bytes) || n_bytes > ((int64_t)1 << 30)) {
         fail(c, "too large a local array:", buf->name);
@@ -379,7 +390,7 @@ static void add_locals_of(struct compiler *c, ex e)
 {
     if (!e || expr_map_find(&c->here, e)) return;
     expr_map_add(&c->here, e, 0);
-    if (e->op == EX_load && e->buf->space == SPACE_LOCAL) add_buffer(c, e->buf);
+    if (e->op == EX_load && buffer_is_array(e->buf)) add_buffer(c, e->buf);
     for (int i = 0; i < 3; i++) add_locals_of(c, e->arg[i]);
 }
 
@@ -389,9 +400,9 @@ static void add_locals(struct compiler *c, const struct stmt *stmt)
         add_locals_of(c, stmt->a);
         add_locals_of(c, stmt->b);
         add_locals_of(c, stmt->c);
-        if (stmt->kind == STMT_STORE && stmt->buf->space == SPACE_LOCAL) add_buffer(c, stmt->buf);
+        if (stmt->kind == STMT_STORE && buffer_is_array(stmt->buf)) add_buffer(c, stmt->buf);
         for (int i = 0; i < stmt->n_args; i++)
-            if (stmt->args[i].buf->space == SPACE_LOCAL) add_buffer(c, stmt->args[i].buf);
+            if (buffer_is_array(stmt->args[i].buf)) add_buffer(c, stmt->args[i].buf);
         for (int i = 0; i < stmt->n_args; i++) add_locals_of(c, stmt->args[i].offset);
         for (int i = 0; i < stmt->n_scalars; i++) add_locals_of(c, stmt->scalars[i]);
         add_locals(c, stmt->body);

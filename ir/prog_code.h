@@ -14,6 +14,9 @@ enum code_op {
     CODE_END,
     /* control: body and other are blocks */
     CODE_FOR,   /* slot dst from slot a while below slot b, step imm */
+    CODE_LANES, /* the same of lanes with barriers: every lane has slots of its own */
+    CODE_PHASES, /* a loop inside that one, with barriers: all lanes run it together */
+    CODE_BARRIER, /* as above: where the lanes wait */
     CODE_IF,    /* slot a */
     CODE_WHILE, /* body, then other computes slot a */
     CODE_CALL, CODE_EXTERN,
@@ -49,6 +52,7 @@ struct frame_buffer {
     int64_t elements;
     enum dtype dt;
     const char *name;
+    enum space space;
 };
 /* A compiled kernel (or main) and its one activation: kernels do not call themselves. */
 struct frame {
@@ -60,6 +64,8 @@ struct frame {
     int n_buffers;
     int *scalar_slots;
     bool compiling;
+    struct frame *lanes; /* copies for the lanes of a loop with barriers, made when first met */
+    int n_lanes;
 };
 /* One evaluation. */
 struct machine {

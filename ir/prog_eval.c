@@ -194,11 +194,13 @@ static inline float most(float a, float b)
         break;                                                                                                         \
     }
 
+static bool run_lanes(struct machine *machine, struct frame *frame, const struct code *code);
+
 static bool run(struct machine *machine, struct frame *frame, const struct code *code)
 {
     union lane *slots = frame->slots;
     for (;; code++) switch (code->op) {
-    case CODE_END: return true;
+    case CODE_END: case CODE_BARRIER: case CODE_PHASES: return true; /* the end of a phase: run_phases */
     case CODE_FOR: {
         int64_t end = slots[code->b].i;
         for (int64_t i = slots[code->a].i; i < end; i += code->imm) {
@@ -207,6 +209,9 @@ static bool run(struct machine *machine, struct frame *frame, const struct code 
         }
         break;
     }
+    case CODE_LANES:
+        if (!run_lanes(machine, frame, code)) return false;
+        break;
     case CODE_IF:
         if (!run(machine, frame, slots[code->a].i ? code->body : code->other)) return false;
         break;
@@ -261,6 +266,71 @@ static bool run(struct machine *machine, struct frame *frame, const struct code 
     case CODE_UNARY: case CODE_BINARY: case CODE_FMA: case CODE_SELECT: case CODE_CAST: case CODE_BITS: case CODE_SPLAT:
     case CODE_RAMP: case CODE_REDUCE: run_value(code, slots); break;
     }
+}
+
+/* Memory of the lanes: their slots, and local arrays of their own. */
+static void make_lanes(struct machine *machine, struct frame *frame, int n)
+{
+    if (n <= frame->n_lanes) return;
+    frame->lanes = NEW_ARRAY(machine->arena, struct frame, n);
+    frame->n_lanes = n;
+    for (int i = 0; i < n; i++) {
+        struct frame *lane = &frame->lanes[i];
+        *lane = *frame;
+        lane->slots = NEW_ARRAY(machine->arena, union lane, frame->n_slots + 1);
+        lane->buffers = NEW_ARRAY(machine->arena, struct frame_buffer, frame->n_buffers + 1);
+        for (int b = 0; b < frame->n_buffers; b++) {
+            size_t n_bytes = (size_t)(frame->buffers[b].elements * dtype_bytes(frame->buffers[b].dt));
+            if (frame->buffers[b].space != SPACE_LOCAL) continue;
+            lane->buffers[b].data = arena_alloc(machine->arena, n_bytes);
+            memset(lane->buffers[b].data, 0xff, n_bytes);
+        }
+    }
+}
+
+/* The block by all lanes, one phase after the other. */
+static bool run_phases(struct machine *machine, struct frame *frame, const struct code *code, int n)
+{
+    for (;; code++) {
+        for (int i = 0; i < n; i++)
+            if (!run(machine, &frame->lanes[i], code)) return false;
+        while (code->op != CODE_END && code->op != CODE_BARRIER && code->op != CODE_PHASES) code++;
+        if (code->op == CODE_END) return true;
+        if (code->op == CODE_BARRIER) continue;
+        int64_t from = frame->lanes[0].slots[code->a].i, end = frame->lanes[0].slots[code->b].i;
+        for (int i = 1; i < n; i++)
+            if (frame->lanes[i].slots[code->a].i != from || frame->lanes[i].slots[code->b].i != end)
+                return diag_error(machine->diag, frame_place(frame), "%s: lanes do not agree about a loop with barriers", frame_name(frame));
+        for (int64_t at = from; at < end; at += code->imm) {
+            for (int i = 0; i < n; i++) frame->lanes[i].slots[code->dst].i = at;
+            if (!run_phases(machine, frame, code->body, n)) return false;
+        }
+    }
+}
+
+static bool run_lanes(struct machine *machine, struct frame *frame, const struct code *code)
+{
+    enum { MOST = 4096 };
+    int64_t from = frame->slots[code->a].i, trips = (frame->slots[code->b].i - from + code->imm - 1) / code->imm;
+    if (trips <= 0) return true;
+    if (trips > MOST)
+        return diag_error(machine->diag, frame_place(frame), "%s: a group of %lld lanes", frame_name(frame), (long long)trips);
+    make_lanes(machine, frame, (int)trips);
+    for (int b = 0; b < frame->n_buffers; b++) {
+        const struct frame_buffer *buf = &frame->buffers[b];
+        if (buf->space == SPACE_GROUP) memset(buf->data, 0xff, (size_t)(buf->elements * dtype_bytes(buf->dt)));
+    }
+    for (int i = 0; i < trips; i++) {
+        struct frame *lane = &frame->lanes[i];
+        memcpy(lane->slots, frame->slots, (size_t)frame->n_slots * sizeof *lane->slots);
+        for (int b = 0; b < frame->n_buffers; b++) {
+            unsigned char *own = lane->buffers[b].data;
+            lane->buffers[b] = frame->buffers[b];
+            if (frame->buffers[b].space == SPACE_LOCAL) lane->buffers[b].data = own;
+        }
+        lane->slots[code->dst].i = from + i * code->imm;
+    }
+    return run_phases(machine, frame, code->body, (int)trips);
 }
 
 bool frame_run(struct machine *machine, struct frame *frame)

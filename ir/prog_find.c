@@ -19,6 +19,18 @@ bool stmt_can_fail(const struct stmt *list)
     return false;
 }
 
+bool stmt_has_barrier(const struct stmt *list)
+{
+    for (; list; list = list->next)
+        if (list->kind == STMT_BARRIER || stmt_has_barrier(list->body) || stmt_has_barrier(list->other)) return true;
+    return false;
+}
+
+bool stmt_is_group(const struct stmt *list)
+{
+    return list && list->kind == STMT_FOR && list->loop == LOOP_GROUP0 && !list->next;
+}
+
 bool stmt_calls(const struct stmt *list, const struct kernel *kernel)
 {
     for (; list; list = list->next)

@@ -456,6 +456,7 @@ static bool parse_kernel_head(struct parser *p, struct kernel *kernel)
         else if (token_take(p, "strategy")) fine = parse_note(p, &kernel->strategy);
         else if (token_take(p, "cost")) fine = parse_cost(p, kernel);
         else if (token_take(p, "local")) fine = parse_buffer(p, SPACE_LOCAL, NULL) != NULL;
+        else if (token_take(p, "shared")) fine = parse_buffer(p, SPACE_GROUP, NULL) != NULL;
         else return true;
         if (!fine) skip_line(p, line);
     }

@@ -147,7 +147,7 @@ static void print_data(struct printer *p, const struct tensor *tensor)
 
 static void print_buffer(struct printer *p, const struct buffer *buf, const char *user_name)
 {
-    static const char *const space[] = {"input", "output", "weight", "arena", "param", "local"};
+    static const char *const space[] = {"input", "output", "weight", "arena", "param", "local", "shared"};
     indent(p);
     text_printf(p->text, "%s ", space[buf->space]);
     buffer_define(p, buf);
@@ -169,7 +169,7 @@ static void print_locals(struct printer *p, const struct stmt *stmt);
 
 static void print_local(struct printer *p, const struct buffer *buf)
 {
-    if (!buf || buf->space != SPACE_LOCAL || p->buffer_name[buf->id]) return;
+    if (!buf || !buffer_is_array(buf) || p->buffer_name[buf->id]) return;
     print_buffer(p, buf, NULL);
 }
 

@@ -3,7 +3,7 @@
  * Nodes: types, lanes, operands (prog_rules.c). Names: a variable is used below its definition and inside its
  * block, is not defined twice there, and `set` only changes registers; a kernel sees its parameters and local
  * arrays, main the program's buffers. Statements: types of subscripts, guards, counts and values; positive steps;
- * loop variables' ranges hold the loop. Calls: a kernel above, as many arguments as it has parameters, of their
+ * loop variables' ranges hold the loop. Lanes: a kernel's barriers stand where all lanes of a lane loop pass. Calls: a kernel above, as many arguments as it has parameters, of their
  * types, and nothing read-only where it writes. Buffers: weights have their data; planned offsets lie inside the
  * arena and constant subscripts inside their buffer, where that is known.
  */
@@ -27,10 +27,13 @@ struct verifier {
     const struct buffer **buffer; /* usable here, by id */
     struct expr_map sound;        /* nodes without faults of their own */
     struct expr_map seen;         /* nodes of this statement whose names were looked up */
+    bool in_lanes;                /* inside a lane loop */
+    int apart;                    /* statements around this one that lanes may pass differently */
+    unsigned char *same;          /* by variable's id: every lane has the same value */
     bool fine;
 };
 
-static const char *const stmt_names[] = {"for", "store", "let", "set", "if", "while", "call", "fail", "barrier"};
+static const char *const stmt_names[] = {"for", "store", "let", "set", "if", "while", "call", "fail", "prefetch", "barrier"};
 
 static void fault(struct verifier *v, const struct stmt *stmt, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
@@ -68,6 +71,7 @@ static void var_define(struct verifier *v, const struct stmt *stmt, const struct
     else if (!lanes_are_valid(var->lanes)) fault(v, stmt, "%s has %d lanes", var->name, var->lanes);
     else {
         v->var[var->id] = (unsigned char)state;
+        v->same[var->id] = !v->in_lanes;
         v->var_of[var->id] = var;
         LIST_PUSH(v->scratch, &v->scope, var->id);
     }
@@ -85,8 +89,9 @@ static bool buffer_is_known(struct verifier *v, const struct stmt *stmt, const s
         return false;
     }
     bool own = buf->id >= 0 && buf->id < v->prog->next_buffer;
+    if (own && buf->space == SPACE_GROUP && !v->in_lanes) fault(v, stmt, "uses the group's array %s outside of a lane loop", buf->name);
     if (own && v->buffer[buf->id] == buf) return true;
-    if (!own || buf->space != SPACE_LOCAL || !v->kernel) {
+    if (!own || !buffer_is_array(buf) || !v->kernel) {
         fault(v, stmt, "uses buffer %s, which is not %s", buf->name, v->kernel ? "its kernel's" : "the program's");
         return false;
     }
@@ -146,10 +151,32 @@ static bool check_operand(struct verifier *v, const struct stmt *stmt, ex e, con
 
 static bool may_write(const struct buffer *buf)
 {
-    return buf->space == SPACE_OUTPUT || buf->space == SPACE_ARENA || buf->space == SPACE_LOCAL || (buf->space == SPACE_PARAM && buf->written);
+    return buf->space == SPACE_OUTPUT || buf->space == SPACE_ARENA || buffer_is_array(buf) || (buf->space == SPACE_PARAM && buf->written);
 }
 
 static void check_block(struct verifier *v, const struct stmt *list);
+
+/* Whether every lane has the same value, seen without looking into memory. */
+static bool is_same(const struct verifier *v, ex e)
+{
+    if (!e || e->op == EX_const || e->op == EX_dim) return true;
+    if (e->op == EX_var) return e->var->id >= 0 && e->var->id < v->prog->next_var && v->same[e->var->id];
+    return e->op != EX_load && is_same(v, e->arg[0]) && is_same(v, e->arg[1]) && is_same(v, e->arg[2]);
+}
+
+static void check_lanes(struct verifier *v, const struct stmt *stmt)
+{
+    int around = v->apart; /* what stands around all lanes is the same for them */
+    bool outer = v->in_lanes, lane = stmt->loop >= LOOP_LANE0, differs = outer && !lane && !(is_same(v, stmt->a) && is_same(v, stmt->b));
+    v->in_lanes |= lane;
+    if (!outer) v->apart = 0;
+    v->same[stmt->var->id] = !lane && !differs && v->apart == 0;
+    if (lane && outer && stmt_has_barrier(stmt->body)) fault(v, stmt, "a lane loop with barriers inside another one");
+    v->apart += differs;
+    check_block(v, stmt->body);
+    v->apart = around;
+    v->in_lanes = outer;
+}
 
 static void check_for(struct verifier *v, const struct stmt *stmt)
 {
@@ -170,8 +197,9 @@ static void check_for(struct verifier *v, const struct stmt *stmt)
             fault(v, stmt, "runs from %lld to %lld, its variable from %lld to %lld", (long long)first, (long long)last,
                   (long long)var->lo, (long long)var->hi);
     }
+    bool before = v->fine;
     var_define(v, stmt, var, VAR_FIXED);
-    check_block(v, stmt->body);
+    if (v->fine || !before) check_lanes(v, stmt);
     scope_leave(v, scope);
 }
 
@@ -255,11 +283,15 @@ static void check_stmt(struct verifier *v, const struct stmt *stmt)
     case STMT_SET: check_set(v, stmt); break;
     case STMT_IF:
         check_operand(v, stmt, stmt->a, "condition", DT_bool, 1);
+        v->apart++;
         check_block(v, stmt->body);
         check_block(v, stmt->other);
+        v->apart--;
         break;
     case STMT_WHILE:
+        v->apart++;
         check_block(v, stmt->body);
+        v->apart--;
         expr_map_clear(&v->seen);
         check_operand(v, stmt, stmt->a, "condition", DT_bool, 1);
         break;
@@ -271,7 +303,10 @@ static void check_stmt(struct verifier *v, const struct stmt *stmt)
     case STMT_PREFETCH:
         if (buffer_is_known(v, stmt, stmt->buf)) check_operand(v, stmt, stmt->a, "subscript", DT_index, 1);
         break;
-    case STMT_BARRIER: break;
+    case STMT_BARRIER:
+        if (v->kernel && !v->in_lanes) fault(v, stmt, "a kernel's barrier is in a lane loop");
+        else if (v->kernel && v->apart) fault(v, stmt, "not every lane may come here");
+        break;
     }
 }
 
@@ -354,7 +389,7 @@ static bool check_buffer(struct verifier *v, const struct buffer *buf)
         bool placed = buf->position >= 0 && buf->position < n && (in ? v->prog->inputs.at : v->prog->outputs.at)[buf->position] == buf;
         return placed || diag_error(v->diag, buf->place, "%s is not in its place among the %s", buf->name, in ? "inputs" : "outputs");
     }
-    case SPACE_PARAM: case SPACE_LOCAL: break;
+    case SPACE_PARAM: case SPACE_LOCAL: case SPACE_GROUP: break;
     }
     return diag_error(v->diag, buf->place, "%s belongs to a kernel", buf->name);
 }
@@ -364,6 +399,7 @@ bool prog_verify(const struct prog *prog, struct diag *diag)
     struct arena *scratch = arena_new();
     struct verifier v = {.prog = prog, .diag = diag, .scratch = scratch, .fine = true, .sound = {.arena = scratch}, .seen = {.arena = scratch}};
     v.var = NEW_ARRAY(scratch, unsigned char, prog->next_var + 1);
+    v.same = NEW_ARRAY(scratch, unsigned char, prog->next_var + 1);
     v.var_of = NEW_ARRAY(scratch, const struct var *, prog->next_var + 1);
     v.buffer = NEW_ARRAY(scratch, const struct buffer *, prog->next_buffer + 1);
     if (prog->arena_bytes != -1 && dim_is_const(prog->arena_bytes) && prog->arena_bytes < 0)

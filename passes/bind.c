@@ -10,7 +10,7 @@
  * their number is the call's last scalar. On a CPU device a group is one work-item, with the vectors of the schedule,
  * and there are a few groups for each compute unit where the work pays for them. On a GPU a group has LANES of them
  * in step, `for l in 0..64 lane0`, and every piece is a work-item of its own where there are not too many pieces.
- * What cannot be cut is done by one work-item. Stores of main become kernels, since main is the host's; small kernels
+ * Kernels that the schedule made groups of already (group.c) stay as they are. What cannot be cut is done by one work-item. Stores of main become kernels, since main is the host's; small kernels
  * are joined with their neighbours first (merge.c).
  *
  * The text stays an ordinary program: group and lane loops computed one after the other give the same. Comes after plan
@@ -87,6 +87,7 @@ static void bind_kernel(struct binding *b, int number)
     int64_t most = (int64_t)b->device->compute_units * GROUPS_PER_UNIT;
     struct partition cut;
     bool is_cpu = b->device->is_cpu;
+    if (stmt_is_group(kernel->body)) return;
     if (is_cpu) {
         if (work / b->grain < (double)most) most = (int64_t)(work / b->grain);
         if (b->device->compute_units < 2 || most < 2) return;

@@ -98,6 +98,18 @@ static void add_packed(struct exploring *e, struct stmt *loop, const struct loop
     }
 }
 
+/* Groups of lanes, the likely best first: in front of what a work-item does alone. */
+static void add_groups(struct scheduler *s, const struct stmt *loop, const struct loopnest *nest, struct tuning_point *point)
+{
+    struct contraction c;
+    struct group_plan list[LIST_MOST];
+    struct rows_plan rows[LIST_MOST];
+    int n = schedule_groups(s, loop, nest, &c) ? group_list(&c, s->all->device, list, LIST_MOST) : 0;
+    for (int i = 0; i < n && point->n < s->tuning->explore - 1; i++) point_add(s->tuning, point, group_text(s->prog->arena, &list[i]));
+    n = schedule_rows(s, loop, nest) ? rows_list(nest, s->all->device, rows, LIST_MOST) : 0;
+    for (int i = 0; i < n && point->n < s->tuning->explore - 1; i++) point_add(s->tuning, point, rows_text(s->prog->arena, &rows[i]));
+}
+
 static int by_cost(const void *a, const void *b)
 {
     const struct found *x = a, *y = b;
@@ -110,6 +122,7 @@ static int variants(const struct scheduler *s, const struct choice *chosen, cons
     static const int unrolls[] = {24, 240, 0};
     struct choice other = *chosen;
     int n = 0;
+    if (chosen->group.rows || chosen->rows.lanes) return 0;
     for (int a = 0; a < chosen->nest.n_chain && n < most; a++) {
         other.plan = chosen->plan;
         if (choose_reorder(&chosen->nest, s->target, a, &other.plan)) texts[n++] = schedule_text(s, &other);
@@ -145,12 +158,14 @@ int explore_nest(struct scheduler *s, struct stmt *loop, const struct loopnest *
     const char *variant[AXES_MOST];
     if (!wants(s)) return -1;
     struct tuning_point point = point_new(s->tuning, chosen->found ? schedule_text(s, chosen) : "loops");
+    if (!nest->too_big && !nest->parallel) add_groups(s, loop, nest, &point);
     if (!nest->too_big && nest->parallel) {
         struct exploring *e = NEW(s->prog->arena, struct exploring);
         struct choice *plain = NEW(s->prog->arena, struct choice);
         e->s = s;
         e->wanted = s->tuning->explore;
         plain->nest = *nest;
+        add_groups(s, loop, nest, &point);
         add_plans(e, plain, NULL, 1);
         add_packed(e, loop, nest);
         int n = chosen->found ? variants(s, chosen, variant, AXES_MOST) : 0;

@@ -63,12 +63,28 @@ static bool given_pack(struct scheduler *s, const struct record *record, struct 
     return diag_error(diag, record->pack.place, "the nest reads no parameter '%s'", record->pack.text);
 }
 
+static bool given_group(struct scheduler *s, const struct record *record, const struct stmt *loop, const struct loopnest *nest,
+                        struct choice *choice)
+{
+    struct contraction c;
+    const char *why = "the loops are none for groups of lanes";
+    if (record->kind == RECORD_ROWS && schedule_rows(s, loop, nest)) why = rows_check(nest, s->all->device, &record->rows);
+    if (record->kind == RECORD_GROUP && schedule_groups(s, loop, nest, &c)) why = group_check(&c, s->all->device, &record->group);
+    choice->nest = *nest;
+    choice->group = record->group;
+    choice->rows = record->rows;
+    choice->found = !why;
+    if (why) diag_error(s->tuning->diag, record->place, "the record does not fit: %s", why);
+    return choice->found || refuse(s);
+}
+
 bool given_choice(struct scheduler *s, struct stmt *loop, const struct loopnest *nest, struct choice *choice)
 {
     const struct record *record = take(s);
     if (!record) return false;
     choice->found = false;
     if (record->kind == RECORD_LOOPS) return true;
+    if (record->kind == RECORD_GROUP || record->kind == RECORD_ROWS) return given_group(s, record, loop, nest, choice);
     if (nest->too_big || !nest->parallel || record->kind == RECORD_REDUCE) {
         diag_error(s->tuning->diag, record->place, "the loops here are %s", record->kind == RECORD_REDUCE
                    ? "no reduction" : "no nest of independent iterations: their record is loops");

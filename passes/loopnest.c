@@ -141,7 +141,7 @@ static bool has_control(const struct stmt *list)
 {
     for (; list; list = list->next) {
         if (list->kind == STMT_WHILE || list->kind == STMT_CALL || list->kind == STMT_BARRIER) return true;
-        if (list->kind == STMT_STORE && list->buf->space == SPACE_LOCAL) return true;
+        if (list->kind == STMT_STORE && buffer_is_array(list->buf)) return true;
         if (has_control(list->body) || has_control(list->other)) return true;
     }
     return false;

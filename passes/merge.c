@@ -17,7 +17,7 @@ static const double SMALL = 40000; /* operations (partition.h): some 5 us */
 
 struct member { /* a kernel's facts */
     double work;
-    bool fails;
+    bool fails; /* or has groups of its own (group.c) */
     struct reaches reaches;
 };
 struct group {
@@ -164,7 +164,7 @@ void merge_calls(struct prog *prog)
     for (int i = 0; i < m.n_members; i++) {
         const struct kernel *kernel = prog->kernels.at[i];
         struct member *member = &m.members[i];
-        *member = (struct member){.work = work_of(prog, kernel), .fails = stmt_can_fail(kernel->body), .reaches.arena = m.scratch};
+        *member = (struct member){.work = work_of(prog, kernel), .fails = stmt_can_fail(kernel->body) || stmt_is_group(kernel->body), .reaches.arena = m.scratch};
         reaches_of(&member->reaches, kernel->body, NULL, 0);
     }
     prog->main = merge_list(&m, prog->main);

@@ -144,11 +144,28 @@ static bool read_pack(struct reader *r, struct record *record)
     return read_name(r, "a parameter", &record->pack) && read_sign(r, ':') && read_name(r, "an axis", &record->pack_axis);
 }
 
+static bool read_group(struct reader *r, const struct record_name *key, struct record *record)
+{
+    bool rows = record->kind == RECORD_ROWS;
+    const struct {
+        const char *name;
+        int *value;
+    } options[] = {{"lanes", &record->rows.lanes}, {"rows", &record->rows.rows}, {"rows", &record->group.rows}, {"columns", &record->group.columns}, {"high", &record->group.high},
+                   {"wide", &record->group.wide}, {"step", &record->group.step}, {"slices", &record->group.slices}};
+    for (int i = rows ? 0 : 2; i < (rows ? 2 : 8); i++) {
+        if (strcmp(options[i].name, key->text) != 0) continue;
+        if (*options[i].value) return diag_error(r->diag, key->place, "%s is given twice", key->text);
+        return read_number(r, 1, 1024, options[i].value);
+    }
+    return diag_error(r->diag, key->place, "there is no option '%s' here", key->text);
+}
+
 static bool read_option(struct reader *r, struct record *record)
 {
     struct record_name key = {0};
     if (!read_name(r, "an option", &key) || !read_sign(r, '=')) return false;
     bool nest = record->kind == RECORD_MAP || record->kind == RECORD_TILE;
+    if (record->kind == RECORD_GROUP || record->kind == RECORD_ROWS) return read_group(r, &key, record);
     if (record->kind == RECORD_REDUCE && !strcmp(key.text, "lanes")) return read_number(r, 2, 64, &record->inner_lanes);
     if (record->kind != RECORD_LOOPS && !strcmp(key.text, "unroll")) return read_number(r, 0, UNROLL_MOST, &record->unroll);
     if (nest && !strcmp(key.text, "lanes")) return read_lanes(r, record);
@@ -169,19 +186,25 @@ static void skip_spaces(struct reader *r)
 
 static bool read_record(struct reader *r, struct record *record)
 {
-    static const char *const kinds[] = {"map", "tile", "reduce", "loops"};
+    static const char *const kinds[] = {"map", "tile", "reduce", "loops", "group", "rows"};
     struct record_name word = {0};
     int kind = 0;
     skip_spaces(r);
-    if (!read_name(r, "a record (map, tile, reduce or loops)", &word)) return false;
-    while (kind < 4 && strcmp(kinds[kind], word.text) != 0) kind++;
-    if (kind == 4) return diag_error(r->diag, word.place, "a record is map, tile, reduce or loops, not '%s'", word.text);
+    if (!read_name(r, "a record (map, tile, reduce, loops, group or rows)", &word)) return false;
+    while (kind < 6 && strcmp(kinds[kind], word.text) != 0) kind++;
+    if (kind == 6) return diag_error(r->diag, word.place, "a record is map, tile, reduce, loops, group or rows, not '%s'", word.text);
     *record = (struct record){.kind = (enum record_kind)kind, .place = word.place, .inner_lanes = 1, .unroll = -1};
     for (skip_spaces(r); !at_end(r) && *r->at != ';'; skip_spaces(r))
         if (!read_option(r, record)) return false;
     if (kind <= RECORD_TILE && record->n_order == 0) return diag_error(r->diag, record->place, "the record has no order=");
     if (kind == RECORD_REDUCE && (record->inner_lanes > 1) == (record->unroll >= 0))
         return diag_error(r->diag, record->place, "a reduction has either lanes= or unroll=");
+    const struct group_plan *g = &record->group;
+    if (kind == RECORD_GROUP && !(g->rows && g->columns && g->high && g->wide && g->step))
+        return diag_error(r->diag, record->place, "a group has rows=, columns=, high=, wide= and step=");
+    if (record->group.slices == 0) record->group.slices = 1;
+    if (kind == RECORD_ROWS && !(record->rows.lanes && record->rows.rows))
+        return diag_error(r->diag, record->place, "rows have lanes= and rows=");
     if (record->unroll < 0) record->unroll = UNROLL_USUAL;
     return true;
 }

@@ -3,6 +3,8 @@
  *   records := record { "; " record }                  one per loop that pass schedule decides on, in its order
  *   record  := "tile" options | "map" options          a nest with, without loops inside
  *            | "reduce lanes=" N | "reduce unroll=" N  a loop that only reduces
+ *            | "group rows=" N " columns=" N " high=" N " wide=" N " step=" N [" slices=" N]   a contraction by groups of lanes (group.h)
+ *            | "rows lanes=" N " rows=" N    rows by groups of lanes (group_rows.h)
  *            | "loops"                                 left as it is; the loops inside have records of their own
  *   options := ["lanes=" axis ":" N] ["lanes=inner:" N] {"copies=" axis ":" N} "order=" axis {"," axis}
  *              ["pack=" param ":" axis] ["unroll=" N]         in any order
@@ -12,10 +14,12 @@
  */
 #ifndef TENON_RECORD_H
 #define TENON_RECORD_H
+#include "group.h"
+#include "group_rows.h"
 #include "pack.h"
 #include "tile.h"
 
-enum record_kind { RECORD_MAP, RECORD_TILE, RECORD_REDUCE, RECORD_LOOPS };
+enum record_kind { RECORD_MAP, RECORD_TILE, RECORD_REDUCE, RECORD_LOOPS, RECORD_GROUP, RECORD_ROWS };
 struct record_name {
     const char *text; /* NULL: not given */
     int number;
@@ -29,6 +33,8 @@ struct record {
     int n_copies, n_order;
     struct record_name copies[AXES_MOST], order[AXES_MOST];
     struct record_name pack, pack_axis;
+    struct group_plan group;
+    struct rows_plan rows;
 };
 struct records {
     struct record *at;

@@ -7,7 +7,8 @@
  * chooses lanes, tile and order (choose.c), and the nest is generated from that record (tile.c). A nest that is not
  * provably free of order, or whose body has loops of its own that store (softmax: reduce, then store a row), keeps its
  * outer loops, and its inner loops are scheduled one by one. A tuning file (tuning.h) may give the records instead
- * (given.c). All records are left in kernel->strategy (record.h).
+ * (given.c). All records are left in kernel->strategy (record.h). For a GPU, contractions and rows become kernels of
+ * groups of lanes (group.h, group_rows.h).
  * Needs: plain loops of step 1. Leaves: transcendental functions (pass expand), memory (pass plan).
  */
 #include "schedule.h"
@@ -121,21 +122,59 @@ static void try_packing(struct scheduler *s, struct stmt *loop, const struct loo
     }
 }
 
+bool schedule_groups(const struct scheduler *s, const struct stmt *loop, const struct loopnest *nest, struct contraction *contraction)
+{
+    return loop == s->whole && group_read(nest, s->all->device, contraction);
+}
+
+bool schedule_rows(const struct scheduler *s, const struct stmt *loop, const struct loopnest *nest)
+{
+    return loop == s->whole && rows_read(nest, s->all->device);
+}
+
+/* A group of lanes instead of a work-item, where the loop is a contraction, or its rows are long ones that are read in order. */
+static void decide_groups(struct scheduler *s, const struct stmt *loop, const struct loopnest *nest, struct choice *best)
+{
+    struct contraction c;
+    if (schedule_groups(s, loop, nest, &c) && !(best->found && best->plan.inner_lanes > 1 && !group_has_tiles(&c)) && group_list(&c, s->all->device, &best->group, 1)) {
+        best->nest = *nest;
+        best->pack.n = 0;
+        best->found = true;
+        return;
+    }
+    if ((best->found && best->plan.inner_lanes == 1) || !choose_inner(nest) || !schedule_rows(s, loop, nest)) return;
+    if (rows_list(nest, s->all->device, &best->rows, 1)) best->found = true;
+}
+
 static void decide(struct scheduler *s, struct stmt *loop, const struct loopnest *nest, struct choice *best)
 {
-    if (nest->too_big || !nest->parallel) return;
     best->nest = *nest;
+    if (!nest->too_big && !nest->parallel) decide_groups(s, loop, nest, best);
+    if (nest->too_big || !nest->parallel) return;
     best->found = choose_plan(nest, s->target, NULL, &best->plan, &best->cost);
     for (int i = 0; i < nest->accesses.n && best->found && choose_lanes(nest, s->target) > 1; i++)
         if (schedule_may_pack(s, &nest->accesses.at[i]) && !is_packed(nest, &nest->accesses.at[i], choose_lanes(nest, s->target)))
             try_packing(s, loop, nest, &nest->accesses.at[i], best);
+    decide_groups(s, loop, nest, best);
     if (best->found && s->all->threads > 1) choose_shares(&best->nest, s->target, s->all->threads, &best->plan);
 }
 
 const char *schedule_text(const struct scheduler *s, const struct choice *choice)
 {
+    if (choice->group.rows) return group_text(s->prog->arena, &choice->group);
+    if (choice->rows.lanes) return rows_text(s->prog->arena, &choice->rows);
     const char *formal = choice->pack.n ? record_param_label(s->kernel, choice->pack.formal->position, s->prog->arena) : NULL;
     return record_text(&choice->nest, &choice->plan, formal, choice->pack_axis);
+}
+
+static struct stmt *make_groups(const struct scheduler *s, const struct choice *choice)
+{
+    struct contraction c;
+    if (choice->rows.lanes) return rows_tile(&choice->nest, &choice->rows, choose_lanes(&choice->nest, s->target));
+    if (!group_read(&choice->nest, s->all->device, &c)) bug("schedule", "%s: no contraction any more", s->kernel->name);
+    struct stmt *body = group_tile(&c, &choice->group);
+    if (!body) bug("schedule", "%s: no vectors", s->kernel->name);
+    return body;
 }
 
 static struct stmt *schedule_loop(struct scheduler *s, struct stmt *loop)
@@ -151,6 +190,7 @@ static struct stmt *schedule_loop(struct scheduler *s, struct stmt *loop)
     if (best->found) {
         note(s, schedule_text(s, best));
         if (best->pack.n) LIST_PUSH(s->prog->arena, &s->all->packs, best->pack);
+        if (best->group.rows || best->rows.lanes) return make_groups(s, best);
         return tile_nest(&best->nest, &best->plan, s->target);
     }
     note(s, "loops");
@@ -180,6 +220,18 @@ static struct stmt *schedule_list(struct scheduler *s, struct stmt *list)
     return out;
 }
 
+/* Whether some call passes one buffer twice, once to be written: lanes side by side are for memory that is apart. */
+static bool calls_overlap(const struct stmt *list, const struct kernel *kernel)
+{
+    for (; list; list = list->next) {
+        if (calls_overlap(list->body, kernel) || calls_overlap(list->other, kernel)) return true;
+        for (int i = 0; list->kernel == kernel && i < list->n_args; i++)
+            for (int k = 0; k < list->n_args; k++)
+                if (i != k && list->args[i].buf == list->args[k].buf && kernel->params.at[i]->written) return true;
+    }
+    return false;
+}
+
 static struct stmt *schedule_kernel(struct prog *to, struct kernel *kernel, struct stmt *body, void *context)
 {
     struct scheduling *all = context;
@@ -192,6 +244,7 @@ static struct stmt *schedule_kernel(struct prog *to, struct kernel *kernel, stru
     loopnest_collapse(to, body);
     bool kept = false;
     body = schedule_keep(to, body, all->target->l2_bytes / 2, &kept);
+    if (all->device && body && !body->next && !calls_overlap(all->from->main, from)) s.whole = body;
     s.body = rewrite_list(rewriter_new(to), body);
     body = schedule_list(&s, body);
     if (s.given) given_finish(&s);
@@ -204,7 +257,8 @@ static struct stmt *schedule_kernel(struct prog *to, struct kernel *kernel, stru
 
 struct prog *pass_schedule(const struct prog *prog, struct arena *unit, const struct pass_options *options)
 {
-    struct scheduling all = {.from = prog, .target = options->target, .tuning = options->tuning, .threads = options->threads};
+    struct scheduling all = {.from = prog, .target = options->target, .tuning = options->tuning, .threads = options->threads,
+                            .device = options->device};
     if (options->level == 0) return prog_copy(prog, unit, NULL, NULL);
     if (all.tuning) all.target = tuning_target(all.tuning, all.target);
     struct prog *to = prog_copy(prog, unit, schedule_kernel, &all);

@@ -3,6 +3,8 @@
 #ifndef TENON_SCHEDULE_H
 #define TENON_SCHEDULE_H
 #include "choose.h"
+#include "group.h"
+#include "group_rows.h"
 #include "passes.h"
 #include "record.h"
 #include "tuning.h"
@@ -12,6 +14,7 @@ struct scheduling { /* of the program */
     const struct target *target;
     struct tuning *tuning;
     int threads;
+    const struct device *device; /* NULL: none */
     bool failed; /* with a message in tuning->diag */
     LIST(struct pack) packs;
 };
@@ -28,6 +31,7 @@ struct scheduler { /* of a kernel */
     int next;                /* of given */
     int explored;            /* number of this kernel in tuning->explored */
     bool failed;
+    struct stmt *whole;      /* the only loop of a kernel that may become groups of lanes (group.h); NULL: none */
     bool cases;              /* some axis told cases apart: see loopnest.h */
 };
 struct choice {
@@ -37,6 +41,8 @@ struct choice {
     const char *pack_axis;
     double cost;
     bool found;       /* else: loop by loop */
+    struct group_plan group; /* rows 0: none, the plan counts */
+    struct rows_plan rows;   /* lanes 0: none */
 };
 struct reduction_choice {
     int lanes, unroll; /* lanes 1: unrolled */
@@ -51,6 +57,10 @@ bool schedule_may_pack(const struct scheduler *s, const struct access *access);
  * along); false where it cannot be. */
 bool schedule_packed(struct scheduler *s, struct stmt *loop, const struct loopnest *nest, const struct access *access,
                      int axis, struct choice *choice, struct var **var);
+/* The loop as a contraction for groups of lanes; false where it is none. */
+bool schedule_groups(const struct scheduler *s, const struct stmt *loop, const struct loopnest *nest, struct contraction *contraction);
+/* The same as rows for them. */
+bool schedule_rows(const struct scheduler *s, const struct stmt *loop, const struct loopnest *nest);
 const char *schedule_text(const struct scheduler *s, const struct choice *choice);
 const char *reduction_text(const struct scheduler *s, const struct reduction_choice *choice);
 

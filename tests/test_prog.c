@@ -107,6 +107,7 @@ struct maker {
     struct var *vars[64]; /* in scope */
     bool is_register[64];
     int n_vars, depth;
+    int lanes; /* lane loops around */
 };
 
 static int pick(struct maker *m, int n)
@@ -270,10 +271,13 @@ static struct stmt *make_loop(struct maker *m)
     ex end = ragged ? ex_binary(prog, EX_min, make_index(m, 2), ex_dim(prog, 5)) : ex_dim(prog, hi);
     m->vars[m->n_vars] = var;
     m->is_register[m->n_vars++] = false;
+    enum loop_kind kind = (enum loop_kind)pick(m, LOOP_LANE2 + 1);
+    m->lanes += kind >= LOOP_LANE0;
     struct stmt *body = make_block(m, 1 + pick(m, 3));
+    m->lanes -= kind >= LOOP_LANE0;
     m->n_vars--;
     struct stmt *loop = stmt_for(prog, var, ex_dim(prog, 0), end, 1 + pick(m, 3), body);
-    loop->loop = (enum loop_kind)pick(m, LOOP_LANE2 + 1);
+    loop->loop = kind;
     return loop;
 }
 
@@ -303,7 +307,20 @@ static struct stmt *make_set(struct maker *m)
         bool ranged = var->lo != 1 || var->hi != 0;
         if (m->is_register[k] && !ranged) return stmt_set(m->prog, var, make(m, var->dt, var->lanes, 4));
     }
-    return stmt_new(m->prog, STMT_BARRIER);
+    return NULL;
+}
+
+/* Lanes that wait for one another. */
+static struct stmt *make_lanes(struct maker *m)
+{
+    struct var *lane = prog_index(m->prog, "lane", 0, 1);
+    m->lanes++;
+    struct stmt *body = make_block(m, 1);
+    stmt_append(&body, stmt_new(m->prog, STMT_BARRIER));
+    m->lanes--;
+    struct stmt *loop = stmt_for(m->prog, lane, ex_dim(m->prog, 0), ex_dim(m->prog, 2), 1, body);
+    loop->loop = LOOP_LANE0;
+    return loop;
 }
 
 static struct stmt *make_if(struct maker *m)
@@ -326,7 +343,12 @@ static struct stmt *make_stmt(struct maker *m)
     case 1:
         if (m->n_vars < 40) return make_let(m);
         break;
-    case 2: return make_set(m);
+    case 2: {
+        struct stmt *set = make_set(m);
+        if (set) return set;
+        if (!deep && m->lanes == 0) return make_lanes(m);
+        break;
+    }
     case 3:
         if (!deep) return make_if(m);
         break;

@@ -1,5 +1,5 @@
 /* Scheduling keeps the meaning: kernels of every kind of nest, at shapes around the vector width, for every target
- * row, give the same answers before and after pass schedule in the interpreter, which also checks every access. So do
+ * row and for a GPU, give the same answers before and after pass schedule in the interpreter, which also checks every access. So do
  * the schedules that `tenon tune` may choose: all records that the cost model lists, and random ones that
  * choose_check lets pass, applied as from a tuning file.
  */
@@ -386,8 +386,8 @@ static const struct shape_case cases[] = {
     {"choose", make_choose, 2, {{1, 1}, {3, 7}, {8, 16}, {2, 45}, {6, 64}}},
     {"cases", make_cases, 2, {{1, 1}, {2, 7}, {3, 8}, {2, 9}, {5, 16}, {2, 17}, {3, 67}, {3, 0}}},
     {"rows", make_rows, 2, {{1, 1}, {2, 7}, {3, 8}, {2, 9}, {2, 15}, {2, 16}, {2, 17}, {3, 31}, {1, 65}, {2, 197}, {3, 0}}},
-    {"matmul", make_matmul_n, 3, {{1, 1, 1}, {1, 40, 9}, {7, 16, 5}, {13, 33, 8}, {49, 17, 12}, {6, 100, 7}, {29, 8, 3}, {14, 64, 16}, {15, 15, 2}, {3, 0, 5}, {5, 9, 0}}},
-    {"matmul_t", make_matmul_t, 3, {{1, 1, 1}, {1, 9, 40}, {7, 5, 16}, {5, 7, 33}, {3, 4, 197}, {8, 6, 64}}},
+    {"matmul", make_matmul_n, 3, {{1, 1, 1}, {1, 40, 9}, {7, 16, 5}, {13, 33, 8}, {49, 17, 12}, {6, 100, 7}, {29, 8, 3}, {14, 64, 16}, {37, 70, 21}, {1, 70, 41}, {3, 33, 64}, {15, 15, 2}, {3, 0, 5}, {5, 9, 0}}},
+    {"matmul_t", make_matmul_t, 3, {{1, 1, 1}, {1, 9, 40}, {7, 5, 16}, {5, 7, 33}, {3, 4, 197}, {41, 34, 40}, {8, 6, 64}}},
     {"split", make_split, 4, {{1, 1, 1, 0}, {3, 2, 5, 0}, {7, 4, 9, 0}, {5, 3, 4, 3}}},
     {"conv", make_conv, 4, {{1, 1, 1, 1}, {3, 5, 7, 1}, {2, 13, 9, 2}, {4, 16, 17, 1}, {3, 8, 34, 2}}},
     {"blocked", make_blocked, 5, {{1, 1, 1, 1, 8}, {2, 3, 7, 1, 8}, {1, 2, 14, 1, 16}, {1, 2, 9, 2, 16}, {1, 4, 19, 1, 8}}},
@@ -453,6 +453,11 @@ struct subject { /* a kernel being tried */
     struct tally *tally;
 };
 
+static const struct device *device_of(const struct target *target)
+{
+    return strcmp(target->name, "opencl-gpu") ? NULL : &device_plain_gpu;
+}
+
 /* Schedules by the records as a tuning file says them, and compares. Refused records are fine where they are guesses. */
 static void check_records(const struct subject *subject, const char *records, bool guess)
 {
@@ -463,7 +468,7 @@ static void check_records(const struct subject *subject, const char *records, bo
     file.text = arena_printf(arena, "tenon tuning 1\nkernel %016llx %s interpreter 1: %s\n", (unsigned long long)subject->key,
                              subject->target->name, records);
     file.n_bytes = strlen(file.text);
-    struct pass_options options = {.target = subject->target, .level = 2, .threads = 1, .tuning = tuning};
+    struct pass_options options = {.target = subject->target, .device = device_of(subject->target), .level = 2, .threads = 1, .tuning = tuning};
     bool read = tuning_parse(tuning, &file);
     struct prog *scheduled = read ? pass_schedule(subject->plain, arena, &options) : NULL;
     const char *what = arena_printf(arena, "%s by %s", subject->what, records);
@@ -493,6 +498,13 @@ static int next_random(uint32_t *seed, int n)
     return (int)((*seed >> 8) % (uint32_t)n);
 }
 
+static const char *random_group(struct arena *arena, uint32_t *seed)
+{
+    static const char *const form = "group rows=%d columns=%d high=%d wide=%d step=%d slices=%d";
+    int high = 1 + next_random(seed, 5), wide = 1 + next_random(seed, 8), rows = high * (1 + next_random(seed, 9));
+    return arena_printf(arena, form, rows, wide * (1 + next_random(seed, 6)), high, wide, 1 + next_random(seed, 20), 1 << next_random(seed, 4));
+}
+
 /* Any record with the axes of this one: other lanes, copies and order. */
 static const char *random_record(struct arena *arena, const char *like, uint32_t *seed)
 {
@@ -500,6 +512,7 @@ static const char *random_record(struct arena *arena, const char *like, uint32_t
     int n = 0;
     const char *order = strstr(like, "order=");
     struct text text = {.arena = arena};
+    if (!strncmp(like, "group", 5)) return random_group(arena, seed);
     if (!order) return NULL;
     for (order += 6; n < AXES_LISTED && *order && *order != ' '; n++) {
         size_t length = strcspn(order, ", ");
@@ -529,7 +542,7 @@ static void check_explored(struct subject *subject, const struct prog *plain)
     struct diag *diag = diag_new(arena);
     struct tuning *tuning = tuning_new(arena, diag, subject->target->name, "interpreter", 1);
     tuning->explore = RECORDS_WANTED;
-    struct pass_options options = {.target = subject->target, .level = 2, .threads = 1, .tuning = tuning};
+    struct pass_options options = {.target = subject->target, .device = device_of(subject->target), .level = 2, .threads = 1, .tuning = tuning};
     if (!pass_schedule(plain, arena, &options) || tuning->explored.n != 1) {
         printf("%s: nothing explored\n", subject->what);
         subject->tally->failed++;
@@ -544,7 +557,7 @@ static void check_explored(struct subject *subject, const struct prog *plain)
                 check_records(subject, tuning_records(kernel, which, arena), false);
             for (int k = 0; k < RECORDS_RANDOM; k++) {
                 const char *last = point->records[point->n - 1];
-                const char *guess = random_record(arena, last, &seed);
+                const char *guess = random_record(arena, k % 2 ? point->records[0] : last, &seed);
                 point->records[point->n - 1] = guess ? guess : last;
                 which[i] = point->n - 1;
                 check_records(subject, tuning_records(kernel, which, arena), true);
@@ -573,7 +586,7 @@ static void check(const struct shape_case *c, const int64_t *size, const struct 
         if (symbolic && !stride) symbols[n_symbols++] = size[i];
     }
     build(&b, arena, dims, c, n, constants);
-    struct pass_options options = {.target = target, .level = 2, .threads = 1};
+    struct pass_options options = {.target = target, .device = device_of(target), .level = 2, .threads = 1};
     struct prog *scheduled = pass_schedule(b.prog, arena, &options);
     struct text what = {.arena = arena};
     text_printf(&what, "%s on %s%s, sizes", c->name, target->name, symbolic ? " (symbolic)" : constants ? " (constant w)" : "");
@@ -597,18 +610,22 @@ static void check(const struct shape_case *c, const int64_t *size, const struct 
 int main(int argc, char **argv)
 {
     struct tally tally = {0};
+    struct arena *arena = arena_new();
+    const struct target *gpu = device_target(&device_plain_gpu, target_at(0), arena);
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
         if (argc > 1 && strcmp(argv[1], cases[k].name) != 0) continue;
-        for (int t = 0; t < target_count(); t++) {
-            if (argc > 2 && strcmp(argv[2], target_at(t)->name) != 0) continue;
+        for (int t = 0; t <= target_count(); t++) {
+            const struct target *target = t < target_count() ? target_at(t) : gpu;
+            if (argc > 2 && strcmp(argv[2], target->name) != 0) continue;
             for (int i = 0; i < 20 && cases[k].size[i][0]; i++) {
                 if (argc > 3 && atoi(argv[3]) != i) continue;
                 for (int kind = 0; kind < 3; kind++)
-                    check(&cases[k], cases[k].size[i], target_at(t), kind == 1, kind == 2, &tally);
+                    check(&cases[k], cases[k].size[i], target, kind == 1, kind == 2, &tally);
             }
         }
     }
     printf("%d passed, %d failed; by records: %d (%d guesses refused)\n", tally.passed, tally.failed, tally.records,
            tally.refused);
+    arena_free(arena);
     return tally.failed != 0 || tally.records <= tally.passed;
 }
