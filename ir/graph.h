@@ -21,6 +21,7 @@
  */
 #ifndef TENON_GRAPH_H
 #define TENON_GRAPH_H
+#include "device.h"
 #include "diag.h"
 #include "op.h"
 #include "type.h"
@@ -61,6 +62,7 @@ struct node {
     struct value *out; /* array of n_out */
     struct attr *attrs; /* sorted by name */
     const struct tensor *tensor; /* OP_const */
+    enum home home; /* where it is computed; leaves have none */
     struct place place;
     int id;
 };
@@ -70,6 +72,7 @@ struct graph {
     struct dims *dims;     /* shared by all units of a session */
     struct diag *diag;
     struct place place;    /* given to nodes built from now on, and to errors: set it before building */
+    enum home home;        /* the same: where nodes are computed */
     const char *name;
     LIST(struct node *) nodes;
     LIST(struct value *) inputs; /* results of OP_input nodes, in the model's order */

@@ -453,6 +453,7 @@ static struct graph *layout(const struct graph *graph, struct arena *unit, const
         const struct node *node = graph->nodes.at[i];
         if (!live[i]) continue;
         to->place = node->place;
+        to->home = node->home;
         struct value *last, *same = convert(&l, node, &last);
         if (diag_errors(graph->diag)) return NULL;
         if (last || same) {
@@ -471,6 +472,7 @@ static struct graph *layout(const struct graph *graph, struct arena *unit, const
         if (!graph_copy_node(to, &copy, l.map)) return NULL;
     }
     to->place = graph->place;
+    to->home = graph->home;
     for (int i = 0; i < graph->outputs.n; i++) graph_output(to, graph->output_names.at[i], get(&l, graph->outputs.at[i]));
     return to;
 }
