@@ -217,5 +217,6 @@ const struct target *device_target(const struct device *device, const struct tar
     if (device->vector_bytes < own->vector_bytes) own->vector_bytes = device->vector_bytes;
     own->has_fma = own->has_fma && device->has_fma;
     own->lanes_most = LANES_MOST;
+    own->host = cpu;
     return own;
 }

@@ -63,6 +63,7 @@ struct graph *graph_like(const struct graph *graph, struct arena *unit, const ch
     struct graph *fresh = graph_new(unit, graph->session, graph->dims, graph->diag, name);
     fresh->place = graph->place;
     fresh->home = graph->home;
+    fresh->placed = graph->placed;
     fresh->no_fold = graph->no_fold;
     return fresh;
 }
@@ -387,6 +388,7 @@ bool graph_copy_node(struct graph *to, const struct node *node, struct value **m
     to->place = place;
     to->home = home;
     if (!result) return false;
+    if (node->why) result->node->why = node->why;
     for (int i = 0; i < node->n_out; i++) {
         map[node->out[i].id] = &result[i];
         if (node->out[i].name) graph_name(to, &result[i], node->out[i].name);

@@ -63,6 +63,7 @@ struct node {
     struct attr *attrs; /* sorted by name */
     const struct tensor *tensor; /* OP_const */
     enum home home; /* where it is computed; leaves have none */
+    const char *why; /* set by pass place: why not on the device, in words; NULL where it is, or was asked for */
     struct place place;
     int id;
 };
@@ -80,6 +81,7 @@ struct graph {
     LIST(const char *) output_names;
     struct value_table *table; /* equal-node lookup */
     int next_value;
+    bool placed;  /* by pass place: homes count, and what goes from one to another is a transfer */
     bool no_fold; /* set by tests: build nodes as they are */
 };
 

@@ -266,6 +266,7 @@ static const char *why_not_inside(struct fusion *f, const struct value *value, c
 {
     enum op_kind kind = kind_of(value), by = op_row(user->op)->kind;
     bool free_map = is_plain_map(value->node);
+    if (user->op == OP_transfer) return "read on the other side";
     if (!opens(user)) return "read by control flow or a function";
     if (user->op == OP_words && value->node->op != OP_reshape) return "read as words, whose bytes lie side by side";
     if (f->repeats[value->id] && !free_map && !is_widened(f, value)) return "read many times by a contraction or a window";
@@ -311,6 +312,7 @@ static const char *why_stored_itself(const struct fusion *f, const struct value 
 {
     if (f->is_output[value->id]) return "a result of the model";
     if (!opens(value->node) || value->node->n_out != 1) return "the result of control flow or a function";
+    if (value->node->op == OP_transfer) return "brought from the other side";
     if (value->node->op == OP_concat || value->node->op == OP_scatter) return "its parts are written where they belong";
     if (n_uses == 0) return "used by nobody here";
     if (root && f->size[root->id] >= GROUP_MOST) return "the kernel that uses it is large enough";

@@ -180,18 +180,24 @@ static struct stmt *schedule_list(struct scheduler *s, struct stmt *list)
     return out;
 }
 
+static const struct target *target_of(const struct kernel *kernel, const struct target *target)
+{
+    return kernel->side == SIDE_HOST && target->host ? target->host : target;
+}
+
 static struct stmt *schedule_kernel(struct prog *to, struct kernel *kernel, struct stmt *body, void *context)
 {
     struct scheduling *all = context;
     const struct kernel *from = all->from->kernels.at[to->kernels.n - 1];
-    struct scheduler s = {.prog = to, .target = all->target, .strategy = {.arena = to->arena}, .all = all, .kernel = kernel,
+    if (from->side == SIDE_BOTH) return body; /* nobody prints it */
+    struct scheduler s = {.prog = to, .target = target_of(from, all->target), .strategy = {.arena = to->arena}, .all = all, .kernel = kernel,
                           .tuning = all->tuning};
     s.constant = pack_constants(all->from, from, to->arena);
     if (s.tuning && !given_start(&s, from)) all->failed = true;
     loopnest_split(to, body);
     loopnest_collapse(to, body);
     bool kept = false;
-    body = schedule_keep(to, body, all->target->l2_bytes / 2, &kept);
+    body = schedule_keep(to, body, s.target->l2_bytes / 2, &kept);
     s.body = rewrite_list(rewriter_new(to), body);
     body = schedule_list(&s, body);
     if (s.given) given_finish(&s);
