@@ -217,6 +217,8 @@ static void put_call(struct cfamily *printer, const struct stmt *s)
 
 static void put_barrier(struct cfamily *printer, const struct stmt *stmt)
 {
+    const struct c_state *state = printer->user;
+    if (stmt->code && !state->emission->opencl) return; /* one memory: what a device would bring is there */
     struct text *out = printer->out;
     cfamily_line(printer);
     text_add(out, "{\n");

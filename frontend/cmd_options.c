@@ -409,7 +409,7 @@ bool options_read(struct session *session, enum command_bit command, int argc, c
         }
         if (!apply(session, row, value, options)) return false;
     }
-    if (options->places.n && !options->engine_given) options->engine = ENGINE_OPENCL;
+    if (options->places.n && !options->engine_given) options->engine = ENGINE_OPENCL, options->engine_given = true;
     if (options->places.n && options->engine != ENGINE_OPENCL && options->engine != ENGINE_INTERPRETER)
         return usage("only --target=opencl takes", "--place");
     if (options->device_name && options->engine != ENGINE_OPENCL) return usage("only --target=opencl takes", "--device");
