@@ -371,13 +371,18 @@ struct value *graph_node(struct graph *graph, enum op op, int n_in, struct value
     return append(graph, node, types);
 }
 
+void graph_at(struct graph *graph, const struct node *node)
+{
+    graph->place = node->place;
+    graph->home = node->home;
+}
+
 bool graph_copy_node(struct graph *to, const struct node *node, struct value **map)
 {
     struct place place = to->place;
     enum home home = to->home;
     struct value *result;
-    to->place = node->place;
-    to->home = node->home;
+    graph_at(to, node);
     if (node->op == OP_input) result = graph_input(to, node->out[0].name ? node->out[0].name : "", &node->out[0].type);
     else if (node->op == OP_const) result = graph_const(to, node->tensor);
     else {

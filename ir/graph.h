@@ -147,6 +147,8 @@ bool graph_verify(const struct graph *graph, struct diag *diag);
 void graph_print(const struct graph *graph, struct text *text);
 /* Same nodes, attributes and types in the same order (names and places do not count). */
 bool graph_equal(const struct graph *a, const struct graph *b);
+/* What is built from now on stands for that node: it has its place and its home. */
+void graph_at(struct graph *graph, const struct node *node);
 /* Copies node (its inputs mapped by map[value->id]) into `to` through the builder; fills map for its results.
  * The building block of graph passes. False after an error. */
 bool graph_copy_node(struct graph *to, const struct node *node, struct value **map);

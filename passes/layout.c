@@ -452,8 +452,7 @@ static struct graph *layout(const struct graph *graph, struct arena *unit, const
     for (int i = 0; i < graph->nodes.n; i++) {
         const struct node *node = graph->nodes.at[i];
         if (!live[i]) continue;
-        to->place = node->place;
-        to->home = node->home;
+        graph_at(to, node);
         struct value *last, *same = convert(&l, node, &last);
         if (diag_errors(graph->diag)) return NULL;
         if (last || same) {

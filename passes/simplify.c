@@ -120,8 +120,7 @@ static struct graph *simplify(const struct graph *graph, struct arena *unit)
     for (int i = 0; i < graph->nodes.n; i++) {
         const struct node *node = graph->nodes.at[i];
         if (!live[i]) continue;
-        to->place = node->place;
-        to->home = node->home;
+        graph_at(to, node);
         struct value *folded = fold_scale(&s, node);
         if (!folded) folded = multiply_instead(&s, node);
         if (folded) {
