@@ -8,7 +8,7 @@ One line each; the last line counts. 77: skipped, with the reason, where there i
 """
 import json, os, re, sys, tempfile
 
-from test_opencl import OCLGRIND, ROOT, TENON, Wrong, answers, ask, build, compare, examples, must
+from test_opencl import CC, OCLGRIND, ROOT, TENON, WARNINGS, Wrong, answers, ask, build, compare, examples, must
 
 HALF = """
 model half(x: f32[32, 64], c: i32[32, 64], flag: bool[], n: i64[]) -> (y, z, w, s, k) {
@@ -73,6 +73,7 @@ def check_half(folder):
     want = program_of(path, os.path.join(folder, "c"), "--target=c")
     compare(program_of(path, os.path.join(folder, "opencl"), "--target=opencl"), want)
     compare(answers(build(path, place, "gpu"), place), want)
+    must("warnings", [CC, *WARNINGS, "-c", "model.c", "-o", "model.o"], place)
     for suffix in (".so", ".o", ".a"):
         must(suffix, [TENON, "compile", path, "--target=opencl", "-o", os.path.join(folder, "half" + suffix), "--quiet"])
     must("interpreter", [TENON, "run", path, "--target=interpreter", "--random=3"])
