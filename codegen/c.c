@@ -126,7 +126,7 @@ static void need_extern(struct cfamily *printer, const char *name)
     LIST_PUSH(printer->arena, &state->externs, name);
 }
 
-void c_extern_scalars(struct cfamily *printer, const struct stmt *call)
+static void put_extern_scalars(struct cfamily *printer, const struct stmt *call)
 {
     struct text *out = printer->out;
     cfamily_line(printer);
@@ -152,7 +152,7 @@ static void put_extern_call(struct cfamily *printer, const struct stmt *s)
         text_add(out, ")");
     }
     text_add(out, s->n_args ? "};\n" : "0};\n");
-    c_extern_scalars(printer, s);
+    put_extern_scalars(printer, s);
     cfamily_line(printer);
     text_printf(out, "const int code = tenon_%s(buffers, scalars);\n", s->extern_name);
     put_failure(printer);
@@ -172,10 +172,9 @@ static void put_call(struct cfamily *printer, const struct stmt *s)
     for (int i = 0; i < s->n_scalars; i++) values[n++] = s->scalars[i];
     cfamily_share(printer, values, n);
     cfamily_line(printer);
-    if (state->emission->opencl) {
+    if (state->emission->opencl && s->kernel && s->kernel->side != SIDE_HOST) {
         int site = 0;
         while (state->calls[site] != s) site++;
-        if (!s->kernel) need_extern(printer, s->extern_name);
         opencl_put_call(printer, state->emission, s, site);
         return;
     }
@@ -216,14 +215,17 @@ static void put_call(struct cfamily *printer, const struct stmt *s)
 
 /* NAME_run; where several workers run it, NAME_part, and what calls that is interface.c's. */
 
-static void put_barrier(struct cfamily *printer)
+static void put_barrier(struct cfamily *printer, const struct stmt *stmt)
 {
+    const struct c_state *state = printer->user;
+    if (stmt->code && !state->emission->opencl) return; /* one memory: what a device would bring is there */
     struct text *out = printer->out;
     cfamily_line(printer);
     text_add(out, "{\n");
     printer->indent++;
     cfamily_line(printer);
-    text_add(out, "const int code = team->barrier(team, tenon_worker);\n");
+    if (stmt->code) text_printf(out, "const int code = tenon_cl_wait(tenon_cl, %d);\n", stmt->code - 1);
+    else text_add(out, "const int code = team->barrier(team, tenon_worker);\n");
     cfamily_line(printer);
     text_add(out, "if (code) return code;\n");
     printer->indent--;
@@ -236,7 +238,7 @@ static const char *main_buffer(struct cfamily *printer, const struct buffer *buf
     struct c_state *state = printer->user;
     const char *type = cfamily_memory_type(printer, buf->dt);
     struct text text = {.arena = printer->arena};
-    if (state->emission->opencl && buf->space != SPACE_LOCAL) return opencl_read(printer, state->emission, buf);
+    if (state->emission->opencl && buffer_is_apart(buf)) return opencl_read(printer, state->emission, buf);
     switch (buf->space) {
     case SPACE_INPUT: return arena_printf(printer->arena, "in->%s", state->names.input[buf->position]);
     case SPACE_OUTPUT: return arena_printf(printer->arena, "out->%s", state->names.output[buf->position]);
@@ -278,8 +280,9 @@ static void put_symbols(struct cfamily *printer, struct text *out)
 static void put_main_head(struct cfamily *printer, struct text *out)
 {
     const struct c_state *state = printer->user;
-    text_printf(out, "static int %smain(struct tenon_cl *tenon_cl, const struct %s_inputs *in)\n{\n    (void)tenon_cl, (void)in;\n",
-                state->prefix, state->names.model);
+    text_printf(out, "static int %smain(struct tenon_cl *tenon_cl, const struct %s_inputs *in, const struct %s_outputs *out, unsigned char *memory)\n{\n"
+                "    (void)tenon_cl, (void)in, (void)out, (void)memory;\n",
+                state->prefix, state->names.model, state->names.model);
     put_symbols(printer, out);
 }
 
@@ -361,7 +364,7 @@ static void make_version(const struct emission *emission, int version, struct c_
     state->in_part = false;
     printer->prog = (struct prog *)(uintptr_t)own->prog;
     printer->dialect = &c_dialect;
-    printer->target = own->target;
+    printer->target = own->target->host ? own->target->host : own->target;
     printer->helper_prefix = "";
     if (emission->n_versions > 1) {
         printer->type_prefix = arena_printf(arena, "v%d_", own->target->level);
@@ -378,7 +381,8 @@ static void make_version(const struct emission *emission, int version, struct c_
     cfamily_scan(printer, own->prog->main);
     reserve_exports(printer, state->names.model, own->prefix);
     cfamily_gather(printer, own->prefix);
-    for (int i = 0; i < printer->facts.n && !emission->opencl; i++) put_kernel(printer, &printer->facts.at[i]);
+    for (int i = 0; i < printer->facts.n; i++)
+        if (!emission->opencl || printer->facts.at[i].kernel->side == SIDE_HOST) put_kernel(printer, &printer->facts.at[i]);
     state->calls = prog_calls(own->prog, arena, &state->n_calls);
     put_run(printer);
     if (emission->opencl) opencl_put_host(printer, emission, &state->names, state->calls, state->n_calls);

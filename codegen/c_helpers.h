@@ -8,8 +8,6 @@ void c_helpers_print(struct cfamily *printer, struct text *out);
 /* Helpers that need others: those too from now on. The functions of all that are used, in the printer's dialect. */
 void helpers_close(struct cfamily *printer);
 void helpers_print(struct cfamily *printer, struct text *out);
-/* "const int64_t scalars[] = {..};" of a call of an extern function. */
-void c_extern_scalars(struct cfamily *printer, const struct stmt *call);
 /* For a text with versions for several x86-64 levels: its head, and what stands round each version, whose helpers then
  * have names of their own (cfamily's type_prefix and feature_prefix). */
 void c_versions_head(struct text *out);

@@ -472,6 +472,6 @@ void cfamily_stmts(struct cfamily *printer, const struct stmt *list)
         case STMT_CALL: printer->call(printer, s); break;
         case STMT_FAIL: put_fail(printer, s); break;
         case STMT_PREFETCH: put_prefetch(printer, s); break;
-        case STMT_BARRIER: printer->barrier(printer); break;
+        case STMT_BARRIER: printer->barrier(printer, s); break;
         }
 }

@@ -107,7 +107,7 @@ struct cfamily {
     int n_temporaries;
     /* printing of a call, and of a buffer that has no name yet (main's); user is theirs */
     void (*call)(struct cfamily *printer, const struct stmt *stmt);
-    void (*barrier)(struct cfamily *printer);
+    void (*barrier)(struct cfamily *printer, const struct stmt *stmt);
     const char *(*buffer)(struct cfamily *printer, const struct buffer *buf);
     void *user;
 };

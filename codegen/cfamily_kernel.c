@@ -15,7 +15,7 @@ struct kernel_facts *cfamily_facts(struct cfamily *printer, const struct kernel 
 static bool may_overlap(struct cfamily *printer, const struct buffer *a, const struct buffer *b)
 {
     if (a == b || a->space == SPACE_PARAM || b->space == SPACE_PARAM) return true;
-    if (a->space != SPACE_ARENA || b->space != SPACE_ARENA) return false;
+    if (a->space != SPACE_ARENA || b->space != SPACE_ARENA || a->side != b->side) return false;
     struct dims *dims = printer->prog->dims;
     dim a_end = dim_add(dims, a->offset_bytes, dim_mul(dims, a->elements, dtype_bytes(a->dt)));
     dim b_end = dim_add(dims, b->offset_bytes, dim_mul(dims, b->elements, dtype_bytes(b->dt)));

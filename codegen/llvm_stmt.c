@@ -274,7 +274,10 @@ static void block_build(struct llvm *e, const struct stmt *s)
             return_if(e, llvm_expr(e, s->a), LLVMConstInt(e->i32, (unsigned long long)(long long)s->code, 1));
             break;
         case STMT_PREFETCH: llvm_prefetch(e, s); break;
-        case STMT_BARRIER: check_status(e, team_call(e, 0, e->i32, NULL)); break;
+        case STMT_BARRIER:
+            if (s->code) break; /* for a device: here is one memory */
+            check_status(e, team_call(e, 0, e->i32, NULL));
+            break;
         }
     }
 }

@@ -66,6 +66,7 @@ static bool kernels_have(struct cfamily *printer, enum dtype dt)
     printer->statement++;
     for (int i = 0; i < prog->kernels.n && !found; i++) {
         const struct kernel *kernel = prog->kernels.at[i];
+        if (kernel->side != SIDE_DEVICE) continue;
         found = list_has(printer, kernel->body, dt);
         for (int k = 0; k < kernel->params.n; k++) found |= kernel->params.at[k]->dt == dt;
     }
@@ -160,8 +161,9 @@ static void no_call(struct cfamily *printer, const struct stmt *stmt)
     bug("opencl", "a kernel calls %s", stmt->kernel ? stmt->kernel->name : stmt->extern_name);
 }
 
-static void put_barrier(struct cfamily *printer)
+static void put_barrier(struct cfamily *printer, const struct stmt *stmt)
 {
+    (void)stmt;
     cfamily_line(printer);
     text_add(printer->out, "barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE);\n");
 }
@@ -204,6 +206,7 @@ void opencl_print(const struct emission *emission, struct text *kernels, struct 
     facts->f64 = kernels_have(&printer, DT_f64);
     facts->lanes_most = 1;
     for (int i = 0; i < printer.facts.n; i++) {
+        if (printer.facts.at[i].kernel->side != SIDE_DEVICE) continue;
         put_kernel(&printer, &printer.facts.at[i]);
         int64_t lanes = opencl_launch(printer.facts.at[i].kernel).lanes;
         if (lanes > facts->lanes_most) facts->lanes_most = lanes;
@@ -223,11 +226,26 @@ static bool fits(const char *what, int64_t need, int64_t have, const struct devi
                                       what, (long long)need, (long long)have);
 }
 
+/* A function in C whose buffers are where it cannot reach them. */
+static bool reaches_all(const struct stmt *list, struct diag *diag)
+{
+    bool good = true;
+    for (; list; list = list->next) {
+        bool apart = false;
+        for (int i = 0; list->kind == STMT_CALL && !list->kernel && i < list->n_args; i++)
+            apart |= buffer_is_apart(list->args[i].buf);
+        if (apart) good = diag_error(diag, list->place, "%s is a function in C: pass place puts it on the host", list->extern_name);
+        good = reaches_all(list->body, diag) && reaches_all(list->other, diag) && good;
+    }
+    return good;
+}
+
 bool opencl_fits(const struct emission *emission, const struct opencl_facts *facts, const struct device *device, struct diag *diag)
 {
     const struct prog *prog = emission->versions->prog;
     int64_t arena = dim_lo(prog->dims, prog->arena_bytes), weights = emission->weights.n_bytes; /* at least */
-    bool good = fits("the arena", arena, device->allocation_bytes, device, diag);
+    bool good = reaches_all(prog->main, diag);
+    good = fits("the arena", arena, device->allocation_bytes, device, diag) && good;
     good = fits("the model's weights", weights, device->allocation_bytes, device, diag) && good;
     if (good) good = fits("the model, arena and weights", arena + weights, device->memory_bytes, device, diag);
     if (facts->f64 && !device->has_f64)

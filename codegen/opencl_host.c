@@ -88,6 +88,36 @@ static void put_scalars(struct cfamily *printer, const struct stmt *call)
     text_add(out, any ? "};\n" : "{0}};\n");
 }
 
+/* All elements of the second argument to the first, of which one is on the host. */
+static void put_transfer(struct cfamily *printer, const struct emission *emission, const struct stmt *call, int site)
+{
+    struct text *out = printer->out;
+    bool sends = buffer_is_apart(call->args[0].buf);
+    const struct call_arg *there = &call->args[!sends], *here = &call->args[sends];
+    cfamily_line(printer);
+    text_printf(out, "tenon_cl_%s(tenon_cl, %d, (struct tenon_cl_buffer)", sends ? "send" : "receive", site);
+    put_place(printer, emission, there->buf, there->offset);
+    text_printf(out, ", %lld*", (long long)dtype_bytes(there->buf->dt));
+    cfamily_dim(printer, out, call->kernel->params.at[0]->elements, printer->symbol_name, PREC_UNARY);
+    text_printf(out, ", %s", cfamily_buffer(printer, here->buf));
+    if (here->offset && !ex_is_int(here->offset, 0)) {
+        text_add(out, " + ");
+        cfamily_expr(printer, here->offset, PREC_ADD + (here->offset->op != EX_add));
+    }
+    text_add(out, ");\n");
+}
+
+static void put_launch(struct cfamily *printer, const struct emission *emission, const struct stmt *call, int site)
+{
+    struct launch launch = opencl_launch(call->kernel);
+    put_places(printer, emission, call);
+    put_scalars(printer, call);
+    cfamily_line(printer);
+    text_printf(printer->out, "tenon_cl_call(tenon_cl, %d, ", site);
+    put_groups(printer, call, &launch);
+    text_printf(printer->out, ", %lld, buffers, scalars);\n", (long long)launch.lanes);
+}
+
 void opencl_put_call(struct cfamily *printer, const struct emission *emission, const struct stmt *call, int site)
 {
     struct text *out = printer->out;
@@ -99,19 +129,8 @@ void opencl_put_call(struct cfamily *printer, const struct emission *emission, c
     }
     text_add(out, "\n");
     printer->indent++;
-    put_places(printer, emission, call);
-    if (call->kernel) {
-        struct launch launch = opencl_launch(call->kernel);
-        put_scalars(printer, call);
-        cfamily_line(printer);
-        text_printf(out, "tenon_cl_call(tenon_cl, %d, ", site);
-        put_groups(printer, call, &launch);
-        text_printf(out, ", %lld, buffers, scalars);\n", (long long)launch.lanes);
-    } else {
-        c_extern_scalars(printer, call);
-        cfamily_line(printer);
-        text_printf(out, "tenon_cl_extern(tenon_cl, tenon_%s, %d, buffers, scalars);\n", call->extern_name, call->n_args);
-    }
+    if (call->kernel->side == SIDE_BOTH) put_transfer(printer, emission, call, site);
+    else put_launch(printer, emission, call, site);
     printer->indent--;
     cfamily_line(printer);
     text_add(out, "}\n");
@@ -137,8 +156,8 @@ static void put_sites(struct cfamily *printer, const struct stmt *const *calls, 
     int at = 0;
     for (int i = 0; i < n; i++) {
         const struct kernel *kernel = calls[i]->kernel;
-        if (!kernel) {
-            text_printf(&rows, "    {0, \"%s\", %d, 0, 0, false},\n", calls[i]->extern_name, calls[i]->n_args);
+        if (!kernel || kernel->side != SIDE_DEVICE) {
+            text_printf(&rows, "    {0, \"%s\", %d, 0, 0, false},\n", kernel ? kernel->name : calls[i]->extern_name, calls[i]->n_args);
             continue;
         }
         const struct kernel_facts *facts = cfamily_facts(printer, kernel);
@@ -176,10 +195,19 @@ static void put_bytes(struct cfamily *printer, struct buffer *const *buf, int n,
 {
     text_printf(out, "    const int64_t %s[] = {", name);
     for (int i = 0; i < n; i++) {
-        text_printf(out, "%s%lld*", i ? ", " : "", (long long)dtype_bytes(buf[i]->dt));
+        bool here = buf[i]->space == SPACE_OUTPUT && !buffer_is_apart(buf[i]); /* written by the host itself */
+        text_printf(out, "%s%lld*", i ? ", " : "", (long long)(here ? 0 : dtype_bytes(buf[i]->dt)));
         cfamily_dim(printer, out, buf[i]->elements, symbol, PREC_UNARY);
     }
     text_add(out, n ? "};\n" : "0};\n");
+}
+
+/* Whether main uses memory of the host's own. */
+static bool has_host_memory(const struct prog *prog)
+{
+    for (int i = 0; i < prog->buffers.n; i++)
+        if (prog->buffers.at[i]->space == SPACE_ARENA && prog->buffers.at[i]->side == SIDE_HOST) return true;
+    return false;
 }
 
 static void put_run_on(struct cfamily *printer, const struct interface_names *names, struct text *out)
@@ -201,8 +229,13 @@ static void put_run_on(struct cfamily *printer, const struct interface_names *na
     if (prog->outputs.n == 0) text_add(out, "    (void)out;\n");
     text_add(out, "    tenon_cl_begin(cl, ");
     cfamily_dim(printer, out, prog->arena_bytes, symbol, 0);
-    text_printf(out, ", inputs, input_bytes, output_bytes);\n    const int code = %s_main(cl, in);\n"
-                "    const int status = tenon_cl_end(cl, outputs, done);\n    return code ? code : status;\n}\n", model);
+    text_add(out, ", inputs, input_bytes, output_bytes);\n");
+    if (has_host_memory(prog)) {
+        text_add(out, "    unsigned char *const memory = tenon_cl_host(cl, ");
+        cfamily_dim(printer, out, prog->arena_bytes, symbol, 0);
+        text_printf(out, ");\n    const int code = memory ? %s_main(cl, in, out, memory) : 0;\n", model);
+    } else text_printf(out, "    const int code = %s_main(cl, in, out, 0);\n", model);
+    text_printf(out, "    const int status = tenon_cl_end(cl, outputs, done);\n    return code ? code : status;\n}\n");
 }
 
 /* The text with the model's name for $, and its weights, or 0 where it has none, for #. */

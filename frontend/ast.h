@@ -27,6 +27,7 @@ enum ast_kind {
     AST_RETURN,  /* kids: values */
     AST_YIELD,   /* an expression as statement; kids: values */
     AST_FOR,     /* text: variable; kids: from, body, optional to */
+    AST_PLACE,   /* text: where its body is computed; kids: body */
     AST_LET,     /* text: index notation */
     /* parts */
     AST_LIST,     /* expressions: also a list literal, arguments, targets, parameters */

@@ -367,6 +367,7 @@ static struct item eval_kind(struct build *build, struct ast *ast)
     case AST_RETURN:
     case AST_YIELD:
     case AST_FOR:
+    case AST_PLACE:
     case AST_LET:
     case AST_FORMAL:
     case AST_NAMED:

@@ -85,6 +85,18 @@ static void eval_for(struct build *build, struct ast *ast)
     }
 }
 
+/* Everything built in the block, by functions called there too, is computed at that place. */
+static void eval_place(struct build *build, struct ast *ast)
+{
+    struct graph *graph = build->region->graph;
+    enum home outer = graph->home;
+    if (!home_read(ast->text, ast->place, build->diag, &graph->home)) return;
+    struct item value = eval_block(build, ast->kid[0]);
+    graph->home = outer;
+    if (value.kind != ITEM_NONE && !item_is_error(&value) && !build->frame->returned)
+        build_fail(build, ast, "the value at the end of this block is not used");
+}
+
 void eval_def(struct build *build, struct ast *ast)
 {
     struct function *function = NEW(build->arena, struct function);
@@ -117,6 +129,7 @@ void eval_statement(struct build *build, struct ast *ast)
     case AST_CONST: eval_const(build, ast); return;
     case AST_WEIGHTS: eval_weights(build, ast); return;
     case AST_FOR: eval_for(build, ast); return;
+    case AST_PLACE: eval_place(build, ast); return;
     case AST_LET: eval_let(build, ast); return;
     case AST_DEF: eval_def(build, ast); return;
     case AST_RETURN: eval_return(build, ast); return;

@@ -41,6 +41,11 @@ struct settings {
     int n, cap;
 };
 
+struct place_rule { /* of --place */
+    const char *pattern; /* as a shell's */
+    enum home home;
+};
+
 struct options {
     enum command_bit command;
     int n_paths; /* arguments that are no options */
@@ -51,6 +56,7 @@ struct options {
     LIST(const struct target *) cpus; /* from the narrowest to the widest; several: a version for each */
     struct settings dims, sizes, inputs;
     LIST(const char *) imports; /* folders */
+    LIST(struct place_rule) places; /* the first that matches decides */
     LIST(const char *) reports; /* files, .html or .json */
     const char *model;          /* which one of a file with several */
     bool zero_weights;
@@ -170,6 +176,11 @@ bool engine_times(struct engine_run *run, device_note *note, void *context);
 int64_t engine_code_bytes(const struct engine_run *run); /* of the loaded library without its weights */
 /* The sizes that the inputs give the model's named dimensions; NULL after a message about what does not fit. */
 const int64_t *engine_symbols(struct session *session, const struct unit *unit, const struct tensor *in);
+
+/* cmd_place.c: --place. Adds its argument's rules; false after a message about wrong usage. */
+bool place_rules_read(struct session *session, const char *s, struct options *options);
+/* Gives the nodes of a graph that was just read the homes that the rules say; false after messages. */
+bool place_apply(struct session *session, const struct options *options, struct graph *graph);
 
 /* cmd_tensor.c: .npy files, and .npz and .pb through the frontend's readers. */
 /* The tensor of a file: the one called name, or the only one. */

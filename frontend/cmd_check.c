@@ -191,6 +191,38 @@ static void print_peak(const struct table *table, const struct prog *prog, const
     if (n > 5) printf("  and %d smaller ones\n", n - 5);
 }
 
+/* What of the graph and its subgraphs is not on the device although nobody asked for that. */
+static void print_reasons(const struct table *table, const struct graph *graph)
+{
+    for (int i = 0; i < graph->nodes.n; i++) {
+        const struct node *node = graph->nodes.at[i];
+        bool decides = op_row(node->op)->kind == OP_CONTROL;
+        const char *why = decides ? "what decides is read by main, on the host" : node->why;
+        if (node->n_out && !node->out[0].fused && why)
+            printf("  %s (%s): %s\n", clip(table->arena, layer_name(table, node->out), 34), op_row(node->op)->name, why);
+        for (int k = 0; k < node->n_attrs; k++)
+            if (node->attrs[k].kind == ATTR_GRAPH) print_reasons(table, node->attrs[k].graph);
+    }
+}
+
+/* Where layers are computed; of those that the device cannot run, why. */
+static void print_places(const struct table *table)
+{
+    int there = 0, here = 0, transfers = 0;
+    double bytes = 0;
+    for (int i = 0; i < table->layers.n; i++) {
+        const struct value *value = table->layers.at[i].value;
+        bool moves = value->node->op == OP_transfer;
+        transfers += moves;
+        if (moves) bytes += elements_of(table, &value->type) * (double)dtype_bytes(value->type.dt);
+        else if (value->node->home == HOME_CPU) here++;
+        else there++;
+    }
+    printf("places: %d layers on the device, %d on its host, %d transfers of %s bytes\n", there, here, transfers,
+           human(table->arena, bytes));
+    print_reasons(table, table->graph);
+}
+
 static void print_json(const struct table *table, const char *path, const struct totals *totals)
 {
     struct text json = {.arena = table->arena};
@@ -209,7 +241,13 @@ static void print_json(const struct table *table, const char *path, const struct
         json_string(&json, layer->ops);
         text_add(&json, ", \"result\": ");
         json_string(&json, layer->shape);
-        text_printf(&json, ", \"parameters\": %lld, \"flops\": %.0f}", (long long)layer->parameters, layer->flops);
+        text_printf(&json, ", \"parameters\": %lld, \"flops\": %.0f", (long long)layer->parameters, layer->flops);
+        if (table->graph->placed) {
+            const struct node *node = layer->value->node;
+            text_printf(&json, ", \"place\": \"%s\", \"why\": ", home_name(node->home));
+            json_string(&json, node->why ? node->why : "");
+        }
+        text_add(&json, "}");
     }
     text_add(&json, "\n]}\n");
     fputs(text_string(&json), stdout);
@@ -253,6 +291,7 @@ static bool check_model(struct session *session, const struct options *options, 
     printf("weights %lld bytes; arena %lld bytes, largest live set %lld bytes\n", (long long)totals.weight_bytes,
            (long long)totals.arena_bytes, (long long)totals.live_bytes);
     print_peak(&table, unit.prog, &totals);
+    if (table.graph->placed) print_places(&table);
     return true;
 }
 

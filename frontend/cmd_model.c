@@ -162,6 +162,7 @@ struct graph *model_read(struct session *session, const struct options *options,
     if (has_suffix(path, ".onnx")) graph = read_onnx(session, options, path, unit);
     else if (has_suffix(path, ".tn")) graph = read_language(session, options, path, unit);
     else diag_error(session->diag, (struct place){.path = path}, "a model is a .onnx or .tn file");
+    if (graph && diag_errors(session->diag) == before) place_apply(session, options, graph);
     return diag_errors(session->diag) > before ? NULL : graph;
 }
 

@@ -13,6 +13,7 @@ enum option {
     OPT_TARGET,
     OPT_CPU,
     OPT_DEVICE,
+    OPT_PLACE,
     OPT_PORTABLE,
     OPT_LEVEL,
     OPT_DIM,
@@ -81,6 +82,9 @@ static const struct option_row rows[] = {
     {OPT_DEVICE, "--device", "cpu|gpu|FILE", FOR_CODE | FOR_CHECK,
      "with --target=opencl: what its kernels are for: a plain CPU (default, with --threads=N compute units) or GPU, or the "
      "record that `tenon devices -o FILE` wrote of one"},
+    {OPT_PLACE, "--place", "NAMES=PLACE[,...]", FOR_MODEL,
+     "with --target=opencl, which it implies: where values and layers with such names (* and ? as in a shell) are computed, "
+     "cpu or opencl (opencl:gpu: with --device=gpu); the first that matches decides, the rest is where the model says"},
     {OPT_CPU, "--cpu", "NAME[,NAME...]", FOR_CODE | FOR_CHECK,
      "native (default), or a row of the target table: --cpu=help lists them; to compile also a list of x86-64 levels: "
      "code for each, the widest that the machine has is run"},
@@ -251,8 +255,9 @@ static bool read_report(struct arena *arena, const char *s, struct options *opti
     return has_suffix(s, ".html") || has_suffix(s, ".json") || usage("--report writes a .html or .json file, not", s);
 }
 
-static bool apply(struct arena *arena, const struct option_row *row, const char *s, struct options *options)
+static bool apply(struct session *session, const struct option_row *row, const char *s, struct options *options)
 {
+    struct arena *arena = session->arena;
     struct pipeline_options *pipeline = &options->pipeline;
     int64_t v = 0;
     bool ok = true;
@@ -261,7 +266,11 @@ static bool apply(struct arena *arena, const struct option_row *row, const char 
     case OPT_OUT: options->out = s; break;
     case OPT_TARGET: return read_engine(s, options);
     case OPT_CPU: return read_cpu(arena, s, options);
-    case OPT_DEVICE: options->device_name = s; break;
+    case OPT_DEVICE:
+        if (options->device_name && strcmp(options->device_name, s) != 0) return usage("a second device:", s);
+        options->device_name = s;
+        break;
+    case OPT_PLACE: return place_rules_read(session, s, options);
     case OPT_PORTABLE: return read_cpu(arena, "portable", options);
     case OPT_LEVEL:
         ok = read_number(row->name, s, 0, 3, &v);
@@ -398,8 +407,11 @@ bool options_read(struct session *session, enum command_bit command, int argc, c
             if (++i == argc) return usage("a value is missing after", row->name);
             value = argv[i];
         }
-        if (!apply(session->arena, row, value, options)) return false;
+        if (!apply(session, row, value, options)) return false;
     }
+    if (options->places.n && !options->engine_given) options->engine = ENGINE_OPENCL, options->engine_given = true;
+    if (options->places.n && options->engine != ENGINE_OPENCL && options->engine != ENGINE_INTERPRETER)
+        return usage("only --target=opencl takes", "--place");
     if (options->device_name && options->engine != ENGINE_OPENCL) return usage("only --target=opencl takes", "--device");
     if (options->engine == ENGINE_OPENCL && options->cpus.n > 1)
         return usage("--target=opencl is for one device: no list in", "--cpu");

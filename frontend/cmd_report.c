@@ -109,6 +109,10 @@ static void describe_call(const struct report *report, struct report_call *to, s
     to->operators = call->origin ? call->origin->operators : to->kernel;
     to->stored = call->origin ? call->origin->stored : "";
     to->n_fused = call->origin ? call->origin->n_fused : 0;
+    if (report->on_device) {
+        enum side side = call->kernel ? call->kernel->side : SIDE_HOST;
+        to->place = side == SIDE_HOST ? "host" : side == SIDE_BOTH ? "transfer" : "device";
+    }
     to->strategy = call->kernel ? call->kernel->strategy : "";
     to->times = 1;
     if (!report->profile) return;
@@ -193,6 +197,7 @@ void report_make(struct session *session, const struct options *options, const s
     report->target = engine_title(options->engine);
     report->cpu = options->target->name;
     report->threads = processors_of(options, prog);
+    report->on_device = options->device != NULL;
     report->prog = prog;
     report->symbols = symbols;
     report->profile = profile;

@@ -26,6 +26,7 @@ struct report_call {
     const char *kernel;
     const char *layers;        /* the user's names; else the place in the model, else "" */
     const char *operators, *stored, *strategy;
+    const char *place;         /* "device", "host", "transfer"; NULL where there is no device */
     int n_fused;
     double times;              /* it is made in a run; 1 where that was not measured */
     double flops, direct_flops; /* of a run, like all below; direct: by the operator's definition */
@@ -46,6 +47,7 @@ struct report {
     const char *model;   /* its file's name, without folders */
     const char *target;  /* "C", "LLVM" */
     const char *cpu;
+    bool on_device;      /* through OpenCL */
     int threads;         /* of the program: 1 where it keeps to one */
     const struct prog *prog;
     const int64_t *symbols;

@@ -64,6 +64,7 @@ static void put_call(const struct report *report, const struct report_call *call
     put_string(out, "operators", call->operators);
     text_printf(out, ", \"values_fused\": %d", call->n_fused);
     put_string(out, "stored_because", call->stored);
+    if (call->place) put_string(out, "place", call->place);
     put_string(out, "strategy", call->strategy);
     put_number(out, "times", call->times);
     text_printf(out, ", \"flops\": %.0f, \"direct_flops\": %.0f, \"bytes\": %.0f, \"weight_bytes\": %.0f", call->flops,

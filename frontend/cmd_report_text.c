@@ -55,6 +55,7 @@ static void print_call(const struct report *report, const struct report_call *ca
     fprintf(out, "%7.1f %9.1f  %-9s ", 1e11 * rate_of(call->flops, seconds) / report->machine.flops, 1e6 * call->predicted,
             bound_name(call->bound));
     print_name(out, call->kernel, 40);
+    if (call->place && !strcmp(call->place, "host")) fputs(" on the host", out);
     if (*call->layers) {
         fputs("  ", out);
         print_name(out, call->layers, 60);

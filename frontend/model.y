@@ -45,7 +45,7 @@ int model_lex(MODEL_STYPE *value, struct place *place, void *scanner);
 %token <number> INT "an integer"
 %token AS "'as'" CONST "'const'" DEF "'def'" DIM "'dim'" ELSE "'else'" FALSE "'false'" FOR "'for'" GRAPH "'graph'"
 %token IF "'if'" IMPORT "'import'" IN "'in'" MODEL "'model'" PARAM "'param'" RESERVED "a reserved word"
-%token RETURN "'return'" SCAN "'scan'" TRUE "'true'" WEIGHTS "'weights'" WHILE "'while'"
+%token PLACE "'place'" RETURN "'return'" SCAN "'scan'" TRUE "'true'" WEIGHTS "'weights'" WHILE "'while'"
 %token ARROW "'->'" DOTDOT "'..'" EQ "'=='" NE "'!='" LE "'<='" GE "'>='" AND "'&&'" OR "'||'" POW "'**'"
 
 %type <ast> body block statement items item formals formal formal_list range expression simple prefix postfix
@@ -89,6 +89,7 @@ statement: items                { $$ = $1; $$->kind = AST_YIELD; }
     | WEIGHTS STRING            { $$ = ast_named(reader, AST_WEIGHTS, @2, $2); }
     | FOR NAME IN range block   { $$ = $4; $$->kind = AST_FOR; $$->place = @2; $$->text = $2; $$->kid[1] = $5;
                                   if ($5->depth >= $$->depth) $$->depth = $5->depth + 1; }
+    | PLACE NAME block          { $$ = ast_make(reader, AST_PLACE, @2, $3, NULL, NULL); $$->text = $2; }
     | IMPORT NAME               { $$ = ast_named(reader, AST_IMPORT, @2, $2); $$->name = $2; }
     | IMPORT NAME AS NAME       { $$ = ast_named(reader, AST_IMPORT, @2, $2); $$->name = $4; }
     | IMPORT STRING AS NAME     { $$ = ast_named(reader, AST_IMPORT, @2, $2); $$->name = $4; }
@@ -230,7 +231,7 @@ static enum group symbol_group(yysymbol_kind_t symbol)
     case YYSYMBOL_OR: case YYSYMBOL_AND: case YYSYMBOL_EQ: case YYSYMBOL_NE: case YYSYMBOL_LE: case YYSYMBOL_GE:
     case YYSYMBOL_POW: return GROUP_OPERATOR;
     case YYSYMBOL_RETURN: case YYSYMBOL_LET: case YYSYMBOL_PARAM: case YYSYMBOL_CONST: case YYSYMBOL_WEIGHTS:
-    case YYSYMBOL_FOR: case YYSYMBOL_IMPORT: case YYSYMBOL_DIM: case YYSYMBOL_DEF: case YYSYMBOL_MODEL: return GROUP_STATEMENT;
+    case YYSYMBOL_FOR: case YYSYMBOL_PLACE: case YYSYMBOL_IMPORT: case YYSYMBOL_DIM: case YYSYMBOL_DEF: case YYSYMBOL_MODEL: return GROUP_STATEMENT;
     default: break;
     }
     const char *name = yysymbol_name(symbol);

@@ -56,6 +56,27 @@ const struct device *device_find(const char *name)
     return !strcmp(name, "gpu") ? &device_plain_gpu : NULL;
 }
 
+static const char *const home_names[] = {[HOME_NONE] = "", [HOME_CPU] = "cpu", [HOME_OPENCL] = "opencl"};
+enum { N_HOMES = sizeof home_names / sizeof *home_names };
+
+const char *home_name(enum home home)
+{
+    return home_names[home];
+}
+
+bool home_read(const char *name, struct place place, struct diag *diag, enum home *home)
+{
+    for (int i = 1; i < N_HOMES; i++)
+        if (!strcmp(name, home_names[i])) {
+            *home = (enum home)i;
+            return true;
+        }
+    diag_error(diag, place, "there is no place '%s'; there are cpu and opencl", name);
+    const char *near = diag_suggest(name, home_names + 1, N_HOMES - 1);
+    if (near) diag_note(diag, place, "did you mean '%s'?", near);
+    return false;
+}
+
 /* Of two words; false where it is neither. */
 static bool read_choice(const char *word, const char *yes, const char *no, bool *value)
 {
@@ -197,5 +218,6 @@ const struct target *device_target(const struct device *device, const struct tar
     own->has_fma = own->has_fma && device->has_fma;
     own->has_dot = false; /* OpenCL's printer writes dot4 out */
     own->lanes_most = LANES_MOST;
+    own->host = cpu;
     return own;
 }

@@ -28,4 +28,11 @@ const struct target *device_target(const struct device *device, const struct tar
 /* "cpu", "gpu"; NULL for other names. */
 const struct device *device_find(const char *name);
 
+/* Where a node of a graph is computed: what `place` and --place say. NONE: wherever the model as a whole is. */
+enum home { HOME_NONE, HOME_CPU, HOME_OPENCL };
+/* "cpu", "opencl"; "" for NONE. */
+const char *home_name(enum home home);
+/* False, after a message at the place, where the name is neither. */
+bool home_read(const char *name, struct place place, struct diag *diag, enum home *home);
+
 #endif

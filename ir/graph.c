@@ -62,6 +62,8 @@ struct graph *graph_like(const struct graph *graph, struct arena *unit, const ch
 {
     struct graph *fresh = graph_new(unit, graph->session, graph->dims, graph->diag, name);
     fresh->place = graph->place;
+    fresh->home = graph->home;
+    fresh->placed = graph->placed;
     fresh->no_fold = graph->no_fold;
     return fresh;
 }
@@ -135,7 +137,7 @@ bool tensor_equal(const struct tensor *a, const struct tensor *b)
 
 static uint32_t node_hash(const struct node *node)
 {
-    uint32_t h = 2166136261u ^ (uint32_t)node->op;
+    uint32_t h = 2166136261u ^ (uint32_t)node->op ^ (uint32_t)node->home << 16;
     for (int i = 0; i < node->n_in; i++) h = h * 16777619u ^ (uint32_t)node->in[i]->id;
     for (int i = 0; i < node->n_attrs; i++) {
         const struct attr *a = &node->attrs[i];
@@ -152,7 +154,7 @@ static uint32_t node_hash(const struct node *node)
 
 static bool node_equal(const struct node *a, const struct node *b)
 {
-    if (a->op != b->op || a->n_in != b->n_in || a->n_attrs != b->n_attrs) return false;
+    if (a->op != b->op || a->home != b->home || a->n_in != b->n_in || a->n_attrs != b->n_attrs) return false;
     for (int i = 0; i < a->n_in; i++)
         if (a->in[i] != b->in[i]) return false;
     for (int i = 0; i < a->n_attrs; i++)
@@ -345,7 +347,7 @@ struct value *graph_node(struct graph *graph, enum op op, int n_in, struct value
         return NULL;
     }
     struct node *node = NEW(graph->arena, struct node);
-    *node = (struct node){.op = op, .n_in = n_in, .n_attrs = n_attrs};
+    *node = (struct node){.op = op, .n_in = n_in, .n_attrs = n_attrs, .home = graph->home};
     node->in = arena_copy(graph->arena, in, (size_t)n_in * sizeof *in);
     if (row->kind == OP_MAP && !broadcast_operands(graph, op, n_in, node->in)) return NULL;
     node->attrs = copy_attrs(graph, n_attrs, attrs);
@@ -369,11 +371,18 @@ struct value *graph_node(struct graph *graph, enum op op, int n_in, struct value
     return append(graph, node, types);
 }
 
+void graph_at(struct graph *graph, const struct node *node)
+{
+    graph->place = node->place;
+    graph->home = node->home;
+}
+
 bool graph_copy_node(struct graph *to, const struct node *node, struct value **map)
 {
     struct place place = to->place;
+    enum home home = to->home;
     struct value *result;
-    to->place = node->place;
+    graph_at(to, node);
     if (node->op == OP_input) result = graph_input(to, node->out[0].name ? node->out[0].name : "", &node->out[0].type);
     else if (node->op == OP_const) result = graph_const(to, node->tensor);
     else {
@@ -382,7 +391,9 @@ bool graph_copy_node(struct graph *to, const struct node *node, struct value **m
         result = graph_node(to, node->op, node->n_in, in, node->n_attrs, node->attrs);
     }
     to->place = place;
+    to->home = home;
     if (!result) return false;
+    if (node->why) result->node->why = node->why;
     for (int i = 0; i < node->n_out; i++) {
         map[node->out[i].id] = &result[i];
         if (node->out[i].name) graph_name(to, &result[i], node->out[i].name);

@@ -21,6 +21,7 @@
  */
 #ifndef TENON_GRAPH_H
 #define TENON_GRAPH_H
+#include "device.h"
 #include "diag.h"
 #include "op.h"
 #include "type.h"
@@ -61,6 +62,8 @@ struct node {
     struct value *out; /* array of n_out */
     struct attr *attrs; /* sorted by name */
     const struct tensor *tensor; /* OP_const */
+    enum home home; /* where it is computed; leaves have none */
+    const char *why; /* set by pass place: why not on the device, in words; NULL where it is, or was asked for */
     struct place place;
     int id;
 };
@@ -70,6 +73,7 @@ struct graph {
     struct dims *dims;     /* shared by all units of a session */
     struct diag *diag;
     struct place place;    /* given to nodes built from now on, and to errors: set it before building */
+    enum home home;        /* the same: where nodes are computed */
     const char *name;
     LIST(struct node *) nodes;
     LIST(struct value *) inputs; /* results of OP_input nodes, in the model's order */
@@ -77,6 +81,7 @@ struct graph {
     LIST(const char *) output_names;
     struct value_table *table; /* equal-node lookup */
     int next_value;
+    bool placed;  /* by pass place: homes count, and what goes from one to another is a transfer */
     bool no_fold; /* set by tests: build nodes as they are */
 };
 
@@ -142,6 +147,8 @@ bool graph_verify(const struct graph *graph, struct diag *diag);
 void graph_print(const struct graph *graph, struct text *text);
 /* Same nodes, attributes and types in the same order (names and places do not count). */
 bool graph_equal(const struct graph *a, const struct graph *b);
+/* What is built from now on stands for that node: it has its place and its home. */
+void graph_at(struct graph *graph, const struct node *node);
 /* Copies node (its inputs mapped by map[value->id]) into `to` through the builder; fills map for its results.
  * The building block of graph passes. False after an error. */
 bool graph_copy_node(struct graph *to, const struct node *node, struct value **map);

@@ -78,6 +78,7 @@ static bool same_attr(const struct compare *compare, const struct attr *a, const
 
 static bool same_node(const struct compare *compare, const struct node *a, const struct node *b)
 {
+    if (a->home != b->home) return false;
     if (a->op != b->op || a->n_in != b->n_in || a->n_out != b->n_out || a->n_attrs != b->n_attrs) return false;
     for (int i = 0; i < a->n_in; i++)
         if (compare->a[a->in[i]->id] != compare->b[b->in[i]->id]) return false;

@@ -215,6 +215,29 @@ static void add_node(struct print *print, const struct node *node, const char *c
     text_add(text, ")\n");
 }
 
+/* Nodes that follow one another at one place stand in a block; constants, which have none, stay in it. */
+static void add_nodes(struct print *print, const struct graph *graph, const bool *live, const char *const *name)
+{
+    enum home home = HOME_NONE;
+    for (int i = 0; i <= graph->nodes.n; i++) {
+        const struct node *node = i < graph->nodes.n ? graph->nodes.at[i] : NULL;
+        if (node && (!live[i] || node->op == OP_input)) continue;
+        enum home next = !node ? HOME_NONE : node->op == OP_const ? home : node->home;
+        if (next != home && home != HOME_NONE) {
+            print->depth--;
+            add_indent(print);
+            text_add(print->text, "}\n");
+        }
+        if (next != home && next != HOME_NONE) {
+            add_indent(print);
+            text_printf(print->text, "place %s {\n", home_name(next));
+            print->depth++;
+        }
+        home = next;
+        if (node) add_node(print, node, name);
+    }
+}
+
 /* name "own name": type, ... between parentheses; the own name only where it is not the identifier. */
 static void add_formal(struct print *print, const char *ident, const char *own, const struct type *type)
 {
@@ -251,8 +274,7 @@ static void add_graph(struct print *print, const struct graph *graph)
     text_add(text, " {\n");
     print->depth++;
     if (outer) print->weights_at = text->n;
-    for (int i = 0; i < graph->nodes.n; i++)
-        if (live[i] && graph->nodes.at[i]->op != OP_input) add_node(print, graph->nodes.at[i], name);
+    add_nodes(print, graph, live, name);
     add_indent(print);
     text_add(text, "return");
     for (int i = 0; i < graph->outputs.n; i++) text_printf(text, "%s %s", i ? "," : "", name[graph->outputs.at[i]->id]);

@@ -47,6 +47,9 @@ enum space {
     SPACE_LOCAL,               /* array inside a kernel (per thread): `elements` is a plain number */
     SPACE_GROUP                /* the same, one for all lanes of a group; unwritten when a lane loop begins */
 };
+/* Where a kernel runs and a buffer lies in a program for a device (pass place): there or on its host. Inputs and weights
+ * are on both; a kernel on both brings what lies on one side to the other, all of its second buffer to its first. */
+enum side { SIDE_DEVICE, SIDE_HOST, SIDE_BOTH };
 struct buffer {
     const char *name;
     enum dtype dt;
@@ -56,6 +59,7 @@ struct buffer {
     int position;       /* INPUT, OUTPUT: which; PARAM: position in the kernel's params */
     bool written;       /* PARAM: the kernel stores to it */
     const struct tensor *tensor;
+    enum side side;     /* ARENA, OUTPUT: DEVICE or HOST; of other programs DEVICE */
     dim offset_bytes;   /* ARENA, after pass plan; -1 before */
     struct type type;   /* of the value it holds, for messages and comments (dt same as above); rank 0 where none */
     struct place place;
@@ -86,7 +90,8 @@ enum stmt_kind {
     STMT_CALL,    /* kernel or extern function on `args` */
     STMT_FAIL,    /* if a: stop the whole run and return status `code` (a bad index in the user's data ...) */
     STMT_PREFETCH,/* buf[a] will be read soon: a hint that may lie outside of the buffer and changes nothing */
-    STMT_BARRIER  /* main: no worker goes on before all are here; a kernel's failure takes effect here.
+    STMT_BARRIER  /* main: no worker goes on before all are here; a kernel's failure takes effect here. `code` > 0: the
+                   * host waits for a transfer, the call of main with the number code - 1.
                    * Kernel: the same for the lanes of a lane loop, see LOOP_LANE0 */
 };
 /* LOOP_PARALLEL: of main; iterations touch nothing of one another's, workers share them (passes/strips.c).
@@ -130,6 +135,7 @@ struct kernel {
     const char *strategy; /* schedule chosen and its parameter record, "" before scheduling */
     const char *layers;   /* the model's layers it implements, for comments and profilers (already escaped) */
     LIST(struct buffer *) params;
+    enum side side;
     LIST(struct var *) scalars; /* scalar parameters; symbols of dims are implicit parameters of every kernel */
     struct stmt *body;
     double flops, bytes; /* per call; symbols at their lower bound */
@@ -215,6 +221,8 @@ void stmt_append(struct stmt **list, struct stmt *more);
 bool stmt_can_fail(const struct stmt *list);
 bool stmt_is_group(const struct stmt *list); /* one loop over groups of lanes: a device's kernel as it will run */
 bool stmt_has_barrier(const struct stmt *list); /* anywhere */
+/* Whether the buffer of main lies on a device alone. */
+bool buffer_is_apart(const struct buffer *buf);
 /* Whether the list itself calls the kernel. */
 bool stmt_calls(const struct stmt *list, const struct kernel *kernel);
 /* A mark of pass profile: a call that is none of the model's. */

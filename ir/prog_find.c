@@ -38,6 +38,11 @@ bool stmt_calls(const struct stmt *list, const struct kernel *kernel)
     return false;
 }
 
+bool buffer_is_apart(const struct buffer *buf)
+{
+    return (buf->space == SPACE_ARENA || buf->space == SPACE_OUTPUT) && buf->side == SIDE_DEVICE;
+}
+
 bool stmt_is_mark(const struct stmt *s)
 {
     return s->kind == STMT_CALL && !s->kernel && !strcmp(s->extern_name, "note");

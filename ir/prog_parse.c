@@ -141,6 +141,14 @@ static bool parse_data(struct parser *p, struct buffer *buf)
     return token_expect(p, "}");
 }
 
+/* "on host", "on both" or nothing. */
+static bool parse_side(struct parser *p, enum side *side)
+{
+    if (!token_take(p, "on")) return true;
+    *side = token_is(p, "host") ? SIDE_HOST : SIDE_BOTH;
+    return token_take(p, "host") || token_expect(p, "both");
+}
+
 static struct buffer *parse_buffer(struct parser *p, enum space space, struct kernel *kernel)
 {
     struct place place = p->token.place;
@@ -162,6 +170,7 @@ static struct buffer *parse_buffer(struct parser *p, enum space space, struct ke
     if (space == SPACE_INPUT) LIST_PUSH(p->prog->arena, &p->prog->input_names, user_name);
     if (space == SPACE_OUTPUT) LIST_PUSH(p->prog->arena, &p->prog->output_names, user_name);
     LIST_PUSH(p->scratch, &p->buffers, buf);
+    if ((space == SPACE_ARENA || space == SPACE_OUTPUT) && !parse_side(p, &buf->side)) return NULL;
     if (space == SPACE_WEIGHT && token_take(p, "=") && !parse_data(p, buf)) return NULL;
     if (space == SPACE_ARENA && token_take(p, "at") && !parse_dim(p, &buf->offset_bytes)) return NULL;
     return buf;
@@ -340,6 +349,14 @@ static bool parse_with(struct parser *p)
     return e != NULL;
 }
 
+static bool parse_wait(struct parser *p, struct stmt *stmt)
+{
+    int64_t call;
+    if (!parse_integer(p, 0, INT32_MAX - 1, &call)) return false;
+    stmt->code = (int)call + 1;
+    return true;
+}
+
 /* A statement behind its first word; *found: whether that word was one. */
 static bool parse_stmt_of(struct parser *p, struct stmt *stmt, bool *found)
 {
@@ -348,7 +365,7 @@ static bool parse_stmt_of(struct parser *p, struct stmt *stmt, bool *found)
         enum stmt_kind kind;
     } row[] = {{"for", STMT_FOR}, {"store", STMT_STORE}, {"let", STMT_LET}, {"reg", STMT_LET}, {"set", STMT_SET},
                {"if", STMT_IF}, {"do", STMT_WHILE}, {"call", STMT_CALL}, {"extern", STMT_CALL}, {"fail", STMT_FAIL}, {"prefetch", STMT_PREFETCH},
-               {"barrier", STMT_BARRIER}};
+               {"barrier", STMT_BARRIER}, {"wait", STMT_BARRIER}};
     size_t i = 0, n = sizeof row / sizeof *row;
     const char *word = p->token.text;
     while (i < n && !token_is(p, row[i].word)) i++;
@@ -367,7 +384,7 @@ static bool parse_stmt_of(struct parser *p, struct stmt *stmt, bool *found)
     case STMT_CALL: return parse_call(p, stmt, !strcmp(word, "extern"));
     case STMT_FAIL: return parse_fail(p, stmt);
     case STMT_PREFETCH: return parse_prefetch(p, stmt);
-    case STMT_BARRIER: return true;
+    case STMT_BARRIER: return strcmp(word, "wait") != 0 || parse_wait(p, stmt);
     }
     return false;
 }
@@ -448,7 +465,7 @@ static bool parse_cost(struct parser *p, struct kernel *kernel)
 /* Notes and local arrays at the head of a kernel. */
 static bool parse_kernel_head(struct parser *p, struct kernel *kernel)
 {
-    if (!token_expect(p, "{")) return false;
+    if (!parse_side(p, &kernel->side) || !token_expect(p, "{")) return false;
     for (;;) {
         int line = p->token.place.line;
         bool fine = true;

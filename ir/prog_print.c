@@ -145,6 +145,11 @@ static void print_data(struct printer *p, const struct tensor *tensor)
     text_add(p->text, "}");
 }
 
+static void print_side(struct printer *p, enum side side)
+{
+    if (side != SIDE_DEVICE) text_add(p->text, side == SIDE_HOST ? " on host" : " on both");
+}
+
 static void print_buffer(struct printer *p, const struct buffer *buf, const char *user_name)
 {
     static const char *const space[] = {"input", "output", "weight", "arena", "param", "local", "shared"};
@@ -156,6 +161,7 @@ static void print_buffer(struct printer *p, const struct buffer *buf, const char
         text_quoted(p->text, user_name);
     }
     print_type(p, buf);
+    print_side(p, buf->side);
     if (buf->space == SPACE_WEIGHT && buf->tensor) print_data(p, buf->tensor);
     if (buf->space == SPACE_ARENA && buf->offset_bytes != -1) {
         text_add(p->text, " at ");
@@ -318,7 +324,10 @@ static void print_stmt(struct printer *p, const struct stmt *stmt)
         print_expr(p, p->text, stmt->a, 0);
         text_add(p->text, "]\n");
         break;
-    case STMT_BARRIER: text_add(p->text, "barrier\n"); break;
+    case STMT_BARRIER:
+        if (stmt->code) text_printf(p->text, "wait %d\n", stmt->code - 1);
+        else text_add(p->text, "barrier\n");
+        break;
     }
 }
 
@@ -352,7 +361,9 @@ static void print_kernel(struct printer *p, const struct kernel *kernel)
         var_define(p, kernel->scalars.at[i]);
         print_var_type(p, kernel->scalars.at[i]);
     }
-    text_add(text, ") {\n");
+    text_add(text, ")");
+    print_side(p, kernel->side);
+    text_add(text, " {\n");
     p->depth++;
     const char *const note[] = {"layers", kernel->layers, "strategy", kernel->strategy};
     for (int i = 0; i < 4; i += 2) {

@@ -4,7 +4,7 @@
 #include <string.h>
 
 static const struct target targets[] = {
-#define TARGET(...) {__VA_ARGS__},
+#define TARGET(...) {__VA_ARGS__, NULL},
 #include "targets.def"
 #undef TARGET
 };

@@ -16,6 +16,7 @@ struct target {
     double fmas_per_cycle, loads_per_cycle; /* of vectors */
     double fma_latency;                     /* cycles */
     int lanes_most;           /* of any vector; 0: what vector_bytes gives */
+    const struct target *host; /* of a device: the CPU beside it; NULL: this is one */
 };
 
 /* NULL where there is no such row. "native" is host_target() of codegen/host.c. */

@@ -309,10 +309,11 @@ static struct graph *absorb(const struct graph *graph, struct arena *unit)
     bool *live = graph_live(graph, unit);
     for (int i = 0; i < graph->nodes.n; i++) {
         if (!live[i]) continue;
-        a.to->place = graph->nodes.at[i]->place;
+        graph_at(a.to, graph->nodes.at[i]);
         if (!convert(&a, graph->nodes.at[i], unit)) return NULL;
     }
     a.to->place = graph->place;
+    a.to->home = graph->home;
     for (int i = 0; i < graph->outputs.n; i++) graph_output(a.to, graph->output_names.at[i], a.map[graph->outputs.at[i]->id]);
     return a.to;
 }

@@ -83,6 +83,7 @@ static void bind_kernel(struct binding *b, int number)
     struct prog *prog = b->prog;
     struct dims *dims = prog->dims;
     struct kernel *kernel = prog->kernels.at[number];
+    if (kernel->side != SIDE_DEVICE) return;
     double work = work_of(prog, kernel);
     int64_t most = (int64_t)b->device->compute_units * GROUPS_PER_UNIT;
     struct partition cut;
@@ -144,7 +145,7 @@ static void bind_list(struct binding *b, struct stmt *list)
 {
     for (struct stmt *s = list; s; s = s->next) {
         if (s->kind == STMT_CALL && s->kernel) bind_call(b, s);
-        if (s->kind == STMT_STORE) bind_store(b, s);
+        if (s->kind == STMT_STORE && s->buf->side == SIDE_DEVICE) bind_store(b, s);
         bind_list(b, s->body);
         bind_list(b, s->other);
     }

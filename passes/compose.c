@@ -39,7 +39,7 @@ static bool expand(struct graph *to, const struct node *node, const struct pass_
     struct value **in = NEW_ARRAY(to->arena, struct value *, node->n_in + 1),
                  **out = NEW_ARRAY(to->arena, struct value *, node->n_out + 1);
     for (int i = 0; i < node->n_in; i++) in[i] = map[node->in[i]->id];
-    to->place = node->place;
+    graph_at(to, node);
     if (!options->expand_composite(to, node, in, out)) return false;
     for (int i = 0; i < node->n_out; i++) {
         map[node->out[i].id] = out[i];

@@ -290,7 +290,7 @@ static void walk_interface(struct walk *walk)
         struct kernel *kernel = NEW(arena, struct kernel);
         *kernel = (struct kernel){.name = arena_strdup(arena, old->name), .strategy = arena_strdup(arena, old->strategy),
                                   .layers = arena_strdup(arena, old->layers), .flops = old->flops, .bytes = old->bytes,
-                                  .direct_flops = old->direct_flops, .key = old->key, .place = old->place};
+                                  .direct_flops = old->direct_flops, .key = old->key, .place = old->place, .side = old->side};
         for (int k = 0; k < old->params.n; k++) LIST_PUSH(arena, &kernel->params, walk_buffer(walk, old->params.at[k]));
         for (int k = 0; k < old->scalars.n; k++) LIST_PUSH(arena, &kernel->scalars, walk_var(walk, old->scalars.at[k]));
         LIST_PUSH(arena, &prog->kernels, kernel);

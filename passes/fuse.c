@@ -272,6 +272,7 @@ static const char *why_not_inside(struct fusion *f, const struct value *value, c
 {
     enum op_kind kind = kind_of(value), by = op_row(user->op)->kind;
     bool free_map = is_plain_map(value->node);
+    if (user->op == OP_transfer) return "read on the other side";
     if (!opens(user)) return "read by control flow or a function";
     if (is_lookup(user) && kind != OP_MOVE) return "looked up in a table, which has no lanes";
     if (user->op == OP_words && value->node->op != OP_reshape) return "read as words, whose bytes lie side by side";
@@ -318,6 +319,7 @@ static const char *why_stored_itself(const struct fusion *f, const struct value 
 {
     if (f->is_output[value->id]) return "a result of the model";
     if (!opens(value->node) || value->node->n_out != 1) return "the result of control flow or a function";
+    if (value->node->op == OP_transfer) return "brought from the other side";
     if (value->node->op == OP_concat || value->node->op == OP_scatter) return "its parts are written where they belong";
     if (is_lookup(value->node)) return "looked up in a table, which has no lanes";
     if (n_uses == 0) return "used by nobody here";

@@ -452,7 +452,7 @@ static struct graph *layout(const struct graph *graph, struct arena *unit, const
     for (int i = 0; i < graph->nodes.n; i++) {
         const struct node *node = graph->nodes.at[i];
         if (!live[i]) continue;
-        to->place = node->place;
+        graph_at(to, node);
         struct value *last, *same = convert(&l, node, &last);
         if (diag_errors(graph->diag)) return NULL;
         if (last || same) {
@@ -471,6 +471,7 @@ static struct graph *layout(const struct graph *graph, struct arena *unit, const
         if (!graph_copy_node(to, &copy, l.map)) return NULL;
     }
     to->place = graph->place;
+    to->home = graph->home;
     for (int i = 0; i < graph->outputs.n; i++) graph_output(to, graph->output_names.at[i], get(&l, graph->outputs.at[i]));
     return to;
 }

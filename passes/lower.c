@@ -23,12 +23,18 @@ static struct storage dense(struct lowering *l, const struct type *type, struct 
     return s;
 }
 
+static enum side side_of(const struct lowering *l, const struct node *node)
+{
+    return l->placed && node->home == HOME_CPU ? SIDE_HOST : SIDE_DEVICE;
+}
+
 static struct buffer *value_buffer(struct lowering *l, const struct value *value, enum space space)
 {
     const char *name = value->name && value->name[0] ? text_identifier(l->prog->arena, value->name) : op_row(value->node->op)->name;
     struct buffer *buf = prog_buffer(l->prog, name, value->type.dt, space, type_elements(l->prog->dims, &value->type));
     buf->type = value->type;
     buf->place = value->node->place;
+    if (space == SPACE_ARENA || space == SPACE_OUTPUT) buf->side = side_of(l, value->node);
     return buf;
 }
 
@@ -45,11 +51,12 @@ static bool is_stored(const struct value *value)
     return !value->fused && value->node->op != OP_const && value->node->op != OP_input;
 }
 
+/* Or by something else that wants it whole and in order. */
 static bool used_by_control(const struct graph *graph, const struct value *value)
 {
     for (int i = 0; i < graph->nodes.n; i++) {
         enum op_kind kind = op_row(graph->nodes.at[i]->op)->kind;
-        if (kind != OP_CONTROL && kind != OP_EXTERN) continue;
+        if (kind != OP_CONTROL && kind != OP_EXTERN && graph->nodes.at[i]->op != OP_transfer) continue;
         for (int k = 0; k < graph->nodes.at[i]->n_in; k++)
             if (graph->nodes.at[i]->in[k] == value) return true;
     }
@@ -59,6 +66,7 @@ static bool used_by_control(const struct graph *graph, const struct value *value
 static bool is_kernel_node(const struct node *node)
 {
     enum op_kind kind = op_row(node->op)->kind;
+    if (node->op == OP_transfer) return false; /* contiguous where it comes from and goes to */
     return kind == OP_MAP || kind == OP_MOVE || kind == OP_REDUCE || kind == OP_CONTRACT;
 }
 
@@ -111,10 +119,26 @@ static void place_values(struct lowering *l, const struct graph *graph, struct s
     }
 }
 
+/* A constant of symbolic dims, put down on the side that reads it. */
+static struct storage *sizes_of(struct lowering *l, const struct value *value)
+{
+    for (int i = 0; i < l->sizes.n; i++)
+        if (l->sizes.at[i]->value == value && l->sizes.at[i]->storage.view.buf->side == l->side) return &l->sizes.at[i]->storage;
+    struct sizes *sizes = NEW(l->prog->arena, struct sizes);
+    struct buffer *buf = value_buffer(l, value, SPACE_ARENA);
+    buf->side = l->side;
+    *sizes = (struct sizes){value, dense(l, &value->type, buf)};
+    LIST_PUSH(l->prog->arena, &l->sizes, sizes);
+    stmt_append(l->first, kernel_of_dims(l, value_const(value), &sizes->storage));
+    return &sizes->storage;
+}
+
 /* Storage of a value that a kernel reads; constants get their buffer on first use. */
 struct storage *storage_of(struct lowering *l, struct storage *storage, const struct value *value)
 {
     struct storage *s = &storage[value->id];
+    const struct tensor *known = value_const(value);
+    if (s->known && known && known->is_dims && s->view.buf->side != l->side) return sizes_of(l, value); /* a second copy */
     if (s->known) return s;
     if (value->node->op != OP_const) bug("lower", "value %d has no place", value->id);
     const struct tensor *t = value->node->tensor;
@@ -123,12 +147,12 @@ struct storage *storage_of(struct lowering *l, struct storage *storage, const st
             *s = dense(l, &value->type, l->weights.at[i]);
             return s;
         }
-    struct buffer *buf = value_buffer(l, value, t->is_dims ? SPACE_ARENA : SPACE_WEIGHT);
-    *s = dense(l, &value->type, buf);
     if (t->is_dims) {
-        stmt_append(l->first, kernel_of_dims(l, t, s));
+        *s = *sizes_of(l, value);
         return s;
     }
+    struct buffer *buf = value_buffer(l, value, SPACE_WEIGHT);
+    *s = dense(l, &value->type, buf);
     buf->tensor = t;
     LIST_PUSH(l->prog->arena, &l->weights, buf);
     return s;
@@ -221,6 +245,7 @@ static struct storage fresh(struct lowering *l, const struct type *type, const c
 {
     struct buffer *buf = prog_buffer(l->prog, name, type->dt, SPACE_ARENA, type_elements(l->prog->dims, type));
     buf->type = *type;
+    buf->side = l->side;
     return dense(l, type, buf);
 }
 
@@ -340,14 +365,20 @@ static void lower_node(struct lowering *l, const struct node *node, struct stora
     bool inside = node->op == OP_pad && is_stored(node->in[0]) && storage[node->in[0]->id].in_place &&
                   storage[node->in[0]->id].view.buf == storage[value->id].view.buf;
     if (node->op == OP_concat) lower_concat(l, node, storage, out);
+    else if (node->op == OP_transfer) stmt_append(out, kernel_of_transfer(l, value, storage_of(l, storage, node->in[0]), &storage[value->id]));
     else if (inside) lower_border(l, node, storage, out);
     else stmt_append(out, kernel_of_value(l, storage, value, &storage[value->id]));
 }
 
 static void lower_graph(struct lowering *l, const struct graph *graph, struct storage *storage, struct stmt **out)
 {
+    enum side side = l->side;
     place_values(l, graph, storage);
-    for (int i = 0; i < graph->nodes.n; i++) lower_node(l, graph->nodes.at[i], storage, out);
+    for (int i = 0; i < graph->nodes.n; i++) {
+        l->side = side_of(l, graph->nodes.at[i]);
+        lower_node(l, graph->nodes.at[i], storage, out);
+    }
+    l->side = side;
 }
 
 struct prog *pass_lower(const struct graph *graph, struct arena *unit, const struct pass_options *options)
@@ -356,7 +387,7 @@ struct prog *pass_lower(const struct graph *graph, struct arena *unit, const str
     struct prog *prog = prog_new(unit, graph->session, graph->dims, graph->name);
     struct storage *storage = NEW_ARRAY(unit, struct storage, graph->next_value + 1);
     struct stmt *first = NULL, *rest = NULL;
-    struct lowering l = {.prog = prog, .first = &first};
+    struct lowering l = {.prog = prog, .first = &first, .placed = graph->placed};
     for (int i = 0; i < graph->inputs.n; i++) {
         struct buffer *buf = value_buffer(&l, graph->inputs.at[i], SPACE_INPUT);
         storage[graph->inputs.at[i]->id] = dense(&l, &graph->inputs.at[i]->type, buf);
@@ -367,12 +398,14 @@ struct prog *pass_lower(const struct graph *graph, struct arena *unit, const str
         const struct value *v = graph->outputs.at[i];
         struct buffer *buf = prog_buffer(prog, text_identifier(unit, graph->output_names.at[i]), v->type.dt, SPACE_OUTPUT, type_elements(graph->dims, &v->type));
         buf->type = v->type;
+        buf->side = side_of(&l, v->node);
         results[i] = dense(&l, &v->type, buf);
         LIST_PUSH(unit, &prog->output_names, graph->output_names.at[i]);
         if (is_stored(v) && !storage[v->id].known) storage[v->id] = results[i];
     }
     lower_graph(&l, graph, storage, &rest);
     for (int i = 0; i < graph->outputs.n; i++) { /* inputs, constants and repeated values as outputs */
+        l.side = results[i].view.buf->side;
         const struct storage *s = storage_of(&l, storage, graph->outputs.at[i]);
         if (s->view.buf != results[i].view.buf) stmt_append(&rest, kernel_of_copy(&l, &graph->outputs.at[i]->type, s, &results[i]));
     }

@@ -10,9 +10,16 @@ struct storage { /* where a value lies */
     struct view view; /* program-level buffer */
     ex call_offset;   /* further offset in elements that changes as main runs, or NULL */
 };
+struct sizes { /* a constant of symbolic dims in memory */
+    const struct value *value;
+    struct storage storage;
+};
 struct lowering {
     struct prog *prog;
     LIST(struct buffer *) weights;
+    LIST(struct sizes *) sizes;
+    bool placed;         /* nodes have sides */
+    enum side side;      /* of what is lowered now */
     struct stmt **first; /* statements to run before all others (shape data) */
 };
 
@@ -25,6 +32,8 @@ struct kernel *kernel_shared(struct prog *prog);
  * where it has no elements. */
 struct stmt *kernel_of_value(struct lowering *l, struct storage *storage, const struct value *value, const struct storage *to);
 struct stmt *kernel_of_copy(struct lowering *l, const struct type *type, const struct storage *from, const struct storage *to);
+/* The value's elements from the other side: a kernel on both. */
+struct stmt *kernel_of_transfer(struct lowering *l, const struct value *value, const struct storage *from, const struct storage *to);
 /* Every element of the type set to a constant of one element. */
 struct stmt *kernel_of_fill(struct lowering *l, const struct type *type, const struct value *constant, const struct storage *to);
 /* A main-level scalar put into memory; the elements of a constant of symbolic dims. */

@@ -47,7 +47,7 @@ static bool list_equal(struct comparison *c, const struct stmt *a, const struct 
 
 static bool kernel_equal(const struct kernel *a, const struct kernel *b)
 {
-    if (a->params.n != b->params.n || a->scalars.n != b->scalars.n || a->flops != b->flops || a->bytes != b->bytes || a->direct_flops != b->direct_flops) return false;
+    if (a->side != b->side || a->params.n != b->params.n || a->scalars.n != b->scalars.n || a->flops != b->flops || a->bytes != b->bytes || a->direct_flops != b->direct_flops) return false;
     struct comparison c = {.arena = arena_new()};
     bool same = true;
     for (int i = 0; same && i < a->params.n; i++) {

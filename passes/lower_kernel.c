@@ -134,6 +134,7 @@ struct stmt *kernel_of_value(struct lowering *l, struct storage *storage, const 
     describe(&b, value, &name, &n, 0);
     b.kernel = prog_kernel(prog, text_string(&name));
     b.kernel->layers = text_string(&b.layers);
+    b.kernel->side = l->side;
     b.kernel->place = value->node->place;
     struct nest *nest = NEW(prog->arena, struct nest);
     nest_start(nest, prog);
@@ -155,6 +156,7 @@ static struct stmt *kernel_of_loops(struct lowering *l, const char *name, const 
     struct prog *prog = l->prog;
     if (type_count(type) == 0) return NULL;
     struct building b = {.l = l, .kernel = prog_kernel(prog, name)};
+    b.kernel->side = l->side;
     b.stored = fill ? "the border of a value that is read beyond its edges" : "needed in a second place";
     const struct view *y = formal_for(&b, NULL, to, type, "y"), *x = fill ? NULL : formal_for(&b, NULL, from, type, "x");
     b.formals.at[0]->param->written = true;
@@ -180,6 +182,22 @@ struct stmt *kernel_of_copy(struct lowering *l, const struct type *type, const s
     return kernel_of_loops(l, "copy", type, from, NULL, to);
 }
 
+struct stmt *kernel_of_transfer(struct lowering *l, const struct value *value, const struct storage *from, const struct storage *to)
+{
+    if (!l->placed) return kernel_of_copy(l, &value->type, from, to);
+    enum side side = l->side;
+    l->side = SIDE_BOTH;
+    struct stmt *call = kernel_of_loops(l, "transfer", &value->type, from, NULL, to);
+    l->side = side;
+    if (!call) return NULL;
+    struct call_origin *origin = arena_copy(l->prog->arena, call->origin, sizeof *origin);
+    origin->layers = value->name ? value->name : "";
+    origin->stored = side == SIDE_HOST ? "read on the host" : "read on the device";
+    call->origin = origin;
+    call->place = value->node->place;
+    return call;
+}
+
 struct stmt *kernel_of_fill(struct lowering *l, const struct type *type, const struct value *constant, const struct storage *to)
 {
     ex v = nest_literal(l->prog, constant);
@@ -190,6 +208,7 @@ struct stmt *kernel_of_scalar(struct lowering *l, ex scalar, const struct storag
 {
     struct prog *prog = l->prog;
     struct building b = {.l = l, .kernel = prog_kernel(prog, "set")};
+    b.kernel->side = l->side;
     static const struct type none = {.rank = 0};
     struct type type = none;
     type.dt = scalar->dt;
@@ -209,6 +228,7 @@ struct stmt *kernel_of_dims(struct lowering *l, const struct tensor *tensor, con
 {
     struct prog *prog = l->prog;
     struct building b = {.l = l, .kernel = prog_kernel(prog, "sizes")};
+    b.kernel->side = l->side;
     const struct view *y = formal_for(&b, NULL, to, &tensor->type, "y");
     const int64_t *d = tensor->data;
     b.formals.at[0]->param->written = true;

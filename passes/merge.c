@@ -57,6 +57,7 @@ static struct kernel *make_kernel(struct prog *prog, const struct group *group)
     made->strategy = largest->strategy;
     made->layers = largest->layers;
     made->place = largest->place;
+    made->side = largest->side;
     for (int i = 0; i < group->n; i++) {
         const struct kernel *kernel = group->call[i]->kernel;
         struct rewriter *r = rewriter_new(prog);
@@ -142,7 +143,7 @@ static struct stmt *merge_list(struct merging *m, struct stmt *list)
     for (struct stmt *s = list; s; s = next) {
         next = s->next;
         s->next = NULL;
-        if (s->kind == STMT_CALL && s->kernel) {
+        if (s->kind == STMT_CALL && s->kernel && s->kernel->side == SIDE_DEVICE) {
             if (join(m, &group, s)) continue;
             close_group(m, &group, &out);
             join(m, &group, s);

@@ -38,6 +38,7 @@ struct graph *pass_compose(const struct graph *graph, struct arena *unit, const 
 struct graph *pass_simplify(const struct graph *graph, struct arena *unit, const struct pass_options *options);
 struct graph *pass_tables(const struct graph *graph, struct arena *unit, const struct pass_options *options);
 struct graph *pass_layout(const struct graph *graph, struct arena *unit, const struct pass_options *options);
+struct graph *pass_place(const struct graph *graph, struct arena *unit, const struct pass_options *options);
 struct graph *pass_fuse(const struct graph *graph, struct arena *unit, const struct pass_options *options);
 /* graph -> program: one kernel per stored value, plain loops */
 struct prog *pass_lower(const struct graph *graph, struct arena *unit, const struct pass_options *options);
@@ -46,6 +47,7 @@ struct prog *pass_strips(const struct prog *prog, struct arena *unit, const stru
 struct prog *pass_schedule(const struct prog *prog, struct arena *unit, const struct pass_options *options);
 struct prog *pass_expand(const struct prog *prog, struct arena *unit, const struct pass_options *options);
 struct prog *pass_bind(const struct prog *prog, struct arena *unit, const struct pass_options *options);
+struct prog *pass_await(const struct prog *prog, struct arena *unit, const struct pass_options *options);
 struct prog *pass_parallel(const struct prog *prog, struct arena *unit, const struct pass_options *options);
 struct prog *pass_profile(const struct prog *prog, struct arena *unit, const struct pass_options *options);
 struct prog *pass_plan(const struct prog *prog, struct arena *unit, const struct pass_options *options, struct diag *diag);

@@ -116,11 +116,11 @@ static int read_names(const char *list, enum pass *order, int most, struct diag 
     return n;
 }
 
-/* Three passes run only where an option asks for what they do. */
+/* Some passes run only where an option asks for what they do. */
 static bool is_wanted(enum pass pass, const struct pass_options *options)
 {
     if (pass == PASS_strips) return !options->device; /* its units share every kernel, and it has caches of its own */
-    if (pass == PASS_bind) return options->device != NULL;
+    if (pass == PASS_place || pass == PASS_bind || pass == PASS_await) return options->device != NULL;
     if (pass == PASS_parallel) return options->threads > 1 && !options->device;
     if (pass == PASS_profile) return options->profile && !options->device; /* a device has clocks of its own */
     return true;

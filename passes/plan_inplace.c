@@ -124,6 +124,7 @@ static struct kernel *merge_formals(struct prog *prog, const struct kernel *kern
     struct kernel *merged = prog_kernel(prog, arena_printf(prog->arena, "%s_in_place", kernel->name));
     struct rewriter *r = rewriter_new(prog);
     merged->strategy = kernel->strategy;
+    merged->side = kernel->side;
     merged->layers = kernel->layers;
     merged->flops = kernel->flops;
     merged->bytes = kernel->bytes;
@@ -215,7 +216,7 @@ static void share_calls(struct sharing_pass *pass, struct stmt *list, struct liv
             for (int in = 0; in < s->n_args; in++) {
                 struct buffer *x = s->args[in].buf;
                 if (in == out || x->space != SPACE_ARENA || lives->at[x->id].last != here || !is_alone(s, in)) continue;
-                if (x->dt != y->dt || x->elements != y->elements) continue;
+                if (x->dt != y->dt || x->elements != y->elements || x->side != y->side) continue;
                 struct kernel *merged = variant_of(pass, s->kernel, in, out);
                 if (!merged) continue;
                 int last = lives->at[y->id].last;

@@ -182,6 +182,7 @@ static void copy_kernel(struct rewriter *r, const struct kernel *kernel, body_fu
     copy->direct_flops = kernel->direct_flops;
     copy->key = kernel->key;
     copy->place = kernel->place;
+    copy->side = kernel->side;
     for (int i = 0; i < kernel->params.n; i++)
         LIST_PUSH(to->arena, &copy->params, copy_buffer(r, kernel->params.at[i]));
     for (int i = 0; i < kernel->scalars.n; i++)

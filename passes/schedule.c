@@ -232,19 +232,26 @@ static bool calls_overlap(const struct stmt *list, const struct kernel *kernel)
     return false;
 }
 
+static const struct target *target_of(const struct kernel *kernel, const struct target *target)
+{
+    return kernel->side == SIDE_HOST && target->host ? target->host : target;
+}
+
 static struct stmt *schedule_kernel(struct prog *to, struct kernel *kernel, struct stmt *body, void *context)
 {
     struct scheduling *all = context;
     const struct kernel *from = all->from->kernels.at[to->kernels.n - 1];
-    struct scheduler s = {.prog = to, .target = all->target, .strategy = {.arena = to->arena}, .all = all, .kernel = kernel,
+    if (from->side == SIDE_BOTH) return body; /* nobody prints it */
+    struct scheduler s = {.prog = to, .target = target_of(from, all->target), .strategy = {.arena = to->arena}, .all = all, .kernel = kernel,
                           .tuning = all->tuning};
     s.constant = pack_constants(all->from, from, to->arena);
     if (s.tuning && !given_start(&s, from)) all->failed = true;
     loopnest_split(to, body);
     loopnest_collapse(to, body);
     bool kept = false;
-    body = schedule_keep(to, body, all->target->l2_bytes / 2, &kept);
-    if (all->device && body && !body->next && !calls_overlap(all->from->main, from)) s.whole = body;
+    body = schedule_keep(to, body, s.target->l2_bytes / 2, &kept);
+    bool groups = all->device && kernel->side != SIDE_HOST;
+    if (groups && body && !body->next && !calls_overlap(all->from->main, from)) s.whole = body;
     s.body = rewrite_list(rewriter_new(to), body);
     body = schedule_list(&s, body);
     if (s.given) given_finish(&s);

@@ -136,7 +136,7 @@ static struct graph *simplify(const struct graph *graph, struct arena *unit)
     for (int i = 0; i < graph->nodes.n; i++) {
         const struct node *node = graph->nodes.at[i];
         if (!live[i]) continue;
-        to->place = node->place;
+        graph_at(to, node);
         struct value *folded = fold_scale(&s, node);
         if (!folded) folded = number_instead(&s, node);
         if (!folded) folded = multiply_instead(&s, node);
@@ -152,6 +152,7 @@ static struct graph *simplify(const struct graph *graph, struct arena *unit)
         if (!graph_copy_node(to, &copy, s.map)) return NULL;
     }
     to->place = graph->place;
+    to->home = graph->home;
     for (int i = 0; i < graph->outputs.n; i++) graph_output(to, graph->output_names.at[i], s.map[graph->outputs.at[i]->id]);
     return to;
 }

@@ -45,7 +45,7 @@ void touch_call(struct touches *to, const struct stmt *call, const struct reache
 
 static bool buffers_apart(struct dims *dims, const struct buffer *a, const struct buffer *b)
 {
-    if (a->space != b->space) return true;
+    if (a->space != b->space || a->side != b->side) return true;
     if (a->space != SPACE_ARENA) return a != b;
     dim a_end = dim_add(dims, a->offset_bytes, dim_mul(dims, a->elements, dtype_bytes(a->dt)));
     dim b_end = dim_add(dims, b->offset_bytes, dim_mul(dims, b->elements, dtype_bytes(b->dt)));

@@ -67,12 +67,14 @@ TENON_CL_MAY void tenon_cl_close(struct tenon_cl *cl)
         if (cl->kernels[i]) tenon_cl_api.clReleaseKernel(cl->kernels[i]);
     for (int i = 0; cl->memories && i < cl->n_memories; i++)
         if (cl->memories[i].mem) tenon_cl_api.clReleaseMemObject(cl->memories[i].mem);
+    for (int i = 0; cl->transfers && i < cl->model->n_sites; i++)
+        if (cl->transfers[i]) tenon_cl_api.clReleaseEvent(cl->transfers[i]);
     if (cl->word) tenon_cl_api.clReleaseMemObject(cl->word);
     if (cl->program) tenon_cl_api.clReleaseProgram(cl->program);
     if (cl->queue) tenon_cl_api.clReleaseCommandQueue(cl->queue);
     if (cl->context) tenon_cl_api.clReleaseContext(cl->context);
     void *made[] = {cl->kernels, cl->arguments, cl->first_argument, cl->memories,
-                    cl->timed,   cl->read,      cl->scratch,        cl->output_bytes};
+                    cl->timed,   cl->read,      cl->host,           cl->output_bytes, cl->transfers};
     for (size_t i = 0; i < sizeof made / sizeof *made; i++) free(made[i]);
     pthread_mutex_unlock(&cl->lock);
     pthread_mutex_destroy(&cl->lock);
@@ -95,24 +97,25 @@ TENON_CL_MAY const char *tenon_cl_message(const struct tenon_cl *cl)
     return tenon_cl_status(cl) ? cl->text : "";
 }
 
-static void tenon_cl_write(struct tenon_cl *cl, cl_mem mem, int64_t at, int64_t n_bytes, const void *bytes)
+/* Begins to bring bytes to a memory; event: made for it, or NULL. */
+static void tenon_cl_write(struct tenon_cl *cl, cl_mem mem, int64_t at, int64_t n_bytes, const void *bytes, cl_event *event)
 {
     if (cl->status || n_bytes <= 0) return;
     TENON_CL_TRY(cl, NULL, clEnqueueWriteBuffer, cl->queue, mem, CL_FALSE, (size_t)at, (size_t)n_bytes, bytes, 0, NULL,
-                 NULL);
+                 event);
 }
 
 /* Begins to bring bytes of a memory here. */
-static void tenon_cl_fetch(struct tenon_cl *cl, cl_mem mem, int64_t at, int64_t n_bytes, void *bytes)
+static void tenon_cl_fetch(struct tenon_cl *cl, cl_mem mem, int64_t at, int64_t n_bytes, void *bytes, cl_event *event)
 {
     if (cl->status || n_bytes <= 0) return;
     TENON_CL_TRY(cl, NULL, clEnqueueReadBuffer, cl->queue, mem, CL_FALSE, (size_t)at, (size_t)n_bytes, bytes, 0, NULL,
-                 NULL);
+                 event);
 }
 
 static void tenon_cl_fetch_word(struct tenon_cl *cl)
 {
-    if (cl->can_fail) tenon_cl_fetch(cl, cl->word, 0, sizeof cl->word_here, &cl->word_here);
+    if (cl->can_fail) tenon_cl_fetch(cl, cl->word, 0, sizeof cl->word_here, &cl->word_here, NULL);
 }
 
 TENON_CL_MAY void tenon_cl_begin(struct tenon_cl *cl, int64_t arena_bytes, const void *const *inputs,
@@ -133,9 +136,9 @@ TENON_CL_MAY void tenon_cl_begin(struct tenon_cl *cl, int64_t arena_bytes, const
         good = tenon_cl_provide(cl, TENON_CL_VALUES + i, n_bytes, CL_MEM_READ_WRITE, NULL);
     }
     for (int i = 0; i < model->n_inputs; i++)
-        tenon_cl_write(cl, cl->memories[TENON_CL_VALUES + i].mem, 0, input_bytes[i], inputs[i]);
+        tenon_cl_write(cl, cl->memories[TENON_CL_VALUES + i].mem, 0, input_bytes[i], inputs[i], NULL);
     if (cl->can_fail && cl->word_is_dirty) {
-        tenon_cl_write(cl, cl->word, 0, sizeof zero, &zero);
+        tenon_cl_write(cl, cl->word, 0, sizeof zero, &zero, NULL);
         cl->word_is_dirty = cl->status != 0;
     }
     for (int i = 0; i < model->n_outputs && !cl->status; i++) cl->output_bytes[i] = output_bytes[i];
@@ -147,7 +150,7 @@ static void tenon_cl_bring(struct tenon_cl *cl, void *const *outputs, void **don
     const struct tenon_cl_model *model = cl->model;
     const struct tenon_cl_memory *from = cl->memories + TENON_CL_VALUES + model->n_inputs;
     cl_event event = NULL;
-    for (int i = 0; i < model->n_outputs; i++) tenon_cl_fetch(cl, from[i].mem, 0, cl->output_bytes[i], outputs[i]);
+    for (int i = 0; i < model->n_outputs; i++) tenon_cl_fetch(cl, from[i].mem, 0, cl->output_bytes[i], outputs[i], NULL);
     tenon_cl_fetch_word(cl);
     if (cl->status) return;
     if (!done) {
@@ -249,7 +252,7 @@ TENON_CL_MAY const void *tenon_cl_read(struct tenon_cl *cl, struct tenon_cl_buff
 {
     bool good = !cl->status && tenon_cl_room(cl, &cl->read, &cl->read_bytes, buffer.bytes);
     if (good) {
-        tenon_cl_fetch(cl, cl->memories[buffer.memory].mem, buffer.at * buffer.element_bytes, buffer.bytes, cl->read);
+        tenon_cl_fetch(cl, cl->memories[buffer.memory].mem, buffer.at * buffer.element_bytes, buffer.bytes, cl->read, NULL);
         tenon_cl_fetch_word(cl);
         good = !cl->status && tenon_cl_finish(cl) && tenon_cl_see_word(cl);
     }
@@ -264,82 +267,53 @@ TENON_CL_MAY const void *tenon_cl_read(struct tenon_cl *cl, struct tenon_cl_buff
     return cl->read ? cl->read : tenon_cl_zeros.bytes;
 }
 
-/* ---- extern functions ---- */
+/* ---- the host's part of the model ---- */
 
-enum { TENON_CL_EXTERN = 64 /* buffers of one call */ };
-struct tenon_cl_piece { /* bytes of a memory that are brought to the host */
-    int memory;
-    int64_t lo, hi, at; /* at: in the host's block */
-};
-
-/* The pieces that the buffers lie in, from multiples of 64 bytes, so that elements keep their alignment. Buffers that
- * share bytes share a piece: the host sees what the device does, and nothing old is written over something new. */
-static int tenon_cl_pieces(int n_buffers, const struct tenon_cl_buffer *buffers, struct tenon_cl_piece *pieces,
-                           int64_t *n_bytes)
+TENON_CL_MAY void *tenon_cl_host(struct tenon_cl *cl, int64_t n_bytes)
 {
-    int n = 0;
-    for (int b = 0; b < n_buffers; b++) {
-        int64_t lo = buffers[b].at * buffers[b].element_bytes;
-        struct tenon_cl_piece piece = {buffers[b].memory, lo & ~INT64_C(63), lo + buffers[b].bytes, 0};
-        for (int i = 0; i < n;) {
-            struct tenon_cl_piece *other = &pieces[i];
-            if (other->memory != piece.memory || other->hi <= piece.lo || piece.hi <= other->lo) {
-                i++;
-                continue;
-            }
-            if (other->lo < piece.lo) piece.lo = other->lo;
-            if (other->hi > piece.hi) piece.hi = other->hi;
-            *other = pieces[--n];
-            i = 0; /* the larger piece may meet those seen before */
-        }
-        pieces[n++] = piece;
-    }
-    *n_bytes = 0;
-    for (int i = 0; i < n; i++) {
-        pieces[i].at = *n_bytes;
-        *n_bytes += (pieces[i].hi - pieces[i].lo + 63) & ~INT64_C(63);
-    }
-    return n;
+    enum { ALIGNMENT = 64 };
+    if (!cl->model || cl->status || !tenon_cl_room(cl, &cl->host, &cl->host_bytes, n_bytes + ALIGNMENT)) return NULL;
+    return (void *)(((uintptr_t)cl->host + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT);
 }
 
-TENON_CL_MAY void tenon_cl_extern(struct tenon_cl *cl, int (*function)(void *const *buffers, const int64_t *scalars),
-                                  int n_buffers, const struct tenon_cl_buffer *buffers, const int64_t *scalars)
+static void tenon_cl_release(struct tenon_cl *cl, int site)
 {
-    struct tenon_cl_piece pieces[TENON_CL_EXTERN];
-    void *here[TENON_CL_EXTERN];
-    int64_t n_bytes;
-    if (cl->status) return;
-    if (n_buffers > TENON_CL_EXTERN) {
-        tenon_cl_fail(cl, TENON_NO_DEVICE, "an extern function with more than %d buffers", TENON_CL_EXTERN);
-        return;
-    }
-    int n = tenon_cl_pieces(n_buffers, buffers, pieces, &n_bytes);
-    if (!tenon_cl_room(cl, &cl->scratch, &cl->scratch_bytes, n_bytes + 64)) return;
-    char *block = (char *)(((uintptr_t)cl->scratch + 63) & ~(uintptr_t)63);
-    for (int i = 0; i < n; i++)
-        tenon_cl_fetch(cl, cl->memories[pieces[i].memory].mem, pieces[i].lo, pieces[i].hi - pieces[i].lo,
-                       block + pieces[i].at);
-    tenon_cl_fetch_word(cl);
-    if (cl->status || !tenon_cl_finish(cl) || !tenon_cl_see_word(cl)) return;
-    for (int b = 0; b < n_buffers; b++) {
-        int64_t at = buffers[b].at * buffers[b].element_bytes;
-        for (int i = 0; i < n; i++)
-            if (pieces[i].memory == buffers[b].memory && pieces[i].lo <= at && at + buffers[b].bytes <= pieces[i].hi)
-                here[b] = block + pieces[i].at + (at - pieces[i].lo);
-    }
-    int status = function(here, scalars);
-    if (status) {
-        tenon_cl_fail(cl, status, "an extern function of model %s failed on the data: status %d", cl->model->name,
-                      status);
-        return;
-    }
-    /* The block stays as it is until these writes are done: the next call's reads come behind them. */
-    for (int i = 0; i < n; i++) {
-        bool is_input = pieces[i].memory >= TENON_CL_VALUES && pieces[i].memory < TENON_CL_VALUES + cl->model->n_inputs;
-        if (pieces[i].memory == TENON_CL_WEIGHTS || is_input) continue;
-        tenon_cl_write(cl, cl->memories[pieces[i].memory].mem, pieces[i].lo, pieces[i].hi - pieces[i].lo,
-                       block + pieces[i].at);
-    }
+    if (cl->transfers[site]) TENON_CL_TRY(cl, NULL, clReleaseEvent, cl->transfers[site]);
+    cl->transfers[site] = NULL;
+}
+
+/* After a transfer was put into the queue: what runs before it starts now, and its event is there for its time. */
+static void tenon_cl_launch(struct tenon_cl *cl, int site)
+{
+    if (cl->status || !TENON_CL_TRY(cl, NULL, clFlush, cl->queue)) return;
+    cl_event *timed = tenon_cl_time(cl, site);
+    if (!timed || !TENON_CL_TRY(cl, NULL, clRetainEvent, cl->transfers[site])) return;
+    *timed = cl->transfers[site];
+    cl->n_timed++;
+}
+
+TENON_CL_MAY void tenon_cl_send(struct tenon_cl *cl, int site, struct tenon_cl_buffer buffer, int64_t n_bytes, const void *from)
+{
+    if (cl->status || n_bytes <= 0) return;
+    tenon_cl_release(cl, site);
+    tenon_cl_write(cl, cl->memories[buffer.memory].mem, buffer.at * buffer.element_bytes, n_bytes, from, &cl->transfers[site]);
+    tenon_cl_launch(cl, site);
+}
+
+TENON_CL_MAY void tenon_cl_receive(struct tenon_cl *cl, int site, struct tenon_cl_buffer buffer, int64_t n_bytes, void *to)
+{
+    if (cl->status || n_bytes <= 0) return;
+    tenon_cl_release(cl, site);
+    tenon_cl_fetch_word(cl); /* there when the transfer is */
+    tenon_cl_fetch(cl, cl->memories[buffer.memory].mem, buffer.at * buffer.element_bytes, n_bytes, to, &cl->transfers[site]);
+    tenon_cl_launch(cl, site);
+}
+
+TENON_CL_MAY int tenon_cl_wait(struct tenon_cl *cl, int site)
+{
+    if (!cl->status && cl->transfers[site] && TENON_CL_TRY(cl, NULL, clWaitForEvents, 1, &cl->transfers[site]))
+        tenon_cl_see_word(cl);
+    return cl->status;
 }
 
 /* ---- times ---- */

@@ -16,7 +16,7 @@
 #include <stddef.h>
 
 struct tenon_cl_site { /* a call in the model's main */
-    const char *kernel;         /* its name in the text; NULL: an extern function */
+    const char *kernel;         /* its name in the text; NULL: what the host does itself, and transfers */
     const char *layers;         /* of the model, for profiles */
     int n_buffers, n_scalars;
     const unsigned char *scalar_bytes; /* of each scalar: 1, 2, 4 or 8 */
@@ -39,7 +39,7 @@ enum { TENON_CL_ARENA, TENON_CL_WEIGHTS, TENON_CL_VALUES };
 struct tenon_cl_buffer { /* an argument */
     int memory;
     int64_t at;    /* first element */
-    int64_t bytes; /* from there on; read by tenon_cl_read and tenon_cl_extern only */
+    int64_t bytes; /* from there on; read by tenon_cl_read only */
     int element_bytes;
 };
 union tenon_cl_scalar {
@@ -72,9 +72,14 @@ static void tenon_cl_call(struct tenon_cl *cl, int site, int64_t groups, int64_t
 /* The bytes of a buffer on the host, after all that was called before: for main's own reads, of a few elements. Never
  * NULL; zeros after an error, that main's loops end. Valid until the next call of this kind. */
 static const void *tenon_cl_read(struct tenon_cl *cl, struct tenon_cl_buffer buffer);
-/* An extern function on the host: its buffers are brought there and back. */
-static void tenon_cl_extern(struct tenon_cl *cl, int (*function)(void *const *buffers, const int64_t *scalars), int n_buffers,
-                            const struct tenon_cl_buffer *buffers, const int64_t *scalars);
+/* Memory for what the model computes on the host, aligned to 64 bytes, between begin and end; NULL after an error. */
+static void *tenon_cl_host(struct tenon_cl *cl, int64_t n_bytes);
+/* Bytes of the host to a buffer and back, in the queue behind all that was called before. Nobody waits: the host's bytes
+ * must stay as they are, or are not there, until tenon_cl_wait of the same call (or a later one) returned 0. */
+static void tenon_cl_send(struct tenon_cl *cl, int site, struct tenon_cl_buffer buffer, int64_t n_bytes, const void *from);
+static void tenon_cl_receive(struct tenon_cl *cl, int site, struct tenon_cl_buffer buffer, int64_t n_bytes, void *to);
+/* 0, or the run's status, with which main ends. */
+static int tenon_cl_wait(struct tenon_cl *cl, int site);
 /* After a run of a model opened with profile: every call in order, with its seconds on the device. */
 static void tenon_cl_times(struct tenon_cl *cl, void (*note)(void *context, int site, double start, double end),
                            void *context);

@@ -55,8 +55,9 @@ struct tenon_cl {
     cl_event pending;              /* the end of a run that nobody has waited for here */
     struct tenon_cl_timed *timed;
     int n_timed, cap_timed;
-    void *read, *scratch; /* on the host: for tenon_cl_read, for extern functions */
-    size_t read_bytes, scratch_bytes;
+    cl_event *transfers; /* of the sites: the last of each */
+    void *read, *host;   /* on the host: for tenon_cl_read, for its part of the model */
+    size_t read_bytes, host_bytes;
     struct tenon_cl_hash key;
     bool stores, has_run; /* the program's binary is still to be kept; the last run was good */
     char device_name[TENON_CL_NAME], text[TENON_CL_MESSAGE];
@@ -280,8 +281,9 @@ static bool tenon_cl_make_kernels(struct tenon_cl *cl)
     int n = 0;
     cl_int code;
     cl->kernels = tenon_cl_allocate(cl, model->n_sites, sizeof *cl->kernels);
+    cl->transfers = tenon_cl_allocate(cl, model->n_sites, sizeof *cl->transfers);
     cl->first_argument = tenon_cl_allocate(cl, model->n_sites, sizeof *cl->first_argument);
-    if (!cl->kernels || !cl->first_argument) return false;
+    if (!cl->kernels || !cl->transfers || !cl->first_argument) return false;
     for (int i = 0; i < model->n_sites; i++) {
         const struct tenon_cl_site *site = &model->sites[i];
         cl->first_argument[i] = n;

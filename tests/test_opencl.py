@@ -110,8 +110,15 @@ def check_devices(folder):
     half = os.path.join(folder, "double.tn")
     with open(half, "w") as f: f.write("dim N in 1..9\nmodel double(x: f64[N, 3]) -> (y: f64[N, 3]) { y = x * x }\n")
     with open(os.path.join(folder, "single.device"), "w") as f: f.write("name test\nf64 no\n")
-    status, out, err = ask([TENON, "run", half, "--random=1", "--target=opencl", "--device=" + os.path.join(folder, "single.device")])
-    if status != 1 or "no double precision" not in err: raise Wrong(f"a model of doubles: status {status}: {err}{out}")
+    single = "--device=" + os.path.join(folder, "single.device")
+    out = must("doubles", [TENON, "run", half, "--random=1", "--target=opencl", single])
+    if out != must("doubles", [TENON, "run", half, "--random=1"]): raise Wrong(f"a model of doubles: {out}")
+    without = "--passes=compose,lower,schedule,expand,plan,bind"
+    status, out, err = ask([TENON, "run", half, "--random=1", "--target=opencl", single, without])
+    if status != 1 or "no double precision" not in err: raise Wrong(f"doubles on the device: status {status}: {err}{out}")
+    with open(half, "w") as f: f.write("model top(x: f32[4]) -> (y) { y, i = op.top_k(x, k: 2, largest: 1, sorted: 1) }\n")
+    status, out, err = ask([TENON, "run", half, "--random=1", "--target=opencl", without])
+    if status != 1 or "top_k is a function in C" not in err: raise Wrong(f"top_k on the device: status {status}: {err}{out}")
 
 
 def check_no_loader(folder):

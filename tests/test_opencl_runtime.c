@@ -45,12 +45,13 @@ static const char text[] =
     "    long v[7] = {a, b, c, d, (long)e, (long)f, g};\n"
     "    for (int i = 0; i < 7; i++) y[y_at + i] = v[i];\n"
     "}\n";
-enum { SCALE, ADD, SIZES, EXTERN, N_SITES };
+enum { SCALE, ADD, SIZES, SENDS, RECEIVES, N_SITES };
 static const unsigned char scale_bytes[] = {4, 4}, add_bytes[] = {4}, sizes_bytes[] = {1, 2, 4, 8, 4, 8, 1};
 static const struct tenon_cl_site sites[] = {{"scale", "one", 2, 2, scale_bytes, false},
                                              {"add", "two", 3, 1, add_bytes, true},
                                              {"sizes", "three", 1, 7, sizes_bytes, false},
-                                             {NULL, "reverse", 3, 0, NULL, false}};
+                                             {NULL, "transfer", 2, 0, NULL, false},
+                                             {NULL, "transfer", 2, 0, NULL, false}};
 enum { MOST = 30000, X = TENON_CL_VALUES, Y };
 static const struct tenon_cl_model model = {.name = "small",
                                             .text = text,
@@ -165,30 +166,53 @@ static void test_scalars(void)
     free(v);
 }
 
-static int reverse(void *const *buffers, const int64_t *scalars)
+struct note {
+    int n, sites[8];
+    double last;
+};
+
+static void note_call(void *context, int site, double start, double end)
 {
-    const float *x = buffers[0];
-    float *y = buffers[1], *place = buffers[2];
-    for (int64_t i = 0; i < scalars[0]; i++) y[i] = x[scalars[0] - 1 - i];
-    place[0] += 1000; /* the same bytes as a part of y */
-    return (int)scalars[1];
+    struct note *note = context;
+    check(start >= 0 && end >= start && end < 10, "times are seconds from the first call");
+    check(start >= note->last, "times are in order");
+    note->last = start;
+    note->sites[note->n++] = site;
 }
 
-static void test_extern(void)
+/* A run that sends what the host has made, computes with it, and reverses on the host what comes back. */
+static void transfer(struct tenon_cl *cl, struct values *v, float first)
 {
-    struct tenon_cl *cl = open_model(&model, false);
+    enum { N = 50 };
+    begin(cl, v->x, N);
+    float *memory = tenon_cl_host(cl, 2 * N * (int64_t)sizeof(float));
+    if (!memory) return;
+    check((uintptr_t)memory % 64 == 0, "the host's memory is aligned");
+    for (int i = 0; i < N; i++) memory[i] = (float)(10 * i);
+    memory[0] = first;
+    tenon_cl_send(cl, SENDS, floats(X, 0, N), N * (int64_t)sizeof(float), memory);
+    call_both(cl, N, 2);
+    tenon_cl_receive(cl, RECEIVES, floats(Y, 10, N - 10), (N - 10) * (int64_t)sizeof(float), memory + N);
+    tenon_cl_receive(cl, RECEIVES, floats(Y, 10, 0), 0, NULL);
+    if (tenon_cl_wait(cl, RECEIVES)) return;
+    for (int i = 10; i < N; i++) check(memory[N + i - 10] == (float)(20 * i) + weights[i], "what came back");
+    for (int i = 0; i < N; i++) memory[i] = 1; /* what was sent may change now */
+}
+
+static void test_transfers(void)
+{
+    struct tenon_cl *cl = open_model(&model, true);
     struct values *v = values_new();
-    for (int64_t status = 0; status < 2; status++) {
-        struct tenon_cl_buffer buffers[] = {floats(X, 0, 50), floats(Y, 0, 50), floats(Y, 17, 1)};
-        begin(cl, v->x, 50);
-        tenon_cl_extern(cl, reverse, 3, buffers, (int64_t[]){50, status});
-        const float *got = tenon_cl_read(cl, floats(Y, 10, 2));
-        check(got[0] == (status ? 0 : 39), "what an extern function wrote is read");
-        check(tenon_cl_end(cl, (void *[]){v->y}, NULL) == (int)status, "an extern function's status");
-        for (int i = 0; i < 50 && !status; i++)
-            check(v->y[i] == (float)(49 - i + (i == 17 ? 1000 : 0)), "an extern function's results");
+    struct note note = {0};
+    for (int round = 0; round < 3; round++) {
+        bool bad = round == 1;
+        transfer(cl, v, bad ? -1.0f : 0);
+        check(tenon_cl_end(cl, (void *[]){v->y}, NULL) == (bad ? 7 : 0), "the status of a run with transfers");
+        if (bad) check_says(cl, "a check of model small failed on the data: status 7");
+        else check(v->y[49] == 980 + weights[49], "the results of a run with transfers");
     }
-    check_says(cl, "an extern function of model small failed on the data: status 1");
+    tenon_cl_times(cl, note_call, &note);
+    check(note.n == 4 && note.sites[0] == SENDS && note.sites[3] == RECEIVES, "times of transfers");
     tenon_cl_close(cl);
     free(v);
 }
@@ -208,20 +232,6 @@ static void test_read(void)
     }
     tenon_cl_close(cl);
     free(v);
-}
-
-struct note {
-    int n, sites[8];
-    double last;
-};
-
-static void note_call(void *context, int site, double start, double end)
-{
-    struct note *note = context;
-    check(start >= 0 && end >= start && end < 10, "times are seconds from the first call");
-    check(start >= note->last, "times are in order");
-    note->last = start;
-    note->sites[note->n++] = site;
 }
 
 static void test_profile(void)
@@ -430,12 +440,9 @@ static int run_all(struct values *v, int *objects, const struct faults *faults, 
         status = tenon_cl_status(cl);
     }
     if (!status) {
-        struct tenon_cl_buffer buffers[] = {floats(X, 0, 50), floats(Y, 0, 50), floats(Y, 17, 1)};
-        begin(cl, v->x, 3000);
-        call_both(cl, 3000, 2);
-        tenon_cl_extern(cl, reverse, 3, buffers, (int64_t[]){50, 0});
-        const float *got = tenon_cl_read(cl, floats(Y, 0, 10));
-        float first = got[0], expected = tenon_cl_status(cl) ? 0 : 49;
+        transfer(cl, v, 0);
+        const float *got = tenon_cl_read(cl, floats(Y, 10, 10));
+        float first = got[0], expected = tenon_cl_status(cl) ? 0 : 200 + weights[10];
         check(first == expected, "a read is right, or zeros after a failed call");
         status = tenon_cl_end(cl, (void *[]){v->y}, &done);
         check(!status == !!done, "an event, or a failure");
@@ -513,7 +520,7 @@ int main(int argc, char **argv)
     }
     test_runs();
     test_scalars();
-    test_extern();
+    test_transfers();
     test_read();
     test_profile();
     test_event();
