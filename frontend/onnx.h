@@ -11,7 +11,6 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#define ONNX_FILE_MOST ((int64_t)2 << 30)
 enum {
     ONNX_OPSET_LEAST = 7,
     ONNX_OPSET_MOST = 28, /* newest opset whose operators were read against their specification */

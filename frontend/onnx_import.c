@@ -395,15 +395,15 @@ bool onnx_read(struct graph *graph, const char *path, const struct onnx_options 
 {
     struct onnx_options own = options ? *options : no_options;
     struct source *source = NEW(graph->session, struct source);
-    struct onnx_bytes bytes;
+    struct file_bytes bytes;
     const Onnx__ModelProto *model = NULL;
     const char *slash = strrchr(path, '/');
     source->name = arena_strdup(graph->session, path);
     graph->place = (struct place){.source = source};
     if (!own.folder) own.folder = slash ? arena_strndup(graph->session, path, (size_t)(slash - path) + 1) : ".";
-    if (onnx_map_file(graph->diag, graph->place, path, &bytes)) {
+    if (file_map(graph->diag, graph->place, path, &bytes)) {
         model = decode_model(graph, bytes.at, bytes.n);
-        onnx_unmap_file(bytes); /* decoding copied what stays: the file's pages need not stay as well */
+        file_unmap(bytes); /* decoding copied what stays: the file's pages need not stay as well */
     }
     bool ok = model && import_model(graph, model, &own);
     graph->place = (struct place){0};

@@ -1,5 +1,5 @@
-/* Building blocks that several operator families share.  See onnx_build.h. */
-#include "onnx_build.h"
+/* Building blocks that several operator families share. See values.h. */
+#include "values.h"
 
 struct value *build_softplus(struct graph *g, struct value *x)
 {
