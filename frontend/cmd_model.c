@@ -121,19 +121,24 @@ const struct source *source_read(struct session *session, const char *path)
     return source;
 }
 
+static const struct dim_pin *read_pins(struct session *session, const struct options *options)
+{
+    struct dim_pin *pins = NEW_ARRAY(session->arena, struct dim_pin, options->dims.n + 1);
+    for (int i = 0; i < options->dims.n; i++)
+        pins[i] = (struct dim_pin){options->dims.at[i].name, strtoll(options->dims.at[i].value, NULL, 10)};
+    return pins;
+}
+
 static struct graph *read_language(struct session *session, const struct options *options, const char *path,
                                    struct arena *unit)
 {
     const struct source *source = source_read(session, path);
     if (!source) return NULL;
-    struct dim_pin *pins = NEW_ARRAY(session->arena, struct dim_pin, options->dims.n + 1);
-    for (int i = 0; i < options->dims.n; i++)
-        pins[i] = (struct dim_pin){options->dims.at[i].name, strtoll(options->dims.at[i].value, NULL, 10)};
     struct language_options language = {
         .model = options->model,
         .import_dirs = options->imports.at,
         .n_import_dirs = options->imports.n,
-        .pins = pins,
+        .pins = read_pins(session, options),
         .n_pins = options->dims.n,
         .zero_weights = options->zero_weights,
     };
@@ -145,10 +150,7 @@ static struct graph *read_language(struct session *session, const struct options
 static struct graph *read_onnx(struct session *session, const struct options *options, const char *path,
                                struct arena *unit)
 {
-    struct onnx_pin *pins = NEW_ARRAY(session->arena, struct onnx_pin, options->dims.n + 1);
-    for (int i = 0; i < options->dims.n; i++)
-        pins[i] = (struct onnx_pin){options->dims.at[i].name, strtoll(options->dims.at[i].value, NULL, 10)};
-    struct onnx_options onnx = {.n_pins = options->dims.n, .pins = pins};
+    struct onnx_options onnx = {.n_pins = options->dims.n, .pins = read_pins(session, options)};
     struct graph *graph =
         graph_new(unit, session->arena, session->dims, session->diag, model_name(session->arena, path));
     return onnx_read(graph, path, &onnx) ? graph : NULL;

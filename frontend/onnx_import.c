@@ -240,11 +240,11 @@ static bool input_dim(struct importer *importer, const char *input, const Onnx__
     const char *name = is_named ? proto->dim_param : position;
     const char *identifier = text_identifier(graph->session, name);
     for (int k = 0; k < importer->options->n_pins; k++) {
-        const struct onnx_pin *pin = &importer->options->pins[k];
+        const struct dim_pin *pin = &importer->options->pins[k];
         if (strcmp(pin->name, name) && strcmp(pin->name, identifier) && strcmp(pin->name, position)) continue;
-        *result = pin->value;
-        return pin->value >= 0 ||
-               diag_error(graph->diag, graph->place, "dimension \"%s\" cannot be %lld", name, (long long)pin->value);
+        *result = pin->size;
+        return pin->size >= 0 ||
+               diag_error(graph->diag, graph->place, "dimension \"%s\" cannot be %lld", name, (long long)pin->size);
     }
     *result = dim_symbol(graph->dims, identifier, 1, (int64_t)1 << 20);
     for (int k = 0; k < importer->facts->n; k++) {

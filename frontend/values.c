@@ -42,6 +42,11 @@ struct value *build_per_channel(struct graph *g, struct value *x, int rank)
     return build_unsqueeze_end(g, x, rank > 1 ? rank - 1 : 1);
 }
 
+struct value *build_channel_bias(struct graph *g, struct value *y, struct value *bias)
+{
+    return bias && y ? build_add(g, y, build_per_channel(g, bias, y->type.rank)) : y;
+}
+
 dim build_extent(struct graph *g, const struct value *x, int from, int to)
 {
     dim n = 1;

@@ -121,6 +121,8 @@ const int64_t *build_axes_from(struct graph *g, int first, int rank);
 struct value *build_unsqueeze_end(struct graph *g, struct value *x, int rank);
 /* x (rank 1, of C) shaped so that it lies along axis 1 of a tensor of this rank: [C, 1, 1]. */
 struct value *build_per_channel(struct graph *g, struct value *x, int rank);
+/* y plus the bias of each channel (axis 1), if there is one. */
+struct value *build_channel_bias(struct graph *g, struct value *y, struct value *bias);
 /* x seen as [outer, inner] split before axis. */
 struct value *build_flatten(struct graph *g, struct value *x, int axis);
 /* A product of dims from..to-1 of x. */
