@@ -5,6 +5,7 @@
 #include "language.h"
 #include "onnx.h"
 #include "prelude.h"
+#include "tflite.h"
 
 #include <errno.h>
 #include <math.h>
@@ -156,14 +157,24 @@ static struct graph *read_onnx(struct session *session, const struct options *op
     return onnx_read(graph, path, &onnx) ? graph : NULL;
 }
 
+static struct graph *read_tflite(struct session *session, const struct options *options, const char *path,
+                                 struct arena *unit)
+{
+    struct tflite_options tflite = {.n_pins = options->dims.n, .pins = read_pins(session, options)};
+    struct graph *graph =
+        graph_new(unit, session->arena, session->dims, session->diag, model_name(session->arena, path));
+    return tflite_read(graph, path, &tflite) ? graph : NULL;
+}
+
 struct graph *model_read(struct session *session, const struct options *options, const char *path, struct arena *unit)
 {
     progress_show(session, "reading %s", path);
     int before = diag_errors(session->diag);
     struct graph *graph = NULL;
     if (has_suffix(path, ".onnx")) graph = read_onnx(session, options, path, unit);
+    else if (has_suffix(path, ".tflite")) graph = read_tflite(session, options, path, unit);
     else if (has_suffix(path, ".tn")) graph = read_language(session, options, path, unit);
-    else diag_error(session->diag, (struct place){.path = path}, "a model is a .onnx or .tn file");
+    else diag_error(session->diag, (struct place){.path = path}, "a model is a .onnx, .tflite or .tn file");
     return diag_errors(session->diag) > before ? NULL : graph;
 }
 

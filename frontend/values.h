@@ -140,5 +140,7 @@ struct value *build_squeeze(struct graph *g, struct value *x, int axis);
 struct value *build_fill(struct graph *g, struct value *v, int rank, const dim *dims);
 /* 0, 1, .. n-1 along one axis, of type dt. */
 struct value *build_range(struct graph *g, enum dtype dt, dim n);
+/* x repeated along every axis; NULL without a message where too many axes are. */
+struct value *build_tile(struct graph *g, struct value *x, const int64_t *repeats);
 
 #endif
