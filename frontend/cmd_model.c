@@ -5,6 +5,7 @@
 #include "language.h"
 #include "onnx.h"
 #include "prelude.h"
+#include "tflite.h"
 
 #include <errno.h>
 #include <math.h>
@@ -121,19 +122,24 @@ const struct source *source_read(struct session *session, const char *path)
     return source;
 }
 
+static const struct dim_pin *read_pins(struct session *session, const struct options *options)
+{
+    struct dim_pin *pins = NEW_ARRAY(session->arena, struct dim_pin, options->dims.n + 1);
+    for (int i = 0; i < options->dims.n; i++)
+        pins[i] = (struct dim_pin){options->dims.at[i].name, strtoll(options->dims.at[i].value, NULL, 10)};
+    return pins;
+}
+
 static struct graph *read_language(struct session *session, const struct options *options, const char *path,
                                    struct arena *unit)
 {
     const struct source *source = source_read(session, path);
     if (!source) return NULL;
-    struct dim_pin *pins = NEW_ARRAY(session->arena, struct dim_pin, options->dims.n + 1);
-    for (int i = 0; i < options->dims.n; i++)
-        pins[i] = (struct dim_pin){options->dims.at[i].name, strtoll(options->dims.at[i].value, NULL, 10)};
     struct language_options language = {
         .model = options->model,
         .import_dirs = options->imports.at,
         .n_import_dirs = options->imports.n,
-        .pins = pins,
+        .pins = read_pins(session, options),
         .n_pins = options->dims.n,
         .zero_weights = options->zero_weights,
     };
@@ -145,13 +151,19 @@ static struct graph *read_language(struct session *session, const struct options
 static struct graph *read_onnx(struct session *session, const struct options *options, const char *path,
                                struct arena *unit)
 {
-    struct onnx_pin *pins = NEW_ARRAY(session->arena, struct onnx_pin, options->dims.n + 1);
-    for (int i = 0; i < options->dims.n; i++)
-        pins[i] = (struct onnx_pin){options->dims.at[i].name, strtoll(options->dims.at[i].value, NULL, 10)};
-    struct onnx_options onnx = {.n_pins = options->dims.n, .pins = pins};
+    struct onnx_options onnx = {.n_pins = options->dims.n, .pins = read_pins(session, options)};
     struct graph *graph =
         graph_new(unit, session->arena, session->dims, session->diag, model_name(session->arena, path));
     return onnx_read(graph, path, &onnx) ? graph : NULL;
+}
+
+static struct graph *read_tflite(struct session *session, const struct options *options, const char *path,
+                                 struct arena *unit)
+{
+    struct tflite_options tflite = {.n_pins = options->dims.n, .pins = read_pins(session, options)};
+    struct graph *graph =
+        graph_new(unit, session->arena, session->dims, session->diag, model_name(session->arena, path));
+    return tflite_read(graph, path, &tflite) ? graph : NULL;
 }
 
 struct graph *model_read(struct session *session, const struct options *options, const char *path, struct arena *unit)
@@ -160,8 +172,9 @@ struct graph *model_read(struct session *session, const struct options *options,
     int before = diag_errors(session->diag);
     struct graph *graph = NULL;
     if (has_suffix(path, ".onnx")) graph = read_onnx(session, options, path, unit);
+    else if (has_suffix(path, ".tflite")) graph = read_tflite(session, options, path, unit);
     else if (has_suffix(path, ".tn")) graph = read_language(session, options, path, unit);
-    else diag_error(session->diag, (struct place){.path = path}, "a model is a .onnx or .tn file");
+    else diag_error(session->diag, (struct place){.path = path}, "a model is a .onnx, .tflite or .tn file");
     if (graph && diag_errors(session->diag) == before) place_apply(session, options, graph);
     return diag_errors(session->diag) > before ? NULL : graph;
 }

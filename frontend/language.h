@@ -6,11 +6,8 @@
 #ifndef TENON_LANGUAGE_H
 #define TENON_LANGUAGE_H
 #include "../ir/graph.h"
+#include "pin.h"
 
-struct dim_pin { /* a dimension given a number */
-    const char *name;
-    int64_t size;
-};
 struct language_options {
     const char *model;              /* which model of the file; NULL: its only one */
     const char *const *import_dirs; /* searched after the importing file's own folder */

@@ -8,10 +8,10 @@
 #ifndef TENON_ONNX_H
 #define TENON_ONNX_H
 #include "../ir/graph.h"
+#include "pin.h"
 #include <stdbool.h>
 #include <stdio.h>
 
-#define ONNX_FILE_MOST ((int64_t)2 << 30)
 enum {
     ONNX_OPSET_LEAST = 7,
     ONNX_OPSET_MOST = 28, /* newest opset whose operators were read against their specification */
@@ -24,10 +24,6 @@ enum {
     ONNX_ATTRIBUTES_MOST = 1024
 };
 
-struct onnx_pin { /* a dynamic dimension made a number: by its dim_param, or INPUT_dN where it has none */
-    const char *name;
-    int64_t value;
-};
 struct onnx_constant { /* a graph input whose value is known when compiling: it is then no input of the graph */
     const char *name;
     const struct tensor *tensor;
@@ -38,7 +34,7 @@ struct onnx_names {
 };
 struct onnx_options {
     int n_pins, n_constants;
-    const struct onnx_pin *pins;
+    const struct dim_pin *pins; /* by dim_param, or INPUT_dN where a dimension has none */
     const struct onnx_constant *constants;
     struct onnx_names *wanted; /* where not NULL gets the inputs whose values would have to be known when compiling */
     const char *folder;        /* external data lies here; onnx_read takes the model's own folder where NULL */

@@ -228,8 +228,8 @@ static struct value *build_causal_conv(struct onnx_call *c)
     dim kept = dim_sub(g->dims, w->type.dim[2], 1);
     if (!past) past = build_fill(g, build_number(g, x, 0), 3, (dim[]){x->type.dim[0], x->type.dim[1], kept});
     struct value *padded = graph_concat(g, 2, (struct value *[]){past, x}, 2);
-    struct onnx_window window = {.n = 1, .stride = {1}, .dilation = {1}};
-    struct value *y = onnx_window_node(c, OP_conv, padded, w, &window, x->type.dim[1]);
+    struct window window = {.n = 1, .stride = {1}, .dilation = {1}};
+    struct value *y = window_node(c->graph, OP_conv, padded, w, &window, x->type.dim[1]);
     if (c->in[2]) y = build_add(g, y, build_per_channel(g, c->in[2], 3));
     if (strcmp(activation, "none") != 0) y = build_mul(g, y, build_sigmoid(g, y));
     if (padded) c->out[1] = graph_slice_axis(g, padded, 2, x->type.dim[2], kept);

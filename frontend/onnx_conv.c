@@ -22,23 +22,8 @@ static bool window_list(struct onnx_call *c, const char *name, int n, int64_t le
     return true;
 }
 
-static dim window_span(struct dims *s, const struct onnx_window *w, int i)
-{
-    return dim_add(s, dim_mul(s, dim_sub(s, w->kernel[i], 1), w->dilation[i]), 1);
-}
-
-/* SAME: as many outputs as strides fit, the padding split evenly, the odd one behind (UPPER) or before (LOWER). */
-static void pad_same(struct dims *s, const struct value *x, struct onnx_window *w, int i, bool is_upper)
-{
-    dim extent = x->type.dim[i + 2], out = dim_ceil_div(s, extent, w->stride[i]);
-    dim need = dim_add(s, dim_mul(s, dim_sub(s, out, 1), w->stride[i]), window_span(s, w, i));
-    dim total = dim_max(s, 0, dim_sub(s, need, extent)), half = dim_div(s, total, 2), rest = dim_sub(s, total, half);
-    w->before[i] = is_upper ? half : rest;
-    w->after[i] = is_upper ? rest : half;
-}
-
 /* ceil_mode: a last window may reach past the padding, but must start inside the input or the padding before it. */
-static void pad_ceil(struct dims *s, const struct value *x, struct onnx_window *w, int i)
+static void pad_ceil(struct dims *s, const struct value *x, struct window *w, int i)
 {
     dim extent = dim_add(s, x->type.dim[i + 2], w->before[i]), span = window_span(s, w, i);
     dim room = dim_sub(s, dim_add(s, extent, w->after[i]), span);
@@ -47,12 +32,12 @@ static void pad_ceil(struct dims *s, const struct value *x, struct onnx_window *
     w->after[i] = dim_sub(s, dim_add(s, dim_mul(s, dim_sub(s, out, 1), w->stride[i]), span), extent);
 }
 
-bool onnx_read_window(struct onnx_call *c, const struct value *x, const struct value *weight, struct onnx_window *w)
+bool onnx_read_window(struct onnx_call *c, const struct value *x, const struct value *weight, struct window *w)
 {
     struct dims *s = c->graph->dims;
     int64_t list[2 * RANK_MOST];
     if (!x || x->type.rank < 3) return onnx_error(c, "needs an input of rank 3 or more"), false;
-    *w = (struct onnx_window){.n = x->type.rank - 2};
+    *w = (struct window){.n = x->type.rank - 2};
     if (weight && weight->type.rank != x->type.rank)
         return onnx_error(c, "input of rank %d, weight of rank %d", x->type.rank, weight->type.rank), false;
     if (!window_list(c, "strides", w->n, 1, 1, w->stride) || !window_list(c, "dilations", w->n, 1, 1, w->dilation))
@@ -66,26 +51,12 @@ bool onnx_read_window(struct onnx_call *c, const struct value *x, const struct v
         return onnx_error(c, "auto_pad \"%s\"", how), false;
     if (!window_list(c, "pads", 2 * w->n, 0, 0, list)) return false;
     for (int i = 0; i < w->n; i++) {
-        if (is_set && !is_valid) pad_same(s, x, w, i, is_upper);
+        if (is_set && !is_valid) window_pad_same(s, w, i, x->type.dim[i + 2], is_upper);
         else if (!is_set) w->before[i] = list[i], w->after[i] = list[i + w->n];
         w->declared_after[i] = w->after[i];
         if (onnx_int(c, "ceil_mode", 0)) pad_ceil(s, x, w, i);
     }
     return true;
-}
-
-struct value *onnx_window_node(struct onnx_call *c, enum op op, struct value *x, struct value *weight,
-                               const struct onnx_window *w, int64_t group)
-{
-    struct attr attrs[] = {ATTR_L("stride", w->stride, w->n), ATTR_L("dilation", w->dilation, w->n),
-                           ATTR_L("pad", w->before, w->n), ATTR_L("pad_after", w->after, w->n), ATTR_I("group", group)};
-    if (op != OP_conv) attrs[4] = (struct attr)ATTR_L("kernel", w->kernel, w->n);
-    return graph_node(c->graph, op, weight ? 2 : 1, (struct value *[]){x, weight}, 5, attrs);
-}
-
-static struct value *add_bias(struct graph *g, struct value *y, struct value *bias)
-{
-    return bias && y ? build_add(g, y, build_per_channel(g, bias, y->type.rank)) : y;
 }
 
 static bool check_kernel_shape(struct onnx_call *c, const struct value *w)
@@ -102,7 +73,7 @@ static bool check_kernel_shape(struct onnx_call *c, const struct value *w)
 
 static struct value *convolve(struct onnx_call *c, struct value *x, struct value *w)
 {
-    struct onnx_window window;
+    struct window window;
     int64_t group = onnx_int(c, "group", 1);
     if (!w || !onnx_read_window(c, x, w, &window) || !check_kernel_shape(c, w)) return NULL;
     if (group < 1 || group > (1 << 30)) return onnx_error(c, "group %lld", (long long)group);
@@ -110,12 +81,12 @@ static struct value *convolve(struct onnx_call *c, struct value *x, struct value
     if (needs != x->type.dim[1] && dim_is_const(needs) && dim_is_const(x->type.dim[1]))
         return onnx_input_error(c, 1, "channels %lld, weight expects %lld", (long long)x->type.dim[1],
                                 (long long)needs);
-    return onnx_window_node(c, OP_conv, x, w, &window, group);
+    return window_node(c->graph, OP_conv, x, w, &window, group);
 }
 
 static struct value *build_conv(struct onnx_call *c)
 {
-    return add_bias(c->graph, convolve(c, c->in[0], c->in[1]), c->in[2]);
+    return build_channel_bias(c->graph, convolve(c, c->in[0], c->in[1]), c->in[2]);
 }
 
 /* x - zero in i32; zero may be absent or lie along one axis. */
@@ -152,7 +123,7 @@ static struct value *flip_weight(struct graph *g, struct value *w, int64_t group
 }
 
 /* Paddings of the transposed convolution turned into those of the plain one over the dilated input. */
-static bool transpose_pads(struct onnx_call *c, const struct value *x, struct onnx_window *w)
+static bool transpose_pads(struct onnx_call *c, const struct value *x, struct window *w)
 {
     struct dims *s = c->graph->dims;
     int64_t more[RANK_MOST];
@@ -182,7 +153,7 @@ static bool transpose_pads(struct onnx_call *c, const struct value *x, struct on
 
 static struct value *build_conv_transpose(struct onnx_call *c)
 {
-    struct onnx_window w;
+    struct window w;
     struct graph *g = c->graph;
     struct value *x = c->in[0], *weight = c->in[1];
     int64_t group = onnx_int(c, "group", 1), spread[RANK_MOST];
@@ -195,7 +166,7 @@ static struct value *build_conv_transpose(struct onnx_call *c)
     for (int i = 0; i < w.n; i++) spread[i + 2] = w.stride[i], w.stride[i] = 1;
     x = graph_node(g, OP_dilate, 1, &x, 1, (struct attr[]){ATTR_L("stride", spread, w.n + 2)});
     weight = flip_weight(g, weight, group);
-    return add_bias(g, onnx_window_node(c, OP_conv, x, weight, &w, group), c->in[2]);
+    return build_channel_bias(g, window_node(g, OP_conv, x, weight, &w, group), c->in[2]);
 }
 
 static struct value *build_gemm(struct onnx_call *c)
@@ -266,7 +237,7 @@ static struct value *build_qlinear_conv(struct onnx_call *c)
     struct value *sum = convolve(c, centred(g, c->in[0], c->in[2], 0), centred(g, c->in[3], c->in[5], 0));
     struct value *scale = build_div(g, build_mul(g, lay_scale(g, c->in[1], behind), lay_scale(g, c->in[4], behind)),
                                     lay_scale(g, c->in[6], behind));
-    return requantize(c, add_bias(g, sum, c->in[8]), scale, c->in[7]);
+    return requantize(c, build_channel_bias(g, sum, c->in[8]), scale, c->in[7]);
 }
 
 const struct onnx_row onnx_conv_rows[] = {

@@ -240,11 +240,11 @@ static bool input_dim(struct importer *importer, const char *input, const Onnx__
     const char *name = is_named ? proto->dim_param : position;
     const char *identifier = text_identifier(graph->session, name);
     for (int k = 0; k < importer->options->n_pins; k++) {
-        const struct onnx_pin *pin = &importer->options->pins[k];
+        const struct dim_pin *pin = &importer->options->pins[k];
         if (strcmp(pin->name, name) && strcmp(pin->name, identifier) && strcmp(pin->name, position)) continue;
-        *result = pin->value;
-        return pin->value >= 0 ||
-               diag_error(graph->diag, graph->place, "dimension \"%s\" cannot be %lld", name, (long long)pin->value);
+        *result = pin->size;
+        return pin->size >= 0 ||
+               diag_error(graph->diag, graph->place, "dimension \"%s\" cannot be %lld", name, (long long)pin->size);
     }
     *result = dim_symbol(graph->dims, identifier, 1, (int64_t)1 << 20);
     for (int k = 0; k < importer->facts->n; k++) {
@@ -395,15 +395,15 @@ bool onnx_read(struct graph *graph, const char *path, const struct onnx_options 
 {
     struct onnx_options own = options ? *options : no_options;
     struct source *source = NEW(graph->session, struct source);
-    struct onnx_bytes bytes;
+    struct file_bytes bytes;
     const Onnx__ModelProto *model = NULL;
     const char *slash = strrchr(path, '/');
     source->name = arena_strdup(graph->session, path);
     graph->place = (struct place){.source = source};
     if (!own.folder) own.folder = slash ? arena_strndup(graph->session, path, (size_t)(slash - path) + 1) : ".";
-    if (onnx_map_file(graph->diag, graph->place, path, &bytes)) {
+    if (file_map(graph->diag, graph->place, path, &bytes)) {
         model = decode_model(graph, bytes.at, bytes.n);
-        onnx_unmap_file(bytes); /* decoding copied what stays: the file's pages need not stay as well */
+        file_unmap(bytes); /* decoding copied what stays: the file's pages need not stay as well */
     }
     bool ok = model && import_model(graph, model, &own);
     graph->place = (struct place){0};

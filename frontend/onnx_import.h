@@ -6,15 +6,10 @@
  */
 #ifndef TENON_ONNX_IMPORT_H
 #define TENON_ONNX_IMPORT_H
+#include "file_map.h"
 #include "onnx.h"
 #include "onnx.pb-c.h"
 
-struct onnx_bytes {
-    const void *at;
-    size_t n;
-};
-bool onnx_map_file(struct diag *diag, struct place place, const char *path, struct onnx_bytes *bytes);
-void onnx_unmap_file(struct onnx_bytes bytes);
 /* Bytes to a message of this kind, decoded into arena (which keeps it); NULL after a message. */
 void *onnx_decode(struct diag *diag, struct place place, struct arena *arena, const ProtobufCMessageDescriptor *message,
                   const void *bytes, size_t n_bytes);

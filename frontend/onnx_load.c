@@ -5,15 +5,9 @@
  * and the memory that decoding will take are checked before anything is allocated. Decoded messages live in the
  * session's arena, so that weights can stay where decoding put them. Read next: onnx_import.c, onnx_tensor.c.
  */
-#define _GNU_SOURCE
 #include "onnx_import.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 struct scan {
     struct diag *diag;
@@ -176,30 +170,4 @@ void *onnx_decode(struct diag *diag, struct place place, struct arena *arena, co
     void *decoded = protobuf_c_message_unpack(message, &allocator, n_bytes, bytes);
     if (!decoded) diag_error(diag, place, "not an ONNX file: its fields do not decode as %s", message->short_name);
     return decoded;
-}
-
-bool onnx_map_file(struct diag *diag, struct place place, const char *path, struct onnx_bytes *bytes)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    struct stat status;
-    if (fd < 0) return diag_error(diag, place, "cannot open %s: %s", path, strerror(errno));
-    bool ok = false;
-    if (fstat(fd, &status)) diag_error(diag, place, "cannot read %s: %s", path, strerror(errno));
-    else if (!S_ISREG(status.st_mode)) diag_error(diag, place, "%s is not a regular file", path);
-    else if (status.st_size > ONNX_FILE_MOST)
-        diag_error(diag, place, "the file has %lld bytes; at most 2 GiB are taken", (long long)status.st_size);
-    else if (status.st_size == 0) diag_error(diag, place, "the file is empty");
-    else {
-        void *at = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-        ok = at != MAP_FAILED;
-        if (ok) *bytes = (struct onnx_bytes){at, (size_t)status.st_size};
-        else diag_error(diag, place, "cannot map %s: %s", path, strerror(errno));
-    }
-    close(fd);
-    return ok;
-}
-
-void onnx_unmap_file(struct onnx_bytes bytes)
-{
-    munmap((void *)(uintptr_t)bytes.at, bytes.n);
 }

@@ -174,13 +174,13 @@ static struct value *build_lrn(struct onnx_call *c)
     int64_t size = onnx_int(c, "size", 0);
     if (!x || x->type.rank < 3 || size < 1 || size > (1 << 20)) return onnx_error(c, "size %lld", (long long)size);
     dim dims[4] = {x->type.dim[0], 1, x->type.dim[1], build_extent(g, x, 2, x->type.rank)};
-    struct onnx_window w = {.n = 2,
+    struct window w = {.n = 2,
                             .kernel = {size, 1},
                             .stride = {1, 1},
                             .dilation = {1, 1},
                             .before = {(size - 1) / 2},
                             .after = {size / 2}};
-    struct value *sum = onnx_window_node(c, OP_pool_sum, graph_reshape(g, build_mul(g, x, x), 4, dims), NULL, &w, 0);
+    struct value *sum = window_node(c->graph, OP_pool_sum, graph_reshape(g, build_mul(g, x, x), 4, dims), NULL, &w, 0);
     sum = build_with(g, OP_mul, graph_reshape(g, sum, x->type.rank, x->type.dim),
                      onnx_float(c, "alpha", 0.0001) / (double)size);
     return build_div(

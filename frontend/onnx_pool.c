@@ -7,26 +7,9 @@
 
 #include <string.h>
 
-/* Ones where the window counts an element: over the input, or over input and padding. */
-static struct value *window_counts(struct onnx_call *c, const struct value *x, const struct onnx_window *w,
-                                   bool with_pads)
-{
-    struct graph *g = c->graph;
-    struct onnx_window over = *w;
-    dim dims[RANK_MOST] = {1, 1};
-    for (int i = 0; i < w->n; i++) {
-        dims[i + 2] = x->type.dim[i + 2];
-        if (!with_pads) continue;
-        dims[i + 2] = dim_add(g->dims, dims[i + 2], dim_add(g->dims, w->before[i], w->declared_after[i]));
-        over.before[i] = 0;
-        over.after[i] = dim_sub(g->dims, w->after[i], w->declared_after[i]);
-    }
-    return onnx_window_node(c, OP_pool_sum, build_fill(g, build_number(g, x, 1), w->n + 2, dims), NULL, &over, 0);
-}
-
 static struct value *build_average_pool(struct onnx_call *c)
 {
-    struct onnx_window w;
+    struct window w;
     struct graph *g = c->graph;
     struct value *x = c->in[0];
     bool with_pads = onnx_int(c, "count_include_pad", 0) != 0, is_even = true;
@@ -36,13 +19,13 @@ static struct value *build_average_pool(struct onnx_call *c)
         count *= (double)w.kernel[i];
         if (w.after[i] != w.declared_after[i] || (!with_pads && (w.before[i] != 0 || w.after[i] != 0))) is_even = false;
     }
-    struct value *sum = onnx_window_node(c, OP_pool_sum, x, NULL, &w, 0);
-    return is_even ? build_with(g, OP_div, sum, count) : build_div(g, sum, window_counts(c, x, &w, with_pads));
+    struct value *sum = window_node(g, OP_pool_sum, x, NULL, &w, 0);
+    return is_even ? build_with(g, OP_div, sum, count) : build_div(g, sum, window_counts(g, x, &w, with_pads));
 }
 
 /* Position of the maximum in the input, flattened: offsets of the window are compared one after the other, the first
  * maximum stays. Only where the second output is asked for. */
-static struct value *max_positions(struct onnx_call *c, struct value *x, const struct onnx_window *w,
+static struct value *max_positions(struct onnx_call *c, struct value *x, const struct window *w,
                                    const struct type *out)
 {
     struct graph *g = c->graph;
@@ -81,18 +64,18 @@ static struct value *max_positions(struct onnx_call *c, struct value *x, const s
 
 static struct value *build_max_pool(struct onnx_call *c)
 {
-    struct onnx_window w;
+    struct window w;
     struct value *x = c->in[0];
     if (!onnx_read_window(c, x, NULL, &w)) return NULL;
-    struct value *y = onnx_window_node(c, OP_pool_max, x, NULL, &w, 0);
+    struct value *y = window_node(c->graph, OP_pool_max, x, NULL, &w, 0);
     if (y && c->n_out > 1) c->out[1] = max_positions(c, x, &w, &y->type);
     return y;
 }
 
 static struct value *power_sum_root(struct onnx_call *c,
                                     struct value *(*sum)(struct onnx_call *, struct value *,
-                                                         const struct onnx_window *),
-                                    const struct onnx_window *w)
+                                                         const struct window *),
+                                    const struct window *w)
 {
     struct graph *g = c->graph;
     double p = (double)onnx_int(c, "p", 2);
@@ -102,23 +85,23 @@ static struct value *power_sum_root(struct onnx_call *c,
     x = sum(c, x, w);
     return p == 1 ? x : p == 2 ? build_sqrt(g, x) : build_with(g, OP_pow, x, 1 / p);
 }
-static struct value *sum_window(struct onnx_call *c, struct value *x, const struct onnx_window *w)
+static struct value *sum_window(struct onnx_call *c, struct value *x, const struct window *w)
 {
-    return onnx_window_node(c, OP_pool_sum, x, NULL, w, 0);
+    return window_node(c->graph, OP_pool_sum, x, NULL, w, 0);
 }
 static struct value *reduce_spatial(struct onnx_call *c, enum op op, struct value *x)
 {
     if (!x || x->type.rank < 3) return onnx_error(c, "needs an input of rank 3 or more");
     return graph_reduce(c->graph, op, x, x->type.rank - 2, build_axes_from(c->graph, 2, x->type.rank), true);
 }
-static struct value *sum_spatial(struct onnx_call *c, struct value *x, const struct onnx_window *w)
+static struct value *sum_spatial(struct onnx_call *c, struct value *x, const struct window *w)
 {
     (void)w;
     return reduce_spatial(c, OP_sum, x);
 }
 static struct value *build_lp_pool(struct onnx_call *c)
 {
-    struct onnx_window w;
+    struct window w;
     return onnx_read_window(c, c->in[0], NULL, &w) ? power_sum_root(c, sum_window, &w) : NULL;
 }
 static struct value *build_global_lp_pool(struct onnx_call *c)
@@ -139,7 +122,7 @@ static struct value *build_global_average_pool(struct onnx_call *c)
 /* The inverse of MaxPool with positions: values are put back where they came from. */
 static struct value *build_max_unpool(struct onnx_call *c)
 {
-    struct onnx_window w;
+    struct window w;
     struct graph *g = c->graph;
     struct dims *s = g->dims;
     struct value *x = c->in[0], *at = c->in[1];

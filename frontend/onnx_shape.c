@@ -249,26 +249,17 @@ static struct value *build_expand(struct onnx_call *c)
     return graph_broadcast(c->graph, x, rank, dims);
 }
 
-/* Each repeated axis becomes [repeats, extent], broadcast, and is joined again. */
-static struct value *build_tile(struct onnx_call *c)
+static struct value *build_tile_of(struct onnx_call *c)
 {
     const int64_t *list;
-    struct graph *g = c->graph;
-    struct value *x = c->in[0];
-    dim split[2 * RANK_MOST], spread[2 * RANK_MOST], joined[RANK_MOST];
-    int rank = 0, n = onnx_input_ints(c, 1, "repeats", &list);
-    if (n < 0 || !x) return NULL;
-    if (n != x->type.rank) return onnx_error(c, "%d repeats for a tensor of rank %d", n, x->type.rank);
-    for (int i = 0; i < n; i++) {
+    int n = onnx_input_ints(c, 1, "repeats", &list);
+    if (n < 0 || !c->in[0]) return NULL;
+    if (n != c->in[0]->type.rank) return onnx_error(c, "%d repeats for a tensor of rank %d", n, c->in[0]->type.rank);
+    for (int i = 0; i < n; i++)
         if (dim_is_const(list[i]) && list[i] < 0)
             return onnx_error(c, "repeats element %d is %lld", i, (long long)list[i]);
-        if (list[i] != 1) split[rank] = 1, spread[rank++] = list[i];
-        split[rank] = spread[rank] = x->type.dim[i];
-        rank++;
-        joined[i] = dim_mul(g->dims, x->type.dim[i], list[i]);
-    }
-    if (rank > RANK_MOST) return onnx_refuse(c, "too many repeated axes");
-    return graph_reshape(g, graph_broadcast(g, graph_reshape(g, x, rank, split), rank, spread), n, joined);
+    struct value *y = build_tile(c->graph, c->in[0], list);
+    return y ? y : onnx_refuse(c, "too many repeated axes");
 }
 
 /* Pads by numbers of either sign: negative ones cut. */
@@ -388,7 +379,7 @@ const struct onnx_row onnx_shape_rows[] = {
     {"SpaceToDepth", 1, 0, 1, build_space_to_depth},
     {"Split", 2, 0, 1, build_split},
     {"Squeeze", 1, 0, 1, build_squeeze_of},
-    {"Tile", 6, 0, 2, build_tile},
+    {"Tile", 6, 0, 2, build_tile_of},
     {"Transpose", 1, 0, 1, build_transpose},
     {"Unsqueeze", 1, 0, 1, build_unsqueeze_of},
     {NULL, 0, 0, 0, NULL},

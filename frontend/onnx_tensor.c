@@ -272,12 +272,12 @@ bool onnx_read_tensor(struct arena *arena, struct diag *diag, const char *path, 
 {
     struct source *source = NEW(arena, struct source);
     struct place place = {.source = source};
-    struct onnx_bytes bytes;
+    struct file_bytes bytes;
     source->name = arena_strdup(arena, path);
     *name = "";
-    if (!onnx_map_file(diag, place, path, &bytes)) return false;
+    if (!file_map(diag, place, path, &bytes)) return false;
     Onnx__TensorProto *proto = onnx_decode(diag, place, arena, &onnx__tensor_proto__descriptor, bytes.at, bytes.n);
-    onnx_unmap_file(bytes);
+    file_unmap(bytes);
     if (!proto) return false;
     if (proto->name) *name = proto->name;
     return onnx_tensor(&(struct onnx_source){arena, diag, place, NULL}, proto, tensor);

@@ -198,11 +198,11 @@ static struct graph *import_case(struct attempt *a)
 
 static bool uses_quantization(struct attempt *a)
 {
-    struct onnx_bytes bytes;
+    struct file_bytes bytes;
     const char *path = arena_printf(a->session, "%s/model.onnx", a->folder);
-    if (!onnx_map_file(a->diag, (struct place){.path = path}, path, &bytes)) return false;
+    if (!file_map(a->diag, (struct place){.path = path}, path, &bytes)) return false;
     bool found = memmem(bytes.at, bytes.n, "QuantizeLinear", 14) || memmem(bytes.at, bytes.n, "QLinear", 7);
-    onnx_unmap_file(bytes);
+    file_unmap(bytes);
     return found;
 }
 

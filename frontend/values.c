@@ -1,5 +1,5 @@
-/* Building blocks that several operator families share.  See onnx_build.h. */
-#include "onnx_build.h"
+/* Building blocks that several operator families share. See values.h. */
+#include "values.h"
 
 struct value *build_softplus(struct graph *g, struct value *x)
 {
@@ -40,6 +40,11 @@ struct value *build_per_channel(struct graph *g, struct value *x, int rank)
 {
     if (!x || x->type.rank != 1) return x;
     return build_unsqueeze_end(g, x, rank > 1 ? rank - 1 : 1);
+}
+
+struct value *build_channel_bias(struct graph *g, struct value *y, struct value *bias)
+{
+    return bias && y ? build_add(g, y, build_per_channel(g, bias, y->type.rank)) : y;
 }
 
 dim build_extent(struct graph *g, const struct value *x, int from, int to)
@@ -102,4 +107,19 @@ struct value *build_range(struct graph *g, enum dtype dt, dim n)
 {
     struct type type = {.dt = dt, .rank = 1, .dim = {n}};
     return graph_iota(g, &type, 0, 0, 1);
+}
+
+/* Each repeated axis becomes [repeats, extent], broadcast, and is joined again. */
+struct value *build_tile(struct graph *g, struct value *x, const int64_t *repeats)
+{
+    dim split[2 * RANK_MOST], spread[2 * RANK_MOST], joined[RANK_MOST];
+    int rank = 0, n = x->type.rank;
+    for (int i = 0; i < n; i++) {
+        if (repeats[i] != 1) split[rank] = 1, spread[rank++] = repeats[i];
+        split[rank] = spread[rank] = x->type.dim[i];
+        rank++;
+        joined[i] = dim_mul(g->dims, x->type.dim[i], repeats[i]);
+    }
+    if (rank > RANK_MOST) return NULL;
+    return graph_reshape(g, graph_broadcast(g, graph_reshape(g, x, rank, split), rank, spread), n, joined);
 }

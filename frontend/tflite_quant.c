@@ -1,0 +1,220 @@
+/* Quantized elementwise operators in integers. See tflite_quant.h.
+ *
+ * An operator of one operand of 8 bits has 256 answers: the float function of its row is folded over them, or the
+ * reference's integer arithmetic is done here, and the result is a table that is looked up.
+ */
+#include "tflite_quant.h"
+
+#include <math.h>
+
+struct value *tflite_quantized(struct tflite_call *c, const struct tflite_tensor *tensor, struct value *real)
+{
+    struct graph *g = c->graph;
+    double scale;
+    int64_t zero;
+    if (!real || !tflite_scale(c, tensor, &scale, &zero)) return NULL;
+    struct value *y = build_with(g, OP_div, real, scale), *whole = graph_unary(g, OP_trunc, y);
+    struct value *is_up = build_le(g, build_number(g, y, 0.5), build_abs(g, build_sub(g, y, whole)));
+    y = build_add(g, whole, graph_select(g, is_up, graph_unary(g, OP_sign, y), build_number(g, y, 0)));
+    enum dtype dt = tensor->type.dt;
+    y = build_clamp(g, build_with(g, OP_add, y, (double)zero), (double)dtype_int_min(dt), (double)dtype_int_max(dt));
+    return graph_cast(g, y, dt);
+}
+
+/* The answers for all values of 8 bits in turn, looked up. */
+static struct value *look_up(struct tflite_call *c, struct value *table)
+{
+    struct graph *g = c->graph;
+    struct value *x = c->in[0], *at = graph_cast(g, x, DT_i32);
+    return graph_gather(g, table, build_with(g, OP_sub, at, (double)dtype_int_min(x->type.dt)), 0, 0);
+}
+
+/* Integer answers of a function of the centred value, limited to the result's range. */
+static struct value *look_up_integers(struct tflite_call *c, int64_t (*answer)(void *ctx, int64_t x), void *ctx)
+{
+    enum dtype dt = c->out_tensor[0]->type.dt;
+    double scale, from;
+    int64_t zero, from_zero, least = dtype_int_min(dt), most = (int64_t)dtype_int_max(dt);
+    int8_t list[256];
+    if (dtype_bytes(c->in[0]->type.dt) != 1 || dtype_bytes(dt) != 1)
+        return tflite_refuse(c, "quantized type %s", dtype_name(c->in[0]->type.dt));
+    if (!tflite_scale(c, c->in_tensor[0], &from, &from_zero) || !tflite_scale(c, c->out_tensor[0], &scale, &zero)) return NULL;
+    for (int i = 0; i < 256; i++) {
+        int64_t y = answer(ctx, dtype_int_min(c->in[0]->type.dt) + i - from_zero) + zero;
+        list[i] = (int8_t)(uint8_t)(y < least ? least : y > most ? most : y);
+    }
+    return look_up(c, tflite_list(c->graph, dt, 256, list));
+}
+
+static const struct tflite_row *own_row(enum tflite_op op)
+{
+    const struct tflite_row *row = tflite_math_rows;
+    while (row->op != op || !row->build) row++;
+    return row;
+}
+
+struct value *quant_table(struct tflite_call *c)
+{
+    struct graph *g = c->graph;
+    struct value *x = c->in[0];
+    double scale;
+    int64_t zero;
+    float numbers[256];
+    if (dtype_bytes(x->type.dt) != 1) return quant_through_floats(c);
+    if (!tflite_scale(c, c->in_tensor[0], &scale, &zero)) return NULL;
+    for (int i = 0; i < 256; i++) numbers[i] = (float)scale * (float)(dtype_int_min(x->type.dt) + i - zero);
+    c->in[0] = tflite_list(g, DT_f32, 256, numbers);
+    struct value *table = tflite_quantized(c, c->out_tensor[0], own_row(c->op)->build(c));
+    c->in[0] = x;
+    return table ? look_up(c, table) : NULL;
+}
+
+struct value *quant_through_floats(struct tflite_call *c)
+{
+    for (int i = 0; i < c->n_in; i++)
+        if (c->in[i]) c->in[i] = tflite_real(c, c->in_tensor[i], c->in[i]);
+    return tflite_quantized(c, c->out_tensor[0], own_row(c->op)->build(c));
+}
+
+static struct value *centred(struct tflite_call *c, int i, double *scale)
+{
+    int64_t zero;
+    if (!tflite_scale(c, c->in_tensor[i], scale, &zero)) return NULL;
+    struct value *x = graph_cast(c->graph, c->in[i], DT_i32);
+    return zero ? build_with(c->graph, OP_sub, x, (double)zero) : x;
+}
+
+/* Both operands at twice the larger scale, with 20 bits (15 of 16) to spare below the point. */
+struct value *quant_add(struct tflite_call *c)
+{
+    struct graph *g = c->graph;
+    struct value *x[2];
+    double scale[2], out;
+    int64_t zero;
+    int spare = dtype_bytes(c->in[0]->type.dt) > 1 ? 15 : 20;
+    for (int i = 0; i < 2; i++)
+        if (!(x[i] = centred(c, i, &scale[i]))) return NULL;
+    if (!tflite_scale(c, c->out_tensor[0], &out, &zero)) return NULL;
+    double twice = 2 * (scale[0] > scale[1] ? scale[0] : scale[1]);
+    for (int i = 0; i < 2; i++)
+        x[i] = tflite_scaled(g, build_with(g, OP_mul, x[i], (double)(1 << spare)), tflite_fixed_of(scale[i] / twice));
+    struct value *sum = c->op == TFL_SUB ? build_sub(g, x[0], x[1]) : build_add(g, x[0], x[1]);
+    return tflite_finish(c, tflite_scaled(g, sum, tflite_fixed_of(twice / ((double)(1 << spare) * out))), 0);
+}
+
+struct value *quant_mul(struct tflite_call *c)
+{
+    double scale[2], out;
+    int64_t zero;
+    struct value *x = centred(c, 0, &scale[0]), *z = centred(c, 1, &scale[1]);
+    if (!x || !z || !tflite_scale(c, c->out_tensor[0], &out, &zero)) return NULL;
+    float product = (float)scale[0] * (float)scale[1] / (float)out; /* as the kernels do: not in doubles */
+    struct value *y = tflite_scaled(c->graph, build_mul(c->graph, x, z), tflite_fixed_of((double)product));
+    return tflite_finish(c, y, 0);
+}
+
+struct value *quant_compare(struct tflite_call *c)
+{
+    if (!tflite_same_scale(c->in_tensor[0], c->in_tensor[1]))
+        for (int i = 0; i < 2; i++) c->in[i] = tflite_real(c, c->in_tensor[i], c->in[i]);
+    return own_row(c->op)->build(c);
+}
+
+struct value *quant_extreme(struct tflite_call *c)
+{
+    for (int i = 0; i < 2; i++) c->in[i] = tflite_requantized(c, c->in_tensor[i], c->in[i]);
+    return own_row(c->op)->build(c);
+}
+
+struct slopes { /* of what is above zero, and below */
+    struct tflite_fixed above, below;
+};
+
+static int64_t shift_rounded(int64_t x, int shift)
+{
+    int64_t half = shift ? (int64_t)1 << (shift - 1) : 0;
+    return (x + half - (shift && x < 0)) >> shift;
+}
+
+/* As tflite_scaled. */
+static int64_t scaled(int64_t x, struct tflite_fixed fixed)
+{
+    int64_t wide = fixed.shift > 0 ? x * ((int64_t)1 << fixed.shift) : x;
+    return shift_rounded((wide * fixed.multiplier + ((int64_t)1 << 30)) >> 31, fixed.shift < 0 ? -fixed.shift : 0);
+}
+
+static int64_t sloped(void *ctx, int64_t x)
+{
+    const struct slopes *slopes = ctx;
+    return scaled(x, x < 0 ? slopes->below : slopes->above);
+}
+
+/* in over out, each a float; the quotient a double or, `single`, a float. */
+static bool scale_ratio(struct tflite_call *c, bool single, double *ratio)
+{
+    double from, to;
+    int64_t zero;
+    if (!tflite_scale(c, c->in_tensor[0], &from, &zero) || !tflite_scale(c, c->out_tensor[0], &to, &zero)) return false;
+    *ratio = single ? (double)((float)from / (float)to) : from / to;
+    return true;
+}
+
+/* Limits of the number, in the result's integers. */
+struct value *quant_relu(struct tflite_call *c)
+{
+    double ratio, low = c->op == TFL_RELU_N1_TO_1 ? -1 : 0, high = c->op == TFL_RELU6 ? 6 : 1;
+    if (!scale_ratio(c, true, &ratio)) return NULL;
+    struct slopes slopes = {tflite_fixed_of(ratio), tflite_fixed_of(ratio)};
+    struct value *y = look_up_integers(c, sloped, &slopes);
+    const struct tflite_quant *quant = &c->out_tensor[0]->quant;
+    if (!y) return NULL;
+    int64_t least = quant->zero[0] + llroundf((float)low / (float)quant->scale[0]);
+    int64_t most = quant->zero[0] + llroundf((float)high / (float)quant->scale[0]);
+    int64_t type_least = dtype_int_min(y->type.dt), type_most = (int64_t)dtype_int_max(y->type.dt);
+    if (least > type_least) y = build_with(c->graph, OP_max, y, (double)(least < type_most ? least : type_most));
+    return c->op == TFL_RELU || most >= type_most ? y : build_with(c->graph, OP_min, y, (double)most);
+}
+
+struct value *quant_leaky_relu(struct tflite_call *c)
+{
+    double ratio, alpha = flat_float(&c->options, 0, 0);
+    if (!scale_ratio(c, true, &ratio)) return NULL;
+    if (!(alpha > 0) || !isfinite(alpha)) return tflite_refuse(c, "alpha %g", alpha);
+    struct slopes slopes = {tflite_fixed_of(ratio), tflite_fixed_of((double)((float)alpha * (float)ratio))};
+    return look_up_integers(c, sloped, &slopes);
+}
+
+/* Below zero the product with the slope, above the number itself, each brought to the result's scale. */
+struct value *quant_prelu(struct tflite_call *c)
+{
+    struct graph *g = c->graph;
+    double ratio, scale[2], out;
+    int64_t zero;
+    struct value *x = centred(c, 0, &scale[0]), *slope = centred(c, 1, &scale[1]);
+    if (!x || !slope || !scale_ratio(c, false, &ratio) || !tflite_scale(c, c->out_tensor[0], &out, &zero)) return NULL;
+    struct value *above = tflite_scaled(g, x, tflite_fixed_of(ratio));
+    struct value *below = tflite_scaled(g, build_mul(g, x, slope), tflite_fixed_of(scale[0] * scale[1] / out));
+    return tflite_finish(c, graph_select(g, build_with(g, OP_lt, x, 0), below, above), -1);
+}
+
+struct value *tflite_requantized(struct tflite_call *c, const struct tflite_tensor *tensor, struct value *value)
+{
+    const struct tflite_tensor *out = c->out_tensor[0];
+    double from, to;
+    int64_t zero, out_zero;
+    if (!value || !tflite_is_quantized(out) || tflite_same_scale(tensor, out)) return value;
+    if (!tflite_scale(c, tensor, &from, &zero) || !tflite_scale(c, out, &to, &out_zero)) return NULL;
+    struct value *x = build_with(c->graph, OP_sub, graph_cast(c->graph, value, DT_i32), (double)zero);
+    return tflite_finish(c, tflite_scaled(c->graph, x, tflite_fixed_of(from / to)), -1);
+}
+
+struct value *quant_quantize(struct tflite_call *c)
+{
+    if (tflite_is_quantized(c->in_tensor[0])) return tflite_requantized(c, c->in_tensor[0], c->in[0]);
+    return tflite_quantized(c, c->out_tensor[0], graph_cast(c->graph, c->in[0], DT_f32));
+}
+
+struct value *quant_dequantize(struct tflite_call *c)
+{
+    return tflite_real(c, c->in_tensor[0], c->in[0]);
+}
