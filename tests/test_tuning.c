@@ -91,9 +91,15 @@ struct refusal {
 };
 /* Columns: the records start at column 39. */
 static const struct refusal refusals[] = {
-    {matmul, "", 39, "a record (map, tile, reduce or loops) is expected here"},
-    {matmul, " frob order=i,j", 40, "a record is map, tile, reduce or loops, not 'frob'"},
+    {matmul, "", 39, "a record (map, tile, reduce, loops, group or rows) is expected here"},
+    {matmul, " frob order=i,j", 40, "a record is map, tile, reduce, loops, group or rows, not 'frob'"},
     {matmul, "tile", 39, "the record has no order="},
+    {matmul, "group rows=64", 39, "a group has rows=, columns=, high=, wide= and step="},
+    {matmul, "group rows=1 rows=2", 52, "rows is given twice"},
+    {matmul, "group rows=8 lanes=2", 52, "there is no option 'lanes' here"},
+    {matmul, "group rows=8 columns=8 high=1 wide=1 step=1", 39, "the record does not fit: the loops are none for groups of lanes"},
+    {rows, "rows lanes=8", 39, "rows have lanes= and rows="},
+    {rows, "rows lanes=8 rows=1", 39, "the record does not fit: the loops are none for groups of lanes"},
     {matmul, "tile order=", 50, "an axis is expected here"},
     {matmul, "tile order=i,", 52, "an axis is expected here"},
     {matmul, "tile order=i", 39, "the order has 1 axes and the nest 2"},
@@ -115,7 +121,7 @@ static const struct refusal refusals[] = {
     {matmul, "tile order=i,j pack=b:j", 59, "b cannot be packed for j here"},
     {matmul, "tile order=i,j pack=b", 60, "':' is expected here"},
     {matmul, "tile order=i,j frob=3", 54, "there is no option 'frob' here"},
-    {matmul, "tile order=i,j;", 54, "a record (map, tile, reduce or loops) is expected here"},
+    {matmul, "tile order=i,j;", 54, "a record (map, tile, reduce, loops, group or rows) is expected here"},
     {matmul, "tile order=i,j; loops", 55, "kernel k has fewer loops to schedule than there are records"},
     {matmul, "loops", 39, "kernel k has more loops to schedule than the 1 records here"},
     {matmul, "map order=i,j", 39, "the loops here are a nest with loops inside, for a record tile"},
