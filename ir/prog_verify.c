@@ -253,6 +253,25 @@ static void check_argument(struct verifier *v, const struct stmt *stmt, int i)
         fault(v, stmt, "%s + %lld has not the %lld elements of parameter %s", buf->name, (long long)from, (long long)formal->elements, formal->name);
 }
 
+/* A call of main reaches its buffers from where its kernel runs. */
+static void check_sides(struct verifier *v, const struct stmt *stmt)
+{
+    const struct kernel *kernel = stmt->kernel;
+    if (kernel->side == SIDE_BOTH) {
+        const struct call_arg *to = stmt->args, *from = stmt->args + 1;
+        bool two = stmt->n_args == 2 && stmt->n_scalars == 0;
+        if (!two) fault(v, stmt, "transfers %d buffers, not one to another", stmt->n_args);
+        else if (buffer_is_apart(to->buf) ? buffer_is_apart(from->buf) : from->buf->side == SIDE_HOST)
+            fault(v, stmt, "transfers %s to %s, on the same side", from->buf->name, to->buf->name);
+        return;
+    }
+    for (int i = 0; i < stmt->n_args; i++) {
+        const struct buffer *buf = stmt->args[i].buf;
+        bool far = kernel->side == SIDE_HOST ? buffer_is_apart(buf) : buf->side == SIDE_HOST;
+        if (far) fault(v, stmt, "passes %s, which lies on the other side", buf->name);
+    }
+}
+
 static void check_call(struct verifier *v, const struct stmt *stmt)
 {
     const struct kernel *kernel = stmt->kernel;
@@ -269,6 +288,7 @@ static void check_call(struct verifier *v, const struct stmt *stmt)
         return;
     }
     for (int i = 0; i < n_args; i++) check_argument(v, stmt, i);
+    if (kernel && !v->kernel && v->fine) check_sides(v, stmt);
     for (int i = 0; i < n_scalars; i++)
         check_operand(v, stmt, stmt->scalars[i], "scalar", kernel ? kernel->scalars.at[i]->dt : DT_index, kernel ? kernel->scalars.at[i]->lanes : 1);
 }

@@ -25,9 +25,9 @@ struct lowering {
 
 /* Place of a value that a kernel reads. */
 struct storage *storage_of(struct lowering *l, struct storage *storage, const struct value *value);
-/* The kernel among the program's earlier ones that does the same to its parameters as the last one, which is then
- * dropped; else the last one. lower_equal.c */
-struct kernel *kernel_shared(struct prog *prog);
+/* The kernel of the program that does the same to its parameters as this one, which is then dropped; else this one. It
+ * need not be the last: what it reads may have brought a kernel of its own (sizes_of in lower.c). lower_equal.c */
+struct kernel *kernel_shared(struct prog *prog, struct kernel *kernel);
 /* The call of a kernel that computes value (and what is fused into it) and stores it at `to`; NULL (nothing to do)
  * where it has no elements. */
 struct stmt *kernel_of_value(struct lowering *l, struct storage *storage, const struct value *value, const struct storage *to);

@@ -61,13 +61,14 @@ static bool kernel_equal(const struct kernel *a, const struct kernel *b)
     return same;
 }
 
-struct kernel *kernel_shared(struct prog *prog)
+struct kernel *kernel_shared(struct prog *prog, struct kernel *kernel)
 {
-    struct kernel *last = prog->kernels.at[prog->kernels.n - 1];
-    for (int i = 0; i < prog->kernels.n - 1; i++)
-        if (kernel_equal(prog->kernels.at[i], last)) {
-            prog->kernels.n--;
-            return prog->kernels.at[i];
-        }
-    return last;
+    int at = 0, kept = 0;
+    while (at < prog->kernels.n && (prog->kernels.at[at] == kernel || !kernel_equal(prog->kernels.at[at], kernel))) at++;
+    if (at == prog->kernels.n) return kernel;
+    struct kernel *same = prog->kernels.at[at];
+    for (int i = 0; i < prog->kernels.n; i++)
+        if (prog->kernels.at[i] != kernel) prog->kernels.at[kept++] = prog->kernels.at[i];
+    prog->kernels.n = kept;
+    return same;
 }

@@ -63,7 +63,7 @@ static struct stmt *call_of(struct building *b)
     call->args = NEW_ARRAY(prog->arena, struct call_arg, call->n_args + 1);
     for (int i = 0; i < b->formals.n; i++) call->args[b->formals.at[i]->param->position] = b->formals.at[i]->arg;
     call->place = b->kernel->place;
-    call->kernel = kernel_shared(prog);
+    call->kernel = kernel_shared(prog, b->kernel);
     if (call->kernel != b->kernel && b->kernel->layers[0] && strlen(call->kernel->layers) < 2000)
         call->kernel->layers = arena_printf(prog->arena, "%s; %s", call->kernel->layers, b->kernel->layers);
     struct call_origin *origin = NEW(prog->arena, struct call_origin);

@@ -6,9 +6,9 @@
 
 One line each; the last line counts. 77: skipped, with the reason, where there is no OpenCL device.
 """
-import json, os, re, sys, tempfile
+import json, os, re, sys
 
-from test_opencl import CC, OCLGRIND, ROOT, TENON, WARNINGS, Wrong, answers, ask, build, compare, examples, must
+from test_opencl import CC, OCLGRIND, ROOT, TENON, WARNINGS, Wrong, answers, ask, build, compare, examples, must, run_checks
 
 HALF = """
 model half(x: f32[32, 64], c: i32[32, 64], flag: bool[], n: i64[]) -> (y, z, w, s, k) {
@@ -117,17 +117,7 @@ def main():
     model = os.path.join(ROOT, "build/models/mobilenetv2.onnx")
     if os.path.exists(model): work.append(("mobilenetv2", lambda folder: check_model(model, folder, devices=("cpu",))))
     work = [w for w in work if not sys.argv[1:] or w[0] in sys.argv[1:]]
-    failed = 0
-    for name, check in work:
-        with tempfile.TemporaryDirectory() as folder:
-            try:
-                skipped = check(folder)
-                print(f"skip {name}: {skipped}" if skipped else f"pass {name}", flush=True)
-            except Wrong as wrong:
-                failed += 1
-                print(f"fail {name}: {wrong}", flush=True)
-    print(f"{len(work) - failed} passed, {failed} failed")
-    return 1 if failed else 0
+    return run_checks(work)
 
 
 if __name__ == "__main__":
