@@ -150,5 +150,19 @@ bool onnx_read_window(struct onnx_call *call, const struct value *x, const struc
 /* OP_conv, OP_pool_max or OP_pool_sum over that window. */
 struct value *onnx_window_node(struct onnx_call *call, enum op op, struct value *x, struct value *weight,
                                const struct onnx_window *window, int64_t group);
+/* The convolution that the call's attributes describe, of these operands. NULL after a message. */
+struct value *onnx_convolve(struct onnx_call *call, struct value *x, struct value *weight);
+/* y plus a bias (which may be absent) along axis 1. */
+struct value *build_bias(struct graph *g, struct value *y, struct value *bias);
+
+/* A tensor of one element as a scalar; others as they are. */
+struct value *build_single(struct graph *g, struct value *x);
+/* Quantized by scale and zero (absent: 0 of type otherwise), which broadcast against x; and back. */
+struct value *build_quantized(struct graph *g, struct value *x, struct value *scale, struct value *zero, enum dtype otherwise);
+struct value *build_dequantized(struct graph *g, struct value *x, struct value *scale, struct value *zero);
+/* x, f32, as u8 by the scale and zero point that its range gives, which go to *scale and *zero. */
+struct value *build_dynamically_quantized(struct graph *g, struct value *x, struct value **scale, struct value **zero);
+/* The result of ONNX's own operator `name` as of opset `version` on these inputs; its attributes are the call's. */
+struct value *onnx_build_as(struct onnx_call *call, const char *name, int version, int n_in, struct value *const *in);
 
 #endif
