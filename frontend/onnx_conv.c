@@ -1,7 +1,7 @@
 /* Convolutions and matrix products.
  *
  * ConvTranspose is a convolution of the input with zeros put between its elements (dilate), by the flipped weight.
- * Integer forms subtract zero points in i32 first.
+ * Those of integers are in onnx_quant_product.c.
  */
 #include "onnx_build.h"
 
@@ -71,7 +71,7 @@ static bool check_kernel_shape(struct onnx_call *c, const struct value *w)
     return true;
 }
 
-static struct value *convolve(struct onnx_call *c, struct value *x, struct value *w)
+struct value *onnx_convolve(struct onnx_call *c, struct value *x, struct value *w)
 {
     struct window window;
     int64_t group = onnx_int(c, "group", 1);
@@ -86,23 +86,7 @@ static struct value *convolve(struct onnx_call *c, struct value *x, struct value
 
 static struct value *build_conv(struct onnx_call *c)
 {
-    return build_channel_bias(c->graph, convolve(c, c->in[0], c->in[1]), c->in[2]);
-}
-
-/* x - zero in i32; zero may be absent or lie along one axis. */
-static struct value *centred(struct graph *g, struct value *x, struct value *zero, int axis)
-{
-    x = graph_cast(g, x, DT_i32);
-    if (!zero || !x) return x;
-    zero = graph_cast(g, zero, DT_i32);
-    if (zero && zero->type.rank == 1 && zero->type.dim[0] != 1)
-        zero = build_unsqueeze_end(g, zero, x->type.rank - axis);
-    return build_sub(g, x, zero && type_count(&zero->type) == 1 ? graph_reshape(g, zero, 0, NULL) : zero);
-}
-
-static struct value *build_conv_integer(struct onnx_call *c)
-{
-    return convolve(c, centred(c->graph, c->in[0], c->in[2], 0), centred(c->graph, c->in[1], c->in[3], 0));
+    return build_channel_bias(c->graph, onnx_convolve(c, c->in[0], c->in[1]), c->in[2]);
 }
 
 /* Weight [C, M/g, k..] as that of the equal convolution: [M, C/g, flipped k..]. */
@@ -188,66 +172,10 @@ static struct value *build_matmul(struct onnx_call *c)
     return graph_matmul(c->graph, c->in[0], c->in[1]);
 }
 
-static struct value *integer_product(struct onnx_call *c, struct value *a, struct value *a_zero, struct value *b,
-                                     struct value *b_zero)
-{
-    if (!a || !b) return onnx_error(c, "needs two matrices");
-    return graph_matmul(c->graph, centred(c->graph, a, a_zero, a->type.rank - 2),
-                        centred(c->graph, b, b_zero, b->type.rank - 1));
-}
-static struct value *build_matmul_integer(struct onnx_call *c)
-{
-    return integer_product(c, c->in[0], c->in[2], c->in[1], c->in[3]);
-}
-
-/* i32 sums times scale, rounded, moved by the zero point and saturated to its type. */
-static struct value *requantize(struct onnx_call *c, struct value *sum, struct value *scale, struct value *zero)
-{
-    struct graph *g = c->graph;
-    if (!sum || !zero) return NULL;
-    enum dtype dt = zero->type.dt;
-    struct value *y = build_round(g, build_mul(g, graph_cast(g, sum, DT_f32), graph_cast(g, scale, DT_f32)));
-    y = build_add(
-        g, y,
-        graph_cast(g, zero->type.rank == 1 && zero->type.dim[0] == 1 ? graph_reshape(g, zero, 0, NULL) : zero, DT_f32));
-    return graph_cast(g, build_clamp(g, y, (double)dtype_int_min(dt), (double)dtype_int_max(dt)), dt);
-}
-
-/* A scale of one element as a scalar, of several along `axes_behind` axes from the end. */
-static struct value *lay_scale(struct graph *g, struct value *scale, int axes_behind)
-{
-    if (!scale || scale->type.rank != 1) return scale;
-    return scale->type.dim[0] == 1 ? graph_reshape(g, scale, 0, NULL) : build_unsqueeze_end(g, scale, 1 + axes_behind);
-}
-
-static struct value *build_qlinear_matmul(struct onnx_call *c)
-{
-    struct graph *g = c->graph;
-    struct value *sum = integer_product(c, c->in[0], c->in[2], c->in[3], c->in[5]);
-    struct value *scale =
-        build_div(g, build_mul(g, lay_scale(g, c->in[1], 1), lay_scale(g, c->in[4], 0)), lay_scale(g, c->in[6], 0));
-    return requantize(c, sum, scale, c->in[7]);
-}
-
-static struct value *build_qlinear_conv(struct onnx_call *c)
-{
-    struct graph *g = c->graph;
-    if (!c->in[0] || !c->in[3]) return onnx_error(c, "needs an input and a weight");
-    int behind = c->in[0]->type.rank - 2;
-    struct value *sum = convolve(c, centred(g, c->in[0], c->in[2], 0), centred(g, c->in[3], c->in[5], 0));
-    struct value *scale = build_div(g, build_mul(g, lay_scale(g, c->in[1], behind), lay_scale(g, c->in[4], behind)),
-                                    lay_scale(g, c->in[6], behind));
-    return requantize(c, build_channel_bias(g, sum, c->in[8]), scale, c->in[7]);
-}
-
 const struct onnx_row onnx_conv_rows[] = {
     {"Conv", 1, 0, 2, build_conv},
-    {"ConvInteger", 10, 0, 2, build_conv_integer},
     {"ConvTranspose", 1, 0, 2, build_conv_transpose},
     {"Gemm", 7, 0, 2, build_gemm},
     {"MatMul", 1, 0, 2, build_matmul},
-    {"MatMulInteger", 10, 0, 2, build_matmul_integer},
-    {"QLinearConv", 10, 0, 8, build_qlinear_conv},
-    {"QLinearMatMul", 10, 0, 8, build_qlinear_matmul},
     {NULL, 0, 0, 0, NULL},
 };

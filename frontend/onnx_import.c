@@ -5,6 +5,7 @@
  * whose body is inlined. A node that fails is reported and poisons its results; the walk goes on, so that one run tells
  * everything that is wrong. Read next: onnx_scope.h, onnx_call.c, then any family.
  */
+#include "onnx_build.h"
 #include "onnx_scope.h"
 
 #include <string.h>
@@ -13,7 +14,7 @@ static const struct onnx_row *const families[] = {
     onnx_math_rows,    onnx_shape_rows,  onnx_constant_rows, onnx_index_rows,     onnx_reduce_rows,
     onnx_control_rows, onnx_conv_rows,   onnx_pool_rows,     onnx_norm_rows,      onnx_quant_rows,
     onnx_resize_rows,  onnx_rnn_rows,    onnx_loss_rows,     onnx_attention_rows, onnx_linear_attention_rows,
-    onnx_einsum_rows,  onnx_sample_rows, onnx_signal_rows,
+    onnx_einsum_rows,  onnx_sample_rows, onnx_signal_rows,   onnx_quant_product_rows, onnx_quant_contrib_rows,
 };
 
 /* The row for this operator at this opset; *other gets a row of another opset where only such exist. */
@@ -44,6 +45,22 @@ static struct value *build_map(struct onnx_call *call, enum op op)
     for (int i = 0; i < call->n_in; i++)
         if (!call->in[i]) return onnx_error(call, "input %d is absent", i);
     return graph_node(call->graph, op, call->n_in, call->in, 0, NULL);
+}
+
+struct value *onnx_build_as(struct onnx_call *call, const char *name, int version, int n_in, struct value *const *in)
+{
+    struct onnx_call plain = *call;
+    const struct onnx_row *other = NULL, *row = find_row(name, version, &other);
+    enum op op;
+    plain.version = version;
+    plain.n_in = n_in;
+    plain.n_out = 1;
+    plain.in = NEW_ARRAY(call->graph->arena, struct value *, n_in + 16);
+    plain.out = NEW_ARRAY(call->graph->arena, struct value *, 16);
+    for (int i = 0; i < n_in; i++)
+        if (!(plain.in[i] = in[i])) return NULL;
+    if (row) return build_row(&plain, row);
+    return op_from_onnx(name, &op) ? build_map(&plain, op) : onnx_refuse(call, "by way of %s of opset %d", name, version);
 }
 
 static int opset_version(const struct scope *scope, const char *domain)

@@ -46,7 +46,7 @@ struct onnx_row {
 extern const struct onnx_row onnx_math_rows[], onnx_shape_rows[], onnx_constant_rows[], onnx_index_rows[],
     onnx_reduce_rows[], onnx_control_rows[], onnx_conv_rows[], onnx_pool_rows[], onnx_norm_rows[], onnx_quant_rows[],
     onnx_resize_rows[], onnx_rnn_rows[], onnx_loss_rows[], onnx_attention_rows[], onnx_linear_attention_rows[],
-    onnx_einsum_rows[], onnx_sample_rows[], onnx_signal_rows[];
+    onnx_einsum_rows[], onnx_sample_rows[], onnx_signal_rows[], onnx_quant_product_rows[], onnx_quant_contrib_rows[];
 
 /* Messages about the call's node. Both return NULL. refuse: the operator is fine but Tenon does not take it. */
 struct value *onnx_error(struct onnx_call *call, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -11,7 +11,7 @@ static struct value *spread(struct onnx_call *c, const struct value *x, struct v
     int axis, rank = x->type.rank;
     dim dims[RANK_MOST + 1];
     if (!p || p->type.rank == 0) return p;
-    if (p->type.rank == 1 && p->type.dim[0] == 1) return graph_reshape(g, p, 0, NULL);
+    if (p->type.rank == 1 && p->type.dim[0] == 1) return build_single(g, p);
     if (!onnx_axis(c, onnx_int(c, "axis", 1), rank, &axis)) return NULL;
     if (p->type.rank == 1 && block == 0) {
         if (p->type.dim[0] != x->type.dim[axis])
@@ -32,9 +32,25 @@ static struct value *spread(struct onnx_call *c, const struct value *x, struct v
     return whole == x->type.dim[axis] ? p : graph_slice_axis(g, p, axis, 0, x->type.dim[axis]);
 }
 
+struct value *build_single(struct graph *g, struct value *x)
+{
+    return x && x->type.rank > 0 && type_count(&x->type) == 1 ? graph_reshape(g, x, 0, NULL) : x;
+}
+
 static struct value *node_of(struct graph *g, enum op op, struct value *x, struct value *scale, struct value *zero, enum dtype dt)
 {
-    return graph_node(g, op, 3, (struct value *[]){x, scale, zero ? zero : graph_scalar(g, dt, 0)}, 0, NULL);
+    struct value *in[] = {x, build_single(g, scale), zero ? build_single(g, zero) : graph_scalar(g, dt, 0)};
+    return graph_node(g, op, 3, in, 0, NULL);
+}
+
+struct value *build_quantized(struct graph *g, struct value *x, struct value *scale, struct value *zero, enum dtype otherwise)
+{
+    return node_of(g, OP_quantize, x, scale, zero, otherwise);
+}
+
+struct value *build_dequantized(struct graph *g, struct value *x, struct value *scale, struct value *zero)
+{
+    return x ? node_of(g, OP_dequantize, x, scale, zero, x->type.dt) : NULL;
 }
 
 static struct value *build_quantize(struct onnx_call *c)
@@ -48,8 +64,7 @@ static struct value *build_quantize(struct onnx_call *c)
     if (!zero && onnx_int(c, "output_dtype", 0) && !onnx_dtype((int32_t)onnx_int(c, "output_dtype", 0), &dt, &name))
         return onnx_refuse(c, "element type %s", name);
     if (!dtype_is_int(dt) || dtype_bytes(dt) > 2) return onnx_refuse(c, "quantized type %s", dtype_name(dt));
-    return node_of(g, OP_quantize, graph_cast(g, x, DT_f32), graph_cast(g, spread(c, x, scale, block), DT_f32),
-                   spread(c, x, zero, block), dt);
+    return build_quantized(g, graph_cast(g, x, DT_f32), graph_cast(g, spread(c, x, scale, block), DT_f32), spread(c, x, zero, block), dt);
 }
 
 static struct value *build_dequantize(struct onnx_call *c)
@@ -62,25 +77,28 @@ static struct value *build_dequantize(struct onnx_call *c)
     enum dtype dt = scale->type.dt;
     if (onnx_int(c, "output_dtype", 0) && !onnx_dtype((int32_t)onnx_int(c, "output_dtype", 0), &dt, &name))
         return onnx_refuse(c, "element type %s", name);
-    return graph_cast(g, node_of(g, OP_dequantize, x, spread(c, x, scale, block), spread(c, x, zero, block), x->type.dt), dt);
+    return graph_cast(g, build_dequantized(g, x, spread(c, x, scale, block), spread(c, x, zero, block)), dt);
+}
+
+struct value *build_dynamically_quantized(struct graph *g, struct value *x, struct value **scale, struct value **zero)
+{
+    const int64_t *axes = build_axes_from(g, 0, x->type.rank);
+    struct value *low = build_with(g, OP_min, graph_reduce(g, OP_reduce_min, x, x->type.rank, axes, false), 0);
+    struct value *high = build_with(g, OP_max, graph_reduce(g, OP_reduce_max, x, x->type.rank, axes, false), 0);
+    *scale = build_with(g, OP_div, build_sub(g, high, low), 255);
+    *zero = graph_cast(g, build_round(g, build_clamp(g, build_neg(g, build_div(g, low, *scale)), 0, 255)), DT_u8);
+    return build_quantized(g, x, *scale, *zero, DT_u8);
 }
 
 static struct value *build_dynamic_quantize(struct onnx_call *c)
 {
-    struct graph *g = c->graph;
-    struct value *x = c->in[0];
-    if (!x) return onnx_error(c, "no input");
-    const int64_t *axes = build_axes_from(g, 0, x->type.rank);
-    struct value *low = build_with(g, OP_min, graph_reduce(g, OP_reduce_min, x, x->type.rank, axes, false), 0);
-    struct value *high = build_with(g, OP_max, graph_reduce(g, OP_reduce_max, x, x->type.rank, axes, false), 0);
-    struct value *scale = build_with(g, OP_div, build_sub(g, high, low), 255);
-    struct value *zero = build_round(g, build_clamp(g, build_neg(g, build_div(g, low, scale)), 0, 255));
-    c->out[1] = scale;
-    c->out[2] = zero = graph_cast(g, zero, DT_u8);
-    return node_of(g, OP_quantize, x, scale, zero, DT_u8);
+    if (!c->in[0]) return onnx_error(c, "no input");
+    return build_dynamically_quantized(c->graph, c->in[0], &c->out[1], &c->out[2]);
 }
 
 const struct onnx_row onnx_quant_rows[] = {
+    {"com.microsoft.DequantizeLinear", 1, 0, 2, build_dequantize},
+    {"com.microsoft.QuantizeLinear", 1, 0, 2, build_quantize},
     {"DequantizeLinear", 10, 0, 2, build_dequantize},
     {"DynamicQuantizeLinear", 11, 0, 1, build_dynamic_quantize},
     {"QuantizeLinear", 10, 0, 2, build_quantize},
