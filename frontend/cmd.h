@@ -27,7 +27,9 @@ enum command_bit {
     FOR_MODEL = FOR_PASSES | FOR_TUNE,
     FOR_CODE = FOR_COMPILE | FOR_RUN | FOR_BENCH | FOR_TEST | FOR_VERIFY | FOR_TUNE,
     FOR_ALL = 127, /* that read a model */
-    FOR_DEVICES = 128
+    FOR_DEVICES = 128,
+    FOR_QUANTIZE = 256,
+    FOR_EVERY = FOR_ALL | FOR_QUANTIZE
 };
 
 enum engine { ENGINE_C, ENGINE_LLVM, ENGINE_OPENCL, ENGINE_INTERPRETER, ENGINE_ALL, ENGINE_COUNT };
@@ -71,6 +73,9 @@ struct options {
     const struct device *device; /* --target=opencl, after device_open; NULL: not */
     int top, budget;    /* tune: records per loop, seconds */
     bool machine, list; /* tune */
+    const char *data;   /* quantize: a folder or file of samples */
+    int limit, range, metric; /* samples (0: all), an enum quantize_method, how loss is measured */
+    double max_loss, percentile;
 };
 
 struct session {
@@ -196,5 +201,6 @@ int command_test(struct session *session, const struct options *options);
 int command_verify(struct session *session, const struct options *options);
 int command_tune(struct session *session, const struct options *options);
 int command_devices(struct session *session, const struct options *options);
+int command_quantize(struct session *session, const struct options *options);
 
 #endif

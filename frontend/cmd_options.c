@@ -1,6 +1,7 @@
 /* Every option of the command line, once: its name, argument, the commands that take it, and its help. */
 #define _POSIX_C_SOURCE 200809L
 #include "cmd.h"
+#include "cmd_quantize.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -53,7 +54,12 @@ enum option {
     OPT_BUDGET,
     OPT_MACHINE,
     OPT_LIST,
-    OPT_SIZE
+    OPT_SIZE,
+    OPT_DATA,
+    OPT_LIMIT,
+    OPT_RANGE,
+    OPT_MAX_LOSS,
+    OPT_METRIC
 };
 
 struct option_row {
@@ -66,6 +72,15 @@ struct option_row {
 static const struct option_row rows[] = {
     {OPT_OUT, "-o", "OUT", FOR_COMPILE,
      "where to write; the suffix chooses: .c (with .h) .o .a .so .ll .s; none: an executable"},
+    {OPT_OUT, "-o", "OUT.tn", FOR_QUANTIZE, "where to write the model; its weights go beside it, as OUT.safetensors"},
+    {OPT_DATA, "--data", "DIR|FILE", FOR_QUANTIZE, "samples of the inputs: a folder of .npy or .npz files, or one .npz with samples along a first axis"},
+    {OPT_LIMIT, "--limit", "N", FOR_QUANTIZE, "use only the first N samples"},
+    {OPT_RANGE, "--range", "METHOD", FOR_QUANTIZE,
+     "the range that bytes stand for, of the values seen: mse (default: of least squared error), entropy, minmax (all), "
+     "percentile:P (all but the outermost; percentile alone: 99.99)"},
+    {OPT_MAX_LOSS, "--max-loss", "X", FOR_QUANTIZE, "how much the outputs may lose (default 0.05); layers go back to float until they do not"},
+    {OPT_METRIC, "--metric", "relative|top1", FOR_QUANTIZE,
+     "what is lost: the outputs' error by their size (default), or the share of rows whose largest element is another"},
     {OPT_OUT, "-o", "FILE", FOR_TUNE, "where to write the tuning file"},
     {OPT_OUT, "-o", "FILE", FOR_DEVICES, "write one device's record, for --device=FILE"},
     {OPT_TOP, "--top", "K", FOR_TUNE, "schedules to try for every loop (default 12)"},
@@ -79,6 +94,7 @@ static const struct option_row rows[] = {
     {OPT_TARGET, "--target", "c|llvm|opencl|...", FOR_CODE | FOR_CHECK,
      "who makes the code: the C compiler (c, default), LLVM (llvm), an OpenCL device's own (opencl); to run and test also "
      "the interpreter (interpreter; to test all: the first two and that)"},
+    {OPT_TARGET, "--target", "c|llvm", FOR_QUANTIZE, "who makes the code that samples run through (default: LLVM where it is built in)"},
     {OPT_DEVICE, "--device", "cpu|gpu|FILE", FOR_CODE | FOR_CHECK,
      "with --target=opencl: what its kernels are for: a plain CPU (default, with --threads=N compute units) or GPU, or the "
      "record that `tenon devices -o FILE` wrote of one"},
@@ -91,17 +107,17 @@ static const struct option_row rows[] = {
     {OPT_PORTABLE, "--portable", NULL, FOR_CODE | FOR_CHECK,
      "plain C11 for any compiler and machine; same as --cpu=portable"},
     {OPT_LEVEL, "-O", "0..3", FOR_ALL, "how much to improve: 0 nothing, 1 graph passes, 2 schedules (default), 3 more"},
-    {OPT_DIM, "--dim", "NAME=N", FOR_MODEL, "pin a dynamic dimension; may be repeated"},
-    {OPT_MODEL, "--model", "NAME", FOR_MODEL, "which model of a .tn file that has several"},
-    {OPT_IMPORT, "--import", "DIR", FOR_MODEL, "a folder to search for imports of a .tn file; may be repeated"},
-    {OPT_ZERO_WEIGHTS, "--zero-weights", NULL, FOR_MODEL, "parameters that no file holds are zeros instead of errors"},
+    {OPT_DIM, "--dim", "NAME=N", FOR_MODEL | FOR_QUANTIZE, "pin a dynamic dimension; may be repeated"},
+    {OPT_MODEL, "--model", "NAME", FOR_MODEL | FOR_QUANTIZE, "which model of a .tn file that has several"},
+    {OPT_IMPORT, "--import", "DIR", FOR_MODEL | FOR_QUANTIZE, "a folder to search for imports of a .tn file; may be repeated"},
+    {OPT_ZERO_WEIGHTS, "--zero-weights", NULL, FOR_MODEL | FOR_QUANTIZE, "parameters that no file holds are zeros instead of errors"},
     {OPT_INPUT, "--input", "NAME=FILE", FOR_RUN,
      "an input from a .npy, .npz, .safetensors or .pb file; may be repeated"},
     {OPT_RANDOM, "--random", "SEED", FOR_RUN, "random values for inputs that have no --input"},
     {OPT_OUTPUT_DIR, "--output-dir", "DIR", FOR_RUN, "write output_0.npy, output_1.npy ... and names.txt there"},
     {OPT_RUNS, "--runs", "N", FOR_BENCH, "timed runs (default: about a second's worth)"},
     {OPT_JOBS, "--jobs", "N", FOR_TEST, "cases at a time (default: one per CPU)"},
-    {OPT_THREADS, "--threads", "N", FOR_MODEL, "code for up to N threads (default 1); the same results for every number"},
+    {OPT_THREADS, "--threads", "N", FOR_MODEL | FOR_QUANTIZE, "code for up to N threads (default 1); the same results for every number"},
     {OPT_GRAIN, "--grain", "N", FOR_MODEL | FOR_TEST, "operations that are worth another thread (default 12000, a microsecond or two)"},
     {OPT_EXACT_CONV, "--exact-conv", NULL, FOR_MODEL, "no convolution by Winograd's algorithm, whose rounding errors are about twice as large"},
     {OPT_WINOGRAD, "--winograd", "2|4", FOR_MODEL, "tiles of 2 or 4 outputs a side for every 3x3 convolution, cheaper or not (to compare)"},
@@ -113,14 +129,15 @@ static const struct option_row rows[] = {
      "also write the plain call's symbol, inputs and outputs as JSON: void SYMBOL(in0, .., out0, ..)"},
     {OPT_MAX_RAM, "--max-ram", "BYTES", FOR_CODE | FOR_CHECK,
      "refuse a model whose arena is larger (suffix K, M or G)"},
-    {OPT_CC, "--cc", "COMPILER", FOR_CODE, "the C compiler (default: $CC, else cc)"},
+    {OPT_CC, "--cc", "COMPILER", FOR_CODE | FOR_QUANTIZE, "the C compiler (default: $CC, else cc)"},
     {OPT_KEEP, "--keep", NULL, FOR_CODE, "keep temporary files and say where they are"},
     {OPT_REPORT, "--report", "FILE", FOR_COMPILE | FOR_BENCH,
      "also write what every kernel call costs, as a page (.html) or data (.json); may be repeated"},
+    {OPT_REPORT, "--report", "FILE", FOR_QUANTIZE, "also write what became of every layer, as a page (.html) or data (.json); may be repeated"},
     {OPT_LAYERS, "--layers", NULL, FOR_BENCH, "also print the kernel calls, the longest first"},
     {OPT_TRACE, "--trace", "FILE.json", FOR_BENCH, "also write one run for chrome://tracing, a track per worker"},
     {OPT_JSON, "--json", NULL, FOR_COMPILE | FOR_CHECK | FOR_BENCH | FOR_DEVICES, "one JSON object on standard output"},
-    {OPT_QUIET, "--quiet", NULL, FOR_ALL, "no progress, no remarks"},
+    {OPT_QUIET, "--quiet", NULL, FOR_EVERY, "no progress, no remarks"},
     {OPT_LIST_PASSES, "--list-passes", NULL, FOR_ALL, "the passes in their order, with what each does"},
     {OPT_PASSES, "--passes", "A,B,C", FOR_PASSES, "run exactly these passes, in this order"},
     {OPT_STOP_AFTER, "--stop-after", "STAGE", FOR_COMPILE | FOR_CHECK,
@@ -132,7 +149,7 @@ static const struct option_row rows[] = {
     {OPT_EVAL_EACH, "--eval-each", "SEED", FOR_PASSES,
      "interpret the unit on the same random inputs before and after every pass"},
     {OPT_TIME_PASSES, "--time-passes", NULL, FOR_PASSES, "time and memory of every pass"},
-    {OPT_HELP, "--help", NULL, FOR_ALL | FOR_DEVICES, "this text"},
+    {OPT_HELP, "--help", NULL, FOR_EVERY | FOR_DEVICES, "this text"},
 };
 enum { N_ROWS = sizeof rows / sizeof *rows };
 
@@ -255,6 +272,22 @@ static bool read_report(struct arena *arena, const char *s, struct options *opti
     return has_suffix(s, ".html") || has_suffix(s, ".json") || usage("--report writes a .html or .json file, not", s);
 }
 
+static bool read_loss(const char *s, double *loss)
+{
+    char *end;
+    *loss = strtod(s, &end);
+    return (end != s && !*end && *loss >= 0 && *loss <= 1e9) || usage("--max-loss is a number from 0, not", s);
+}
+
+static bool read_words(const char *s, struct options *options, bool metric)
+{
+    int word = metric ? quantize_metric_from(s) : quantize_method_from(s, &options->percentile);
+    if (metric) options->metric = word;
+    else options->range = word;
+    if (word >= 0) return true;
+    return metric ? usage("--metric is relative or top1, not", s) : usage("--range is minmax, percentile:50..100, mse or entropy, not", s);
+}
+
 static bool apply(struct session *session, const struct option_row *row, const char *s, struct options *options)
 {
     struct arena *arena = session->arena;
@@ -345,6 +378,14 @@ static bool apply(struct session *session, const struct option_row *row, const c
         break;
     case OPT_MACHINE: options->machine = true; break;
     case OPT_LIST: options->list = true; break;
+    case OPT_DATA: options->data = s; break;
+    case OPT_LIMIT:
+        ok = read_number(row->name, s, 1, 1000000, &v);
+        options->limit = (int)v;
+        break;
+    case OPT_RANGE: return read_words(s, options, false);
+    case OPT_METRIC: return read_words(s, options, true);
+    case OPT_MAX_LOSS: return read_loss(s, &options->max_loss);
     }
     return ok;
 }
@@ -382,7 +423,7 @@ bool options_read(struct session *session, enum command_bit command, int argc, c
 {
     const char *cc = getenv("CC");
     *options = (struct options){.command = command, .threads = 1, .cc = cc && *cc ? cc : "cc", .top = 12,
-                                .budget = 60};
+                                .budget = 60, .range = QUANTIZE_MSE, .max_loss = 0.05, .percentile = 99.99};
     options->pipeline.pass.level = 2;
     options->pipeline.pass.threads = 1;
     options->target = host_target();

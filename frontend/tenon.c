@@ -77,6 +77,16 @@ static const struct command commands[] = {
      "  tenon tune net.onnx -o net.tune --size length=300   a dimension stays open, timed at 300\n"
      "  tenon tune other.onnx --tuning=net.tune -o both.tune --target=llvm --budget=300 --top=30\n"
      "  tenon tune --machine -o here.tune          only what the cost model assumes: multiply-adds, loads, caches\n"},
+    {"quantize", FOR_QUANTIZE, command_quantize, "MODEL --data=DIR -o OUT.tn", "make a float model one of bytes, by samples of its inputs",
+     "Finds the range of every value that a convolution or matrix product reads, makes its weights i8 and its input u8, and\n"
+     "writes a model with `quantize` and `dequantize` around them, which every other command takes and compiles to exact\n"
+     "integer kernels. Every other sample is held back: on those the loss of the whole model is measured, and the layers\n"
+     "that lose most stay float until it is within --max-loss. A model above the bound is never written (exit status 1).\n\n"
+     "  tenon quantize net.onnx --data=samples -o net8.tn     samples/*.npy, in the order of their names\n"
+     "  tenon quantize net.onnx --data=all.npz -o net8.tn     arrays with one axis more in front: the samples\n"
+     "  tenon quantize net.onnx --data=samples -o net8.tn --max-loss=0.01 --report=net8.html\n"
+     "  tenon bench net8.tn --target=llvm                     how much faster it is\n\n"
+     "A .npz file has the inputs by their names; a .npy file is one input's, of a model with several INPUT_key.npy.\n"},
     {"devices", FOR_DEVICES, command_devices, "[NUMBER]", "the OpenCL devices of this machine, and what they can do",
      "Lists every device with its number and what was found by compiling and running small kernels on it: extension\n"
      "strings lie both ways, and where one does, a note says so. Exit status 1 where there is no device.\n\n"

@@ -1,0 +1,388 @@
+/* tenon quantize: a float model and samples of its inputs become a model of bytes, after training.
+ *
+ * Half of the samples, every other one, give the ranges of values and each layer's own error; on the other half the whole
+ * model's loss is measured. Where it is above the bound, the layers that lose most go back to float, as few as suffice:
+ * 1, 2, 4 ... until it holds, then by halving. A model above the bound is never written. Programs for all that are compiled
+ * and run in this process (cmd_engine.c); what is done to the graph is in passes/quantize.h.
+ */
+#include "../ir/graph_print.h"
+#include "cmd_quantize.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum metric { METRIC_RELATIVE, METRIC_TOP1 };
+static const char *const methods[QUANTIZE_RANGES] = {
+    [QUANTIZE_MINMAX] = "minmax", [QUANTIZE_PERCENTILE] = "percentile", [QUANTIZE_MSE] = "mse", [QUANTIZE_ENTROPY] = "entropy"};
+static const char *const metrics[QUANTIZE_METRICS] = {[METRIC_RELATIVE] = "relative", [METRIC_TOP1] = "top1"};
+
+struct quantization {
+    struct session *session;
+    struct options options; /* with the engine chosen */
+    struct graph *graph;
+    struct samples samples;
+    struct quantize_plan *plan;
+    struct tensor **answers; /* of the float model, by sample */
+    int *order;              /* layers on bytes, the one that loses most first */
+    int n_order;
+    double loss, loss_all;
+};
+
+const char *quantize_method_name(int method)
+{
+    return methods[method];
+}
+
+const char *quantize_metric_name(int metric)
+{
+    return metrics[metric];
+}
+
+int quantize_method_from(const char *s, double *percentile)
+{
+    const char *colon = strchr(s, ':');
+    size_t n = colon ? (size_t)(colon - s) : strlen(s);
+    for (int i = 0; i < QUANTIZE_RANGES; i++) {
+        if (strlen(methods[i]) != n || strncmp(s, methods[i], n) != 0) continue;
+        if (!colon) return i;
+        char *end;
+        *percentile = strtod(colon + 1, &end);
+        return i == QUANTIZE_PERCENTILE && end != colon + 1 && !*end && *percentile >= 50 && *percentile <= 100 ? i : -1;
+    }
+    return -1;
+}
+
+int quantize_metric_from(const char *s)
+{
+    for (int i = 0; i < QUANTIZE_METRICS; i++)
+        if (!strcmp(s, metrics[i])) return i;
+    return -1;
+}
+
+static bool is_held_back(const struct quantization *q, int sample)
+{
+    return q->samples.list.n == 1 || sample % 2 == 1;
+}
+
+static bool is_for_ranges(const struct quantization *q, int sample)
+{
+    return q->samples.list.n == 1 || sample % 2 == 0;
+}
+
+/* ---- running ---- */
+
+static struct engine_run *compile_graph(struct quantization *q, struct graph *graph, struct arena *arena, int *n_out)
+{
+    struct unit unit = {.graph = graph};
+    if (!graph || !model_lower(q->session, &q->options, arena, &unit)) return NULL;
+    *n_out = unit.prog->outputs.n;
+    return engine_open(q->session, &q->options, q->options.engine, &unit);
+}
+
+/* Calls `see` with the outputs for every sample that `takes`. */
+static bool run_samples(struct quantization *q, struct engine_run *run, int n_out, const char *what, bool (*takes)(const struct quantization *, int),
+                        bool (*see)(struct quantization *, int, const struct tensor *))
+{
+    for (int i = 0; i < q->samples.list.n; i++) {
+        const struct sample *sample = &q->samples.list.at[i];
+        if (takes && !takes(q, i)) continue;
+        progress_show(q->session, "%s: sample %d of %d", what, i + 1, q->samples.list.n);
+        struct arena *scratch = arena_new();
+        struct tensor *out = NEW_ARRAY(scratch, struct tensor, n_out + 1);
+        bool ok = engine_call(q->session, run, sample->in, sample->symbols, scratch, out);
+        if (!ok) diag_note(q->session->diag, (struct place){.path = sample->path}, "on the sample here");
+        ok = ok && see(q, i, out);
+        arena_free(scratch);
+        if (!ok) return false;
+    }
+    return true;
+}
+
+/* ---- ranges ---- */
+
+static void keep_answers(struct quantization *q, int sample, const struct tensor *out)
+{
+    int n = q->graph->outputs.n;
+    struct tensor *kept = arena_copy(q->session->arena, out, (size_t)n * sizeof *out);
+    for (int i = 0; i < n; i++) kept[i].data = arena_copy(q->session->arena, out[i].data, (size_t)out[i].n_bytes);
+    q->answers[sample] = kept;
+}
+
+/* Gives every point its values of a run. */
+static void see_points(struct quantization *q, int sample, const struct tensor *out, void (*take)(struct quantize_point *, const float *, int64_t))
+{
+    int at = q->graph->outputs.n;
+    for (int i = 0; i < q->plan->points.n; i++) {
+        struct quantize_point *point = &q->plan->points.at[i];
+        const struct tensor *t = NULL;
+        for (int k = 0; k < q->graph->inputs.n; k++)
+            if (q->graph->inputs.at[k] == point->value) t = &q->samples.list.at[sample].in[k];
+        if (!t) t = &out[at++];
+        take(point, t->data, type_count(&t->type));
+    }
+}
+
+static bool see_bounds(struct quantization *q, int sample, const struct tensor *out)
+{
+    keep_answers(q, sample, out);
+    if (!is_for_ranges(q, sample)) return true;
+    see_points(q, sample, out, point_bound);
+    for (int i = 0; i < q->plan->points.n; i++)
+        if (q->plan->points.at[i].n_bad) {
+            const struct quantize_point *point = &q->plan->points.at[i];
+            return diag_error(q->session->diag, (struct place){.path = q->samples.list.at[sample].path}, "makes values that are no numbers, or infinite, in the model: first in \"%s\"",
+                              point->value->name ? point->value->name : op_row(point->value->node->op)->name);
+        }
+    return true;
+}
+
+static bool see_counts(struct quantization *q, int sample, const struct tensor *out)
+{
+    see_points(q, sample, out, point_count);
+    return true;
+}
+
+static bool find_ranges(struct quantization *q)
+{
+    struct arena *unit = arena_new();
+    int n_out = 0;
+    struct engine_run *run = compile_graph(q, quantize_watch(q->plan, unit), unit, &n_out);
+    bool ok = run && run_samples(q, run, n_out, "ranges", NULL, see_bounds);
+    for (int i = 0; i < q->plan->points.n; i++) q->plan->points.at[i].bins = NEW_ARRAY(q->session->arena, double, QUANTIZE_BINS);
+    ok = ok && run_samples(q, run, n_out, "histograms", is_for_ranges, see_counts);
+    if (run) engine_close(run);
+    arena_free(unit);
+    for (int i = 0; i < q->plan->points.n && ok; i++)
+        point_choose(&q->plan->points.at[i], (enum quantize_method)q->options.range, q->options.percentile);
+    return ok;
+}
+
+/* ---- each layer's own error ---- */
+
+static bool see_local(struct quantization *q, int sample, const struct tensor *out)
+{
+    (void)sample;
+    for (int i = 0; i < q->plan->layers.n; i++) {
+        struct quantize_layer *layer = &q->plan->layers.at[i];
+        if (!layer_is_bytes(layer)) continue;
+        layer->error += tensor_number(out++, 0);
+        layer->signal += tensor_number(out++, 0);
+        for (int c = 0; c < layer->channels; c++) layer->correction[c] += tensor_number(out, c);
+        out++;
+    }
+    return true;
+}
+
+/* Elements per channel that the calibration has seen. */
+static double elements_seen(const struct quantization *q, const struct quantize_layer *layer)
+{
+    double all = 0;
+    for (int i = 0; i < q->samples.list.n; i++) {
+        double n = 1;
+        const struct type *type = &layer->node->out[0].type;
+        for (int k = 0; k < type->rank; k++) n *= (double)dim_eval(q->graph->dims, type->dim[k], q->samples.list.at[i].symbols);
+        if (is_for_ranges(q, i)) all += n;
+    }
+    return all / layer->channels;
+}
+
+static int compare_losses(const void *a, const void *b)
+{
+    const struct quantize_layer *x = *(const struct quantize_layer *const *)a, *y = *(const struct quantize_layer *const *)b;
+    double p = layer_loss(x), q = layer_loss(y);
+    return p < q ? 1 : p > q ? -1 : x->node->id - y->node->id;
+}
+
+static void order_layers(struct quantization *q)
+{
+    const struct quantize_layer **layers = NEW_ARRAY(q->session->arena, const struct quantize_layer *, q->plan->layers.n);
+    for (int i = 0; i < q->plan->layers.n; i++)
+        if (layer_is_bytes(&q->plan->layers.at[i])) layers[q->n_order++] = &q->plan->layers.at[i];
+    qsort(layers, (size_t)q->n_order, sizeof(layers[0]), compare_losses);
+    q->order = NEW_ARRAY(q->session->arena, int, q->n_order);
+    for (int i = 0; i < q->n_order; i++) q->order[i] = (int)(layers[i] - q->plan->layers.at);
+}
+
+static bool find_losses(struct quantization *q)
+{
+    struct arena *unit = arena_new();
+    int n_out = 0;
+    struct engine_run *run = compile_graph(q, quantize_local(q->plan, unit), unit, &n_out);
+    for (int i = 0; i < q->plan->layers.n; i++) {
+        struct quantize_layer *layer = &q->plan->layers.at[i];
+        if (layer_is_bytes(layer)) layer->correction = NEW_ARRAY(q->session->arena, double, layer->channels);
+    }
+    bool ok = run && run_samples(q, run, n_out, "layers", is_for_ranges, see_local);
+    for (int i = 0; i < q->plan->layers.n; i++) {
+        struct quantize_layer *layer = &q->plan->layers.at[i];
+        double n = layer->correction ? elements_seen(q, layer) : 0;
+        for (int c = 0; n > 0 && c < layer->channels; c++) layer->correction[c] /= n;
+    }
+    if (run) engine_close(run);
+    arena_free(unit);
+    order_layers(q);
+    return ok;
+}
+
+/* ---- the whole model's loss ---- */
+
+struct loss {
+    double error, signal; /* relative */
+    double wrong, rows;   /* top1 */
+};
+
+static int64_t largest_of(const struct tensor *t, int64_t from, int64_t n)
+{
+    int64_t best = 0;
+    for (int64_t i = 1; i < n; i++)
+        if (tensor_number(t, from + i) > tensor_number(t, from + best)) best = i;
+    return best;
+}
+
+static void add_loss(struct loss *loss, const struct tensor *got, const struct tensor *want, bool first)
+{
+    int64_t n = type_count(&want->type);
+    for (int64_t i = 0; i < n; i++) {
+        double v = tensor_number(want, i), d = tensor_number(got, i) - v;
+        loss->error += d * d;
+        loss->signal += v * v;
+    }
+    int64_t row = want->type.rank ? want->type.dim[want->type.rank - 1] : 1;
+    for (int64_t i = 0; first && row > 0 && i < n; i += row) {
+        loss->rows += 1;
+        loss->wrong += largest_of(got, i, row) != largest_of(want, i, row);
+    }
+}
+
+static double loss_number(const struct loss *loss, int metric)
+{
+    double part = metric == METRIC_TOP1 ? loss->wrong / fmax(loss->rows, 1) : sqrt(loss->error / fmax(loss->signal, 1e-300));
+    return isnan(part) ? (double)INFINITY : part;
+}
+
+/* The graph's loss on the samples held back; below zero after a message. */
+static double measure(struct quantization *q, struct graph *graph, struct arena *unit)
+{
+    struct loss loss = {0};
+    int n_out = 0;
+    struct engine_run *run = compile_graph(q, graph, unit, &n_out);
+    bool ok = run != NULL;
+    for (int i = 0; i < q->samples.list.n && ok; i++) {
+        const struct sample *sample = &q->samples.list.at[i];
+        if (!is_held_back(q, i)) continue;
+        progress_show(q->session, "loss: sample %d of %d", i + 1, q->samples.list.n);
+        struct arena *scratch = arena_new();
+        struct tensor *out = NEW_ARRAY(scratch, struct tensor, n_out + 1);
+        ok = engine_call(q->session, run, sample->in, sample->symbols, scratch, out);
+        for (int k = 0; k < n_out && ok; k++) add_loss(&loss, &out[k], &q->answers[i][k], k == 0);
+        arena_free(scratch);
+    }
+    if (run) engine_close(run);
+    return ok ? loss_number(&loss, q->options.metric) : -1;
+}
+
+/* The loss with the n layers that lose most in float. */
+static double loss_without(struct quantization *q, int n)
+{
+    for (int i = 0; i < q->n_order; i++)
+        q->plan->layers.at[q->order[i]].why_float = i < n ? "loses most: float for the bound on the loss" : NULL;
+    struct arena *unit = arena_new();
+    double loss = measure(q, quantize_rewrite(q->plan, unit), unit);
+    arena_free(unit);
+    return loss;
+}
+
+/* Leaves the plan with as few layers in float as the bound allows; false after a message. */
+static bool meet_bound(struct quantization *q, double bound)
+{
+    int low = 0, high = 1; /* low: too few in float; high: enough */
+    double loss = q->loss_all = q->loss = loss_without(q, 0), least = loss;
+    if (loss < 0) return false;
+    if (loss <= bound) return true;
+    for (;; low = high, high *= 2) {
+        if (high >= q->n_order) high = q->n_order - 1;
+        if (high <= low) break;
+        if ((loss = loss_without(q, high)) < 0) return false;
+        least = fmin(least, loss);
+        if (loss <= bound) break;
+    }
+    if (loss > bound)
+        return diag_error(q->session->diag, (struct place){.path = q->options.paths[0]},
+                          "the loss is %.4g with every layer in bytes and %.4g at best with one left, above the bound %.4g (--max-loss): nothing was written", q->loss_all, least, bound);
+    while (high - low > 1) {
+        int middle = (low + high) / 2;
+        double at = loss_without(q, middle);
+        if (at < 0) return false;
+        if (at <= bound) high = middle;
+        else low = middle;
+    }
+    q->loss = loss_without(q, high);
+    return q->loss >= 0;
+}
+
+/* ---- the command ---- */
+
+static bool prepare(struct quantization *q)
+{
+    struct session *session = q->session;
+    struct unit unit = {.graph = model_read(session, &q->options, q->options.paths[0], session->arena)};
+    struct options simplify = q->options;
+    simplify.pipeline.passes = "simplify";
+    if (!unit.graph || !model_lower(session, &simplify, session->arena, &unit)) return false;
+    q->graph = unit.graph;
+    q->graph->place = (struct place){.path = q->options.paths[0]};
+    progress_show(session, "reading %s", q->options.data);
+    if (!samples_read(session, q->graph, q->options.data, q->options.limit, &q->samples)) return false;
+    q->plan = quantize_find(q->graph, session->arena);
+    q->answers = NEW_ARRAY(session->arena, struct tensor *, q->samples.list.n);
+    return q->plan != NULL;
+}
+
+static int64_t constant_bytes(const struct graph *graph, struct arena *arena)
+{
+    int64_t n = 0;
+    bool *live = graph_live(graph, arena);
+    for (int i = 0; i < graph->nodes.n; i++)
+        if (live[i] && graph->nodes.at[i]->op == OP_const) n += graph->nodes.at[i]->tensor->n_bytes;
+    return n;
+}
+
+static bool write_results(struct quantization *q)
+{
+    struct session *session = q->session;
+    struct graph *graph = quantize_rewrite(q->plan, session->arena);
+    if (!graph || !graph_write(graph, q->options.out, session->diag)) return false;
+    const char *slash = strrchr(q->options.paths[0], '/');
+    int n = q->samples.list.n;
+    struct quantize_result result = {
+        .model = slash ? slash + 1 : q->options.paths[0],
+        .plan = q->plan,
+        .n_samples = n,
+        .n_held_back = n == 1 ? 1 : n / 2,
+        .same_samples = n == 1,
+        .loss = q->loss,
+        .loss_all = q->loss_all,
+        .bound = q->options.max_loss,
+        .weight_bytes_float = constant_bytes(q->graph, session->arena),
+        .weight_bytes = constant_bytes(graph, session->arena),
+        .options = &q->options,
+    };
+    progress_show(session, NULL);
+    quantize_print(session, &result);
+    bool ok = true;
+    for (int i = 0; i < q->options.reports.n; i++) ok = quantize_report(session, &result, q->options.reports.at[i]) && ok;
+    return ok;
+}
+
+int command_quantize(struct session *session, const struct options *options)
+{
+    struct quantization q = {.session = session, .options = *options};
+    if (!options->out || !options->data || !has_suffix(options->out, ".tn")) {
+        fputs("tenon: quantize needs --data=FOLDER|FILE.npz and -o OUT.tn\n", stderr);
+        return STATUS_USAGE;
+    }
+    if (!options->engine_given) q.options.engine = llvm_is_built_in() ? ENGINE_LLVM : ENGINE_C;
+    bool ok = prepare(&q) && find_ranges(&q) && find_losses(&q) && meet_bound(&q, options->max_loss) && write_results(&q);
+    return ok ? STATUS_OK : STATUS_INPUT;
+}

@@ -1,0 +1,38 @@
+/* Between the files of `tenon quantize`: samples, what is asked for, what came of it. */
+#ifndef TENON_CMD_QUANTIZE_H
+#define TENON_CMD_QUANTIZE_H
+#include "../passes/quantize.h"
+#include "cmd.h"
+
+struct sample {
+    const char *path;
+    struct tensor *in;      /* one per input of the model */
+    const int64_t *symbols; /* of the model's named dimensions */
+};
+struct samples {
+    LIST(struct sample) list;
+};
+/* The samples of a folder or file (cmd_quantize_data.c), `limit` at most (0: all); false after messages. */
+bool samples_read(struct session *session, const struct graph *graph, const char *path, int limit, struct samples *samples);
+
+enum { QUANTIZE_RANGES = 4, QUANTIZE_METRICS = 2 };
+/* --range: NAME or percentile:P, and --metric, by their names; -1: no such one. */
+int quantize_method_from(const char *s, double *percentile);
+int quantize_metric_from(const char *s);
+const char *quantize_method_name(int method);
+const char *quantize_metric_name(int metric);
+
+struct quantize_result {
+    const char *model;             /* its file's name, without folders */
+    const struct quantize_plan *plan;
+    int n_samples, n_held_back;    /* all; those that the loss was measured on */
+    bool same_samples;             /* ranges and loss come from the same ones */
+    double loss, loss_all, bound;  /* of the model written; with every layer in bytes */
+    int64_t weight_bytes_float, weight_bytes;
+    const struct options *options;
+};
+void quantize_print(struct session *session, const struct quantize_result *result);
+/* FILE.html or FILE.json; false after a message. */
+bool quantize_report(struct session *session, const struct quantize_result *result, const char *path);
+
+#endif

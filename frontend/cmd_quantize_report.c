@@ -1,0 +1,166 @@
+/* What `tenon quantize` did, layer by layer: a table on the terminal, a page, or data. A function of the model, the samples
+ * and the options alone.
+ */
+#define _POSIX_C_SOURCE 200809L
+#include "cmd_quantize.h"
+#include "cmd_report.h"
+#include "embedded_cmd.h"
+
+#include <errno.h>
+#include <string.h>
+
+static const struct quantize_point *input_of(const struct quantize_result *result, const struct quantize_layer *layer)
+{
+    return layer->input >= 0 ? &result->plan->points.at[layer->input] : NULL;
+}
+
+static const struct quantize_point *output_of(const struct quantize_result *result, const struct quantize_layer *layer)
+{
+    bool wanted = layer->output >= 0 && result->plan->points.at[layer->output].wanted;
+    return wanted ? &result->plan->points.at[layer->output] : NULL;
+}
+
+static int bytes_layers(const struct quantize_result *result)
+{
+    int n = 0;
+    for (int i = 0; i < result->plan->layers.n; i++) n += layer_is_bytes(&result->plan->layers.at[i]);
+    return n;
+}
+
+/* "percentile:99.9", as --range takes it. */
+static const char *method_text(struct arena *arena, const struct options *options)
+{
+    const char *name = quantize_method_name(options->range);
+    return options->range == QUANTIZE_PERCENTILE ? arena_printf(arena, "%s:%g", name, options->percentile) : name;
+}
+
+static const char *clip(struct arena *arena, const char *s, size_t most)
+{
+    size_t n = strlen(s);
+    return n <= most ? s : arena_printf(arena, "..%s", s + (n - most + 2));
+}
+
+static void print_layer(struct arena *arena, const struct quantize_result *result, const struct quantize_layer *layer)
+{
+    const struct quantize_point *x = input_of(result, layer);
+    printf("%-30s %-7s %-6s", clip(arena, layer->name, 30), op_row(layer->node->op)->name, layer_is_bytes(layer) ? "bytes" : "float");
+    if (x) printf(" %10.4g %10.4g %11.4g %4d %9.4f", x->least, x->most, (double)x->scale, x->zero, layer_loss(layer));
+    else printf(" %10s %10s %11s %4s %9s", "", "", "", "", "");
+    printf("%s%s\n", layer->why_float ? "  " : "", layer->why_float ? layer->why_float : "");
+}
+
+void quantize_print(struct session *session, const struct quantize_result *result)
+{
+    const struct quantize_plan *plan = result->plan;
+    const struct options *options = result->options;
+    printf("%-30s %-7s %-6s %10s %10s %11s %4s %9s  %s\n", "layer", "", "", "least", "most", "scale", "zero", "loss", "why float");
+    for (int i = 0; i < plan->layers.n; i++) print_layer(session->arena, result, &plan->layers.at[i]);
+    printf("\n%s: %d of %d layers in bytes, ranges by %s; constants %lld bytes, were %lld\n", result->model, bytes_layers(result), plan->layers.n,
+           method_text(session->arena, options), (long long)result->weight_bytes, (long long)result->weight_bytes_float);
+    printf("loss (%s) %.4g on %d of %d samples, bound %.4g", quantize_metric_name(options->metric), result->loss, result->n_held_back, result->n_samples, result->bound);
+    if (result->loss_all > result->bound) printf("; %.4g with every layer in bytes", result->loss_all);
+    printf("%s\n", result->same_samples ? "; one sample gave the ranges and the loss: more are better" : "");
+}
+
+/* ---- JSON ---- */
+
+static void put_point(struct text *json, const char *key, const struct quantize_point *point)
+{
+    text_printf(json, ", \"%s\": ", key);
+    if (!point) {
+        text_add(json, "null");
+        return;
+    }
+    text_add(json, "{\"seen\": [");
+    json_number(json, point->low);
+    text_add(json, ", ");
+    json_number(json, point->high);
+    text_add(json, "], \"range\": [");
+    json_number(json, point->least);
+    text_add(json, ", ");
+    json_number(json, point->most);
+    text_add(json, "], \"scale\": ");
+    text_double(json, (double)point->scale, true);
+    text_printf(json, ", \"zero\": %d}", point->zero);
+}
+
+static void put_json(const struct quantize_result *result, struct text *json)
+{
+    text_add(json, "{\"model\": ");
+    json_string(json, result->model);
+    text_printf(json, ", \"range\": \"%s\", \"metric\": \"%s\", \"loss\": ", method_text(json->arena, result->options), quantize_metric_name(result->options->metric));
+    json_number(json, result->loss);
+    text_add(json, ", \"loss_all_bytes\": ");
+    json_number(json, result->loss_all);
+    text_add(json, ", \"max_loss\": ");
+    json_number(json, result->bound);
+    text_printf(json, ", \"samples\": %d, \"held_back\": %d, \"constant_bytes\": %lld, \"constant_bytes_float\": %lld, \"layers\": [", result->n_samples, result->n_held_back,
+                (long long)result->weight_bytes, (long long)result->weight_bytes_float);
+    for (int i = 0; i < result->plan->layers.n; i++) {
+        const struct quantize_layer *layer = &result->plan->layers.at[i];
+        text_printf(json, "%s\n  {\"name\": ", i ? "," : "");
+        json_string(json, layer->name);
+        text_printf(json, ", \"operator\": \"%s\", \"precision\": \"%s\", \"multiply_adds\": %.0f, \"loss\": ", op_row(layer->node->op)->name,
+                    layer_is_bytes(layer) ? "bytes" : "float", layer->work);
+        json_number(json, layer_loss(layer));
+        put_point(json, "input", input_of(result, layer));
+        put_point(json, "output", output_of(result, layer));
+        text_add(json, ", \"why_float\": ");
+        if (layer->why_float) json_string(json, layer->why_float);
+        else text_add(json, "null");
+        text_add(json, "}");
+    }
+    text_add(json, "\n]}\n");
+}
+
+/* ---- HTML ---- */
+
+static void put_tile(struct text *out, const char *number, const char *what)
+{
+    text_printf(out, "<div class=\"tile\"><b>%s</b><span>%s</span></div>\n", number, what);
+}
+
+static void put_row(const struct quantize_result *result, const struct quantize_layer *layer, struct text *out)
+{
+    const struct quantize_point *x = input_of(result, layer);
+    text_add(out, "<tr><td>");
+    html_text(out, layer->name);
+    text_printf(out, "</td><td>%s</td><td>%s</td><td>%.3g</td>", op_row(layer->node->op)->name, layer_is_bytes(layer) ? "bytes" : "float", layer->work);
+    if (x)
+        text_printf(out, "<td>%.4g to %.4g</td><td>%.4g to %.4g</td><td>%.4g</td><td>%d</td><td>%.4f</td>", x->low, x->high, x->least, x->most, (double)x->scale, x->zero,
+                    layer_loss(layer));
+    else text_add(out, "<td></td><td></td><td></td><td></td><td></td>");
+    text_printf(out, "<td>%s</td></tr>\n", layer->why_float ? layer->why_float : "");
+}
+
+static void put_html(const struct quantize_result *result, struct text *out)
+{
+    struct arena *arena = out->arena;
+    text_add(out, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>");
+    html_text(out, result->model);
+    text_add(out, " in bytes</title><style>\n");
+    text_add_n(out, frontend_report_css, frontend_report_css_bytes);
+    text_add(out, "</style></head><body>\n<h1>");
+    html_text(out, result->model);
+    text_add(out, " in bytes</h1>\n<div class=\"tiles\">\n");
+    put_tile(out, arena_printf(arena, "%.4g", result->loss), arena_printf(arena, "loss (%s), bound %.4g", quantize_metric_name(result->options->metric), result->bound));
+    put_tile(out, arena_printf(arena, "%.4g", result->loss_all), "loss with every layer in bytes");
+    put_tile(out, arena_printf(arena, "%d of %d", bytes_layers(result), result->plan->layers.n), "layers in bytes");
+    put_tile(out, arena_printf(arena, "%d", result->n_samples), arena_printf(arena, "samples, %d for the loss", result->n_held_back));
+    put_tile(out, arena_printf(arena, "%.2f", (double)result->weight_bytes / (double)(result->weight_bytes_float ? result->weight_bytes_float : 1)), "of the float constants' bytes");
+    text_add(out, "</div>\n<table><thead><tr><th>layer</th><th>operator</th><th>precision</th><th>multiply-adds</th><th>seen</th><th>range</th><th>scale</th><th>zero</th>"
+                  "<th>loss</th><th>why float</th></tr></thead><tbody>\n");
+    for (int i = 0; i < result->plan->layers.n; i++) put_row(result, &result->plan->layers.at[i], out);
+    text_add(out, "</tbody></table>\n</body></html>\n");
+}
+
+bool quantize_report(struct session *session, const struct quantize_result *result, const char *path)
+{
+    struct text text = {.arena = session->arena};
+    if (has_suffix(path, ".json")) put_json(result, &text);
+    else put_html(result, &text);
+    FILE *out = fopen(path, "w");
+    bool ok = out && fwrite(text_string(&text), 1, text.n, out) == text.n;
+    if (out) ok = !fclose(out) && ok;
+    return ok || diag_error(session->diag, (struct place){.path = path}, "cannot be written: %s", strerror(errno));
+}
