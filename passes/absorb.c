@@ -179,6 +179,7 @@ static bool add_constant(struct absorption *a, const struct node *node, struct s
         sums->shift = other;
         return true;
     }
+    *sums = (struct sums){0}; /* the other operand is neither: a residual */
     return false;
 }
 
