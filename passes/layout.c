@@ -174,13 +174,18 @@ static const int64_t *zeros_between(const struct node *node)
     return all_ones(stride, 2) ? stride + 2 : NULL;
 }
 
+static struct value *moving_zero(struct layout *l, const struct bytes_operand *bytes)
+{
+    return bytes->moving ? get(l, bytes->moving) : NULL;
+}
+
 /* The convolution of bytes in words; NULL where the operands are no bytes. */
 static struct value *convolution_of_bytes(struct layout *l, const struct node *node, struct value *w)
 {
     struct bytes_operand bytes;
     int64_t size, block = pick_blocks(l, w, w->type.dim[0], &size);
     if (!bytes_find(node->in[0], &bytes)) return NULL;
-    struct bytes_product product = {.x = get_last(l, bytes.byte), .zero = bytes.zero, .w = w, .n = w->type.rank - 2, .block = block, .size = size,
+    struct bytes_product product = {.x = get_last(l, bytes.byte), .zero = bytes.zero, .moving = moving_zero(l, &bytes), .w = w, .n = w->type.rank - 2, .block = block, .size = size,
                                     .pad = node_attr(node, "pad")->ints, .pad_after = node_attr(node, "pad_after")->ints,
                                     .stride = node_attr(node, "stride"), .dilation = node_attr(node, "dilation")};
     return first_of(l, bytes_build(l->to, &product), w->type.dim[0]);
@@ -205,7 +210,7 @@ static struct value *depthwise_of_bytes(struct layout *l, const struct node *nod
     struct bytes_operand bytes;
     int64_t terms = type_count(&w->type) / w->type.dim[0];
     if (!bytes_find(node->in[0], &bytes) || !bytes_exact_in_float(&bytes, w, terms)) return NULL;
-    struct value *x = bytes_float(l->to, get_last(l, bytes.byte), bytes.zero);
+    struct value *x = bytes_float(l->to, get_last(l, bytes.byte), bytes.zero, moving_zero(l, &bytes));
     x = pad_axes(l, x, node_attr(node, "pad")->ints, node_attr(node, "pad_after")->ints, 0);
     struct value *y = depthwise_convolution(l, node, x, graph_cast(l->to, w, DT_f32));
     l->real[node->out[0].id] = y;
@@ -362,7 +367,7 @@ static struct value *product(struct layout *l, const struct node *node)
     if (k == 0 || n == 0) return NULL;
     if (bytes_find(node->in[0], &bytes)) {
         int64_t size, block = pick_blocks(l, constant, n, &size);
-        struct bytes_product product = {.x = get(l, bytes.byte), .zero = bytes.zero, .w = graph_reshape(l->to, constant, 2, (dim[]){k, n}),
+        struct bytes_product product = {.x = get(l, bytes.byte), .zero = bytes.zero, .moving = moving_zero(l, &bytes), .w = graph_reshape(l->to, constant, 2, (dim[]){k, n}),
                                         .matrix = true, .block = block, .size = size};
         struct value *y = first_of(l, bytes_build(l->to, &product), n);
         if (y || diag_errors(l->to->diag)) return y;
