@@ -1,11 +1,12 @@
 /* Products of integers whose operands are bytes.
  *
- *     y = conv(sub(cast(x, i32), z), w)      x u8 or i8, w constant i32 within -128..127
- *        ->   y = conv_dot(words(pad(x, z)), w') - z*colsum(w)
+ *     y = conv(sub(cast(x, i32), z), w)      x u8 or i8, w constant i32
+ *        ->   y = conv_dot(words(pad(x, z)), w - s) + s*rowsum(x) - z*colsum(w)
  *
  * The sum of (x - z)*w is the sum of x*w less z times the sum of the weights, a constant per output channel; the border is
- * filled with z, which stands for 0. Instructions multiply unsigned by signed bytes: i8 is moved by 128, and so is its
- * zero. Channels come in words of four, the last one filled with weights of 0. All of it is exact in i32.
+ * filled with z, which stands for 0, as do channels up to a whole word of four. z may be computed, as dynamic quantization
+ * does. Instructions multiply unsigned by signed bytes: i8 is moved by 128, and so is its zero; an output's weights outside
+ * of -128..127 (u8 less its zero point) are moved by s, which the sum of x makes good. All of it is exact in i32.
  *
  * Sums that stay below 2^24 are exact in f32 too, where depthwise convolutions are faster.
  */
@@ -13,28 +14,40 @@
 
 #include <string.h>
 
+static const struct value *before_spreading(const struct value *value)
+{
+    while (value->node->op == OP_broadcast || value->node->op == OP_reshape) value = value->node->in[0];
+    return value;
+}
+
 /* The number that all elements are. */
 static bool scalar_of(const struct value *value, int64_t *number)
 {
-    while (value->node->op == OP_broadcast || value->node->op == OP_reshape) value = value->node->in[0];
-    const struct tensor *t = value_const(value);
+    const struct tensor *t = value_const(before_spreading(value));
     if (!t || t->is_dims || t->type.dt != DT_i32 || t->n_bytes < 4) return false;
     if (memcmp(t->data, (const char *)t->data + 4, (size_t)t->n_bytes - 4)) return false;
     *number = *(const int32_t *)t->data;
     return true;
 }
 
+/* A computed zero point: one element, cast from the type of the byte it is subtracted from. */
+static const struct value *moving_of(const struct value *zero, enum dtype dt)
+{
+    zero = before_spreading(zero);
+    if (zero->node->op != OP_cast || type_count(&zero->type) != 1 || zero->node->in[0]->type.dt != dt) return NULL;
+    return zero->node->in[0];
+}
+
 bool bytes_find(const struct value *operand, struct bytes_operand *bytes)
 {
     *bytes = (struct bytes_operand){.zero = 0};
     if (operand->type.dt != DT_i32) return false;
-    if (operand->node->op == OP_sub) {
-        if (!scalar_of(operand->node->in[1], &bytes->zero)) return false;
-        operand = operand->node->in[0];
-    }
+    const struct value *zero = operand->node->op == OP_sub ? operand->node->in[1] : NULL;
+    if (zero) operand = operand->node->in[0];
     if (operand->node->op != OP_cast) return false;
     bytes->byte = operand->node->in[0];
     enum dtype dt = bytes->byte->type.dt;
+    if (zero && !scalar_of(zero, &bytes->zero) && !(bytes->moving = moving_of(zero, dt))) return false;
     bool inside = bytes->zero >= dtype_int_min(DT_i8) && bytes->zero <= (int64_t)dtype_int_max(DT_u8);
     return (dt == DT_u8 && inside && bytes->zero >= 0) || (dt == DT_i8 && inside && bytes->zero <= 127);
 }
@@ -69,8 +82,31 @@ static struct layout layout_of(const struct bytes_product *product)
     return (struct layout){w->dim[0], w->dim[1], positions, w->dim[1] * positions, positions, 1};
 }
 
+/* Weight i (channels innermost, then window positions) of output o. */
+static int32_t weight_at(const int32_t *w, const struct layout *from, int64_t o, int64_t i)
+{
+    return w[o * from->per_output + i % from->inputs * from->per_input + i / from->inputs * from->per_position];
+}
+
+/* By output channel (of `size`) the least number whose subtraction makes its weights fit i8; false where none does. */
+static bool find_shifts(const struct bytes_product *product, const struct layout *from, int32_t *shift)
+{
+    const int32_t *w = value_const(product->w)->data;
+    for (int64_t o = 0; o < product->size; o++) {
+        int64_t low = 0, high = 0;
+        for (int64_t i = 0; i < from->inputs * from->positions && o < from->outputs; i++) {
+            int32_t v = weight_at(w, from, o, i);
+            if (v < low) low = v;
+            if (v > high) high = v;
+        }
+        if (high - low > 255) return false;
+        shift[o] = (int32_t)(high > 127 ? high - 127 : low < -128 ? low + 128 : 0);
+    }
+    return true;
+}
+
 /* [size/block, k.., words, block] */
-static struct value *pack_words(struct graph *to, const struct bytes_product *product, const struct layout *from)
+static struct value *pack_words(struct graph *to, const struct bytes_product *product, const struct layout *from, const int32_t *shift)
 {
     int64_t words = (from->inputs + 3) / 4, block = product->block, count = product->size * from->positions * words;
     const int32_t *w = value_const(product->w)->data;
@@ -88,7 +124,7 @@ static struct value *pack_words(struct graph *to, const struct bytes_product *pr
                     int64_t o = q * block + j;
                     *at = 0;
                     for (int d = 0; d < 4 && o < from->outputs && 4 * c + d < from->inputs; d++) {
-                        int32_t v = w[o * from->per_output + (4 * c + d) * from->per_input + k * from->per_position];
+                        int32_t v = w[o * from->per_output + (4 * c + d) * from->per_input + k * from->per_position] - shift[o];
                         *at |= ((uint32_t)v & 0xff) << 8 * d;
                     }
                 }
@@ -96,25 +132,43 @@ static struct value *pack_words(struct graph *to, const struct bytes_product *pr
     return graph_const(to, tensor);
 }
 
-/* -zero*(sum of the output channel's weights) by output channel */
-static struct value *correction(struct graph *to, const struct bytes_product *product, const struct layout *from, int64_t zero)
+static struct value *constant_row(struct graph *to, const uint32_t *data, int64_t n)
 {
-    const int32_t *w = value_const(product->w)->data;
     struct tensor *tensor = NEW(to->session, struct tensor);
-    *tensor = (struct tensor){.type = {.dt = DT_i32, .rank = 1, .dim = {product->size}}, .n_bytes = product->size * (int64_t)sizeof(int32_t)};
-    uint32_t *data = arena_array(to->session, (size_t)product->size, sizeof *data);
-    for (int64_t o = 0; o < product->size; o++) {
-        uint32_t sum = 0;
-        for (int64_t i = 0; i < from->inputs * from->positions && o < from->outputs; i++)
-            sum += (uint32_t)w[o * from->per_output + i % from->inputs * from->per_input + i / from->inputs * from->per_position];
-        data[o] = 0 - sum * (uint32_t)zero;
-    }
-    tensor->data = data;
+    *tensor = (struct tensor){.type = {.dt = DT_i32, .rank = 1, .dim = {n}}, .n_bytes = n * (int64_t)sizeof *data, .data = data};
     return graph_const(to, tensor);
 }
 
+/* The sums of weights by output channel times -`zero`. Channels that fill words up have the weight 0, which is the shift
+ * after moving, as in the sums of x. */
+static struct value *weight_sums(struct graph *to, const struct bytes_product *product, const struct layout *from, const int32_t *shift, int64_t zero)
+{
+    const int32_t *w = value_const(product->w)->data;
+    uint32_t *data = arena_array(to->session, (size_t)product->size, sizeof *data);
+    int64_t filling = ((from->inputs + 3) / 4 * 4 - from->inputs) * from->positions;
+    for (int64_t o = 0; o < product->size; o++) {
+        uint32_t sum = (uint32_t)filling * (uint32_t)shift[o];
+        for (int64_t i = 0; i < from->inputs * from->positions && o < from->outputs; i++) sum += (uint32_t)weight_at(w, from, o, i);
+        data[o] = 0 - sum * (uint32_t)zero;
+    }
+    return constant_row(to, data, product->size);
+}
+
+/* shift*(the sum of the elements of x, padded, that an output is made of) */
+static struct value *shifted_sums(struct graph *to, const struct bytes_product *product, struct value *x, const int32_t *shift)
+{
+    int64_t last = x->type.rank - 1;
+    struct value *sums = graph_reduce(to, OP_sum, graph_cast(to, x, DT_i32), 1, &last, true);
+    if (!product->matrix) {
+        struct attr attrs[] = {ATTR_L("kernel", product->w->type.dim + 2, product->n), *product->stride, *product->dilation};
+        sums = graph_node(to, OP_pool_sum_last, 1, &sums, 3, attrs);
+    }
+    const uint32_t *row = arena_copy(to->session, shift, (size_t)product->size * sizeof *shift);
+    return graph_binary(to, OP_mul, sums, constant_row(to, row, product->size));
+}
+
 /* x with a border of `zero` and channels up to a multiple of `whole`. */
-static struct value *pad_border(struct graph *to, const struct bytes_product *product, struct value *x, double zero, int64_t whole)
+static struct value *pad_border(struct graph *to, const struct bytes_product *product, struct value *x, struct value *zero, int64_t whole)
 {
     int64_t before[RANK_MOST] = {0}, after[RANK_MOST] = {0};
     int r = x->type.rank;
@@ -126,30 +180,38 @@ static struct value *pad_border(struct graph *to, const struct bytes_product *pr
     if (!dim_is_const(x->type.dim[r - 1])) return NULL;
     after[r - 1] = (whole - x->type.dim[r - 1] % whole) % whole;
     if (!any && !after[r - 1]) return x;
-    struct value *in[] = {x, graph_scalar(to, x->type.dt, zero)};
+    struct value *in[] = {x, zero};
     return graph_node(to, OP_pad, 2, in, 2, (struct attr[]){ATTR_L("before", before, r), ATTR_L("after", after, r)});
+}
+
+/* A byte as u8: i8 moved by 128. */
+static struct value *unsigned_byte(struct graph *to, struct value *x)
+{
+    if (!x || x->type.dt != DT_i8) return x;
+    return graph_cast(to, graph_binary(to, OP_add, graph_cast(to, x, DT_i32), graph_scalar(to, DT_i32, 128)), DT_u8);
 }
 
 struct value *bytes_build(struct graph *to, const struct bytes_product *product)
 {
-    const struct tensor *w = value_const(product->w);
     struct value *x = product->x;
-    int64_t zero = product->zero;
-    if (!x || w->type.dt != DT_i32) return NULL;
-    for (int64_t i = 0; i < type_count(&w->type); i++)
-        if (((const int32_t *)w->data)[i] < -128 || ((const int32_t *)w->data)[i] > 127) return NULL;
-    if (x->type.dt == DT_i8) {
-        x = graph_binary(to, OP_add, graph_cast(to, x, DT_i32), graph_scalar(to, DT_i32, 128));
-        x = graph_cast(to, x, DT_u8);
-        zero += 128;
-    }
+    if (!x || value_const(product->w)->type.dt != DT_i32) return NULL;
+    int64_t zero = product->zero + (x->type.dt == DT_i8 ? 128 : 0);
+    struct value *moving = product->moving ? unsigned_byte(to, graph_reshape(to, product->moving, 0, NULL)) : NULL;
     struct layout from = layout_of(product);
-    if (!x || !(x = pad_border(to, product, x, (double)zero, 4))) return NULL;
-    struct value *in[] = {graph_node(to, OP_words, 1, &x, 0, NULL), pack_words(to, product, &from)};
+    int32_t *shift = arena_array(to->arena, (size_t)product->size, sizeof *shift);
+    if (!find_shifts(product, &from, shift)) return NULL;
+    bool is_shifted = false;
+    for (int64_t o = 0; o < product->size; o++) is_shifted |= shift[o] != 0;
+    x = pad_border(to, product, unsigned_byte(to, x), moving ? moving : graph_scalar(to, DT_u8, (double)zero), 4);
+    if (!x) return NULL;
+    struct value *in[] = {graph_node(to, OP_words, 1, &x, 0, NULL), pack_words(to, product, &from, shift)};
     struct attr block = ATTR_I("block", product->block);
     struct value *y = product->matrix ? graph_node(to, OP_matmul_dot, 2, in, 1, &block)
                                       : graph_node(to, OP_conv_dot, 2, in, 3, (struct attr[]){*product->stride, *product->dilation, block});
-    return zero ? graph_binary(to, OP_add, y, correction(to, product, &from, zero)) : y;
+    if (is_shifted) y = graph_binary(to, OP_add, y, shifted_sums(to, product, x, shift));
+    struct value *less = moving || zero ? weight_sums(to, product, &from, shift, moving ? 1 : zero) : NULL;
+    if (moving) less = graph_binary(to, OP_mul, graph_cast(to, moving, DT_i32), less);
+    return less ? graph_binary(to, OP_add, y, less) : y;
 }
 
 /* [k.., c] in f32 */
@@ -163,17 +225,26 @@ static struct value *depthwise_weight(struct graph *to, const struct bytes_produ
     return graph_cast(to, graph_transpose(to, graph_reshape(to, w, product->n + 1, dims), perm), DT_f32);
 }
 
+/* (byte - zero) in f32, before padding. */
+static struct value *centred_float(struct graph *to, const struct bytes_product *product)
+{
+    struct value *x = graph_cast(to, product->x, DT_f32);
+    if (product->moving) return graph_binary(to, OP_sub, x, graph_cast(to, graph_reshape(to, product->moving, 0, NULL), DT_f32));
+    return product->zero ? graph_binary(to, OP_sub, x, graph_scalar(to, DT_f32, (double)product->zero)) : x;
+}
+
 struct value *bytes_depthwise(struct graph *to, const struct bytes_product *product, bool narrow)
 {
     struct value *x = product->x;
-    double zero = (double)product->zero;
     if (!x) return NULL;
-    if (narrow) x = pad_border(to, product, x, zero, 1);
-    x = graph_cast(to, x, DT_f32);
-    if (!narrow) x = pad_border(to, product, zero != 0 ? graph_binary(to, OP_sub, x, graph_scalar(to, DT_f32, zero)) : x, 0, 1);
+    narrow &= !product->moving;
+    if (narrow) x = graph_cast(to, pad_border(to, product, x, graph_scalar(to, x->type.dt, (double)product->zero), 1), DT_f32);
+    else x = pad_border(to, product, centred_float(to, product), graph_scalar(to, DT_f32, 0), 1);
     struct value *in[] = {x, depthwise_weight(to, product)};
     struct value *y = graph_node(to, OP_conv_depth, 2, in, 2, (struct attr[]){*product->stride, *product->dilation});
-    if (!narrow || zero == 0) return y;
+    if (!narrow || product->zero == 0) return y;
     struct layout from = layout_of(product);
-    return graph_binary(to, OP_add, y, graph_cast(to, correction(to, product, &from, product->zero), DT_f32));
+    int32_t *none = arena_array(to->arena, (size_t)product->size, sizeof *none);
+    memset(none, 0, (size_t)product->size * sizeof *none);
+    return graph_binary(to, OP_add, y, graph_cast(to, weight_sums(to, product, &from, none, product->zero), DT_f32));
 }

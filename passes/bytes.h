@@ -7,6 +7,7 @@
 struct bytes_operand {
     const struct value *byte; /* of the old graph */
     int64_t zero;
+    const struct value *moving; /* of the old graph: the zero where it is computed, one element of byte's type; or NULL */
 };
 /* False where the operand is something else. */
 bool bytes_find(const struct value *operand, struct bytes_operand *bytes);
@@ -14,6 +15,7 @@ bool bytes_find(const struct value *operand, struct bytes_operand *bytes);
 struct bytes_product {
     struct value *x;       /* the byte, channels last; rank n + 2, or any for n = 0 */
     int64_t zero;
+    struct value *moving;  /* instead of zero: one element of x's type; or NULL */
     const struct value *w; /* constant i32: [o, c, k..] of a convolution, [c, o] of a matrix */
     bool matrix;
     int n;                 /* spatial axes */
@@ -22,7 +24,7 @@ struct bytes_product {
     int64_t block;         /* output channels in a packed block; divides size */
     int64_t size;          /* output channels with those of zeros */
 };
-/* The i32 sums, output channels last, `size` of them; NULL where the weights are no bytes or the padding is none. */
+/* The i32 sums, output channels last, `size` of them; NULL where an output's weights span more than a byte. */
 struct value *bytes_build(struct graph *to, const struct bytes_product *product);
 /* Integers up to this magnitude are exact in f32. */
 #define FLOAT_EXACT ((int64_t)1 << 24)

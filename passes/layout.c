@@ -175,12 +175,17 @@ static const int64_t *zeros_between(const struct node *node)
     return all_ones(stride, 2) ? stride + 2 : NULL;
 }
 
+static struct value *moving_zero(struct layout *l, const struct bytes_operand *bytes)
+{
+    return bytes->moving ? get(l, bytes->moving) : NULL;
+}
+
 /* A convolution as a product of bytes; false where the operands are no bytes. */
 static bool product_of_bytes(struct layout *l, const struct node *node, struct value *w, struct bytes_product *product)
 {
     struct bytes_operand bytes;
     if (!bytes_find(node->in[0], &bytes)) return false;
-    *product = (struct bytes_product){.x = get_last(l, bytes.byte), .zero = bytes.zero, .w = w, .n = w->type.rank - 2,
+    *product = (struct bytes_product){.x = get_last(l, bytes.byte), .zero = bytes.zero, .moving = moving_zero(l, &bytes), .w = w, .n = w->type.rank - 2,
                                       .pad = node_attr(node, "pad")->ints, .pad_after = node_attr(node, "pad_after")->ints,
                                       .stride = node_attr(node, "stride"), .dilation = node_attr(node, "dilation")};
     product->block = pick_blocks(l, w, w->type.dim[0], &product->size);
@@ -398,7 +403,7 @@ static struct value *product(struct layout *l, const struct node *node)
     if (k == 0 || n == 0) return NULL;
     if (bytes_find(node->in[0], &bytes)) {
         int64_t size, block = pick_blocks(l, constant, n, &size);
-        struct bytes_product product = {.x = get(l, bytes.byte), .zero = bytes.zero, .w = graph_reshape(l->to, constant, 2, (dim[]){k, n}),
+        struct bytes_product product = {.x = get(l, bytes.byte), .zero = bytes.zero, .moving = moving_zero(l, &bytes), .w = graph_reshape(l->to, constant, 2, (dim[]){k, n}),
                                         .matrix = true, .block = block, .size = size};
         struct value *y = first_of(l, bytes_build(l->to, &product), n);
         if (y || diag_errors(l->to->diag)) return y;
