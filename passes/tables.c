@@ -107,7 +107,7 @@ static struct graph *tables(const struct graph *graph, struct arena *unit)
     for (int i = 0; i < graph->nodes.n; i++) {
         const struct node *node = graph->nodes.at[i];
         if (!live[i]) continue;
-        t.to->place = node->place;
+        graph_at(t.to, node);
         const struct value *out = node->out;
         bool table = node->n_out == 1 && t.source[out->id] && t.wanted[out->id] && out->type.dt == DT_u8 && t.cost[out->id] >= COST_LEAST;
         struct value *found = table ? look_up(&t, graph, out) : NULL;
@@ -124,6 +124,7 @@ static struct graph *tables(const struct graph *graph, struct arena *unit)
         if (!graph_copy_node(t.to, &copy, t.map)) return NULL;
     }
     t.to->place = graph->place;
+    t.to->home = graph->home;
     for (int i = 0; i < graph->outputs.n; i++) graph_output(t.to, graph->output_names.at[i], t.map[graph->outputs.at[i]->id]);
     return t.to;
 }
