@@ -25,6 +25,11 @@ struct value *tflite_high_product(struct graph *graph, struct value *x, struct v
 /* x (i32) halved `shift` times, rounded, halves away from zero. */
 struct value *tflite_shift_rounded(struct graph *graph, struct value *x, int shift);
 
+/* tflite_curves.c: of 16-bit numbers in i32, with three (tanh: `bits`, 4 at most) bits before the point; the results
+ * have none. */
+struct value *tflite_logistic_16(struct graph *graph, struct value *x);
+struct value *tflite_tanh_16(struct graph *graph, struct value *x, int bits);
+
 /* Sums of products on their way to a result. */
 struct tflite_sums {
     struct value *sum;        /* i32 [.., O] */

@@ -24,7 +24,7 @@ except ImportError as e:
 
 MODELS = ["face_detection_back", "face_detection_front", "face_detection_full_range", "face_detection_full_range_sparse",
           "face_detection_short_range", "face_landmark", "iris_landmark"]
-NETS = ["classifier", "pools", "resizes", "hard", "curves", "rows"]
+NETS = ["classifier", "pools", "resizes", "hard", "curves", "rows", "lstm"]
 FORMS = ["float32", "float16", "weights8", "int8"]
 WITHOUT_REFERENCE = {"rows_int8"}  # SUM
 FACE = (slice(30, 230), slice(125, 325))  # in the photograph
@@ -46,6 +46,7 @@ class Judge:
     def run(self, feed):
         for details, x in zip(self.inputs, feed):
             self.net.set_tensor(details["index"], x)
+        self.net.reset_all_variables()  # an LSTM's state
         self.net.invoke()
         return [self.net.get_tensor(d["index"]) for d in self.net.get_output_details()]
 
