@@ -54,6 +54,15 @@ struct value *tflite_scaled(struct graph *g, struct value *x, struct tflite_fixe
     return tflite_shift_rounded(g, y, fixed.shift < 0 ? -fixed.shift : 0);
 }
 
+struct value *tflite_scaled_wide(struct graph *g, struct value *x, struct tflite_fixed fixed)
+{
+    int64_t multiplier = fixed.multiplier < 0x7fff0000 ? (fixed.multiplier + (1 << 15)) >> 16 : 0x7fff;
+    int shift = 15 - fixed.shift;
+    struct value *product = build_mul(g, graph_cast(g, x, DT_i64), graph_int(g, DT_i64, multiplier));
+    product = build_add(g, product, graph_int(g, DT_i64, (int64_t)1 << (shift - 1)));
+    return graph_cast(g, shift_right(g, product, graph_int(g, DT_i64, shift)), DT_i32);
+}
+
 struct value *tflite_scaled_each(struct graph *g, struct value *x, int n, const struct tflite_fixed *fixed)
 {
     int32_t *list = NEW_ARRAY(g->arena, int32_t, 5 * n), *multiplier = list, *left = list + n, *right = list + 2 * n,

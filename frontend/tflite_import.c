@@ -121,7 +121,7 @@ static bool read_code(struct tflite_call *call, int64_t index, const char **cust
 static bool import_operator(struct tflite_importer *importer, const struct flat_table *table, int64_t index)
 {
     struct graph *graph = importer->graph;
-    struct tflite_call call = {.importer = importer, .graph = graph};
+    struct tflite_call call = {.importer = importer, .graph = graph, .operator = *table};
     struct flat_list inputs, outputs;
     const char *custom;
     int errors = diag_errors(graph->diag);

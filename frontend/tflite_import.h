@@ -51,7 +51,7 @@ struct tflite_call {
     struct graph *graph;
     enum tflite_op op;
     int version;
-    struct flat_table options;
+    struct flat_table operator, options;
     int n_in, n_out;
     const struct tflite_tensor **in_tensor; /* NULL where absent, also past n_in (to 32 at least) */
     const struct tflite_tensor **out_tensor;

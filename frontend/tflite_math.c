@@ -198,7 +198,7 @@ const struct tflite_row tflite_math_rows[] = {
     {TFL_GELU, 1, build_gelu, quant_table},
     {TFL_GREATER, 2, build_greater, quant_compare},
     {TFL_GREATER_EQUAL, 2, build_greater_equal, quant_compare},
-    {TFL_HARD_SWISH, 1, build_hard_swish, quant_table},
+    {TFL_HARD_SWISH, 1, build_hard_swish, quant_hard_swish},
     {TFL_L2_NORMALIZATION, 1, build_l2_normalization, quant_through_floats},
     {TFL_LEAKY_RELU, 1, build_leaky_relu, quant_leaky_relu},
     {TFL_LESS, 2, build_binary, quant_compare},

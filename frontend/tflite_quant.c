@@ -218,3 +218,50 @@ struct value *quant_dequantize(struct tflite_call *c)
 {
     return tflite_real(c, c->in_tensor[0], c->in[0]);
 }
+
+/* Hard swish in 16 bits: x on a scale 128 times finer, times a gate that is 32768 where x is 3 or more. */
+struct hard_swish {
+    int64_t out_multiplier, gate_multiplier; /* of 15 bits */
+    int out_shift, gate_shift;               /* to the left */
+};
+
+static int64_t within_16(int64_t x)
+{
+    return x < INT16_MIN ? INT16_MIN : x > INT16_MAX ? INT16_MAX : x;
+}
+
+/* (a*b + 2^14) >> 15, as tflite_high_product in half the width. */
+static int64_t high_product_16(int64_t a, int64_t b)
+{
+    return within_16((a * b + (1 << 14)) >> 15);
+}
+
+static int64_t multiplier_16(struct tflite_fixed fixed)
+{
+    return fixed.multiplier >= INT32_MAX - (1 << 15) ? INT16_MAX : (fixed.multiplier + (1 << 15)) >> 16;
+}
+
+static int64_t hard_swish(void *ctx, int64_t x)
+{
+    const struct hard_swish *h = ctx;
+    int64_t fine = x * 128, value = high_product_16(fine, h->out_multiplier), gate = fine;
+    if (h->gate_shift > 0) gate = within_16(gate * ((int64_t)1 << (h->gate_shift - 1)));
+    gate = high_product_16(gate, h->gate_multiplier);
+    if (h->gate_shift > 0) gate = within_16(gate * 2);
+    if (h->gate_shift < 0) gate = shift_rounded(gate, -h->gate_shift);
+    gate = (gate + (1 << 15)) >> 1;
+    return shift_rounded(gate * value / (1 << 15), -h->out_shift);
+}
+
+struct value *quant_hard_swish(struct tflite_call *c)
+{
+    double ratio, from;
+    int64_t zero;
+    if (!scale_ratio(c, true, &ratio) || !tflite_scale(c, c->in_tensor[0], &from, &zero)) return NULL;
+    float fine = (float)from / 128;
+    struct tflite_fixed out = tflite_fixed_of((double)(fine / (float)c->out_tensor[0]->quant.scale[0]));
+    struct tflite_fixed gate = tflite_fixed_of((double)(fine / (3.0f / 32768.0f)));
+    if (out.shift > 0) return tflite_refuse(c, "a result of a scale %g times finer", ratio);
+    struct hard_swish h = {multiplier_16(out), multiplier_16(gate), out.shift, gate.shift};
+    return look_up_integers(c, hard_swish, &h);
+}

@@ -16,12 +16,19 @@ struct tflite_fixed {
 struct tflite_fixed tflite_fixed_of(double scale);
 /* The rounded product of x (i32) with one scale. */
 struct value *tflite_scaled(struct graph *graph, struct value *x, struct tflite_fixed fixed);
-/* The same with n scales along x's last axis. */
+/* The same as SUM has it: with a multiplier of 15 bits, rounded once, halves up. The shift is below 15. */
+struct value *tflite_scaled_wide(struct graph *graph, struct value *x, struct tflite_fixed fixed);
+/* tflite_scaled with n scales along x's last axis. */
 struct value *tflite_scaled_each(struct graph *graph, struct value *x, int n, const struct tflite_fixed *fixed);
 /* (x*multiplier + 2^30) >> 31 of i32 values: the high half of twice the product, rounded. */
 struct value *tflite_high_product(struct graph *graph, struct value *x, struct value *multiplier);
 /* x (i32) halved `shift` times, rounded, halves away from zero. */
 struct value *tflite_shift_rounded(struct graph *graph, struct value *x, int shift);
+
+/* tflite_curves.c: of 16-bit numbers in i32, with three (tanh: `bits`, 4 at most) bits before the point; the results
+ * have none. */
+struct value *tflite_logistic_16(struct graph *graph, struct value *x);
+struct value *tflite_tanh_16(struct graph *graph, struct value *x, int bits);
 
 /* Sums of products on their way to a result. */
 struct tflite_sums {
@@ -59,6 +66,7 @@ struct value *quant_extreme(struct tflite_call *call); /* MAXIMUM, MINIMUM */
 struct value *quant_relu(struct tflite_call *call);    /* and its kin */
 struct value *quant_leaky_relu(struct tflite_call *call);
 struct value *quant_prelu(struct tflite_call *call);
+struct value *quant_hard_swish(struct tflite_call *call);
 struct value *quant_quantize(struct tflite_call *call);
 struct value *quant_dequantize(struct tflite_call *call);
 

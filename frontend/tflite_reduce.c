@@ -87,7 +87,9 @@ static struct value *quant_sum(struct tflite_call *c)
     struct value *sum = graph_reduce(g, OP_sum, graph_cast(g, c->in[0], DT_i32), r.n, r.axes, r.keep);
     sum = build_with(g, OP_sub, sum, (double)(zero * count));
     struct tflite_fixed fixed = tflite_fixed_of(from / to);
-    return tflite_finish(c, tflite_scaled(g, sum, c->op == TFL_MEAN ? mean_scale(fixed, count) : fixed), -1);
+    if (c->op == TFL_MEAN) return tflite_finish(c, tflite_scaled(g, sum, mean_scale(fixed, count)), -1);
+    if (fixed.shift > 7) return tflite_refuse(c, "scales %g to %g", from, to);
+    return tflite_finish(c, tflite_scaled_wide(g, sum, fixed), -1);
 }
 
 static struct value *build_arg(struct tflite_call *c)

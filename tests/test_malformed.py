@@ -24,6 +24,8 @@ SAYS = {
     "cycle.onnx": ["cycle|later|before"], "no_opset.onnx": ["opset"], "opset_unknown.onnx": ["9999"],
     "external_parent.onnx": ["folder"], "external_symlink.onnx": ["link"], "external_hard_link.onnx": ["link"],
     "external_unknown_key.onnx": ["key"], "conv_strides.onnx": ["stride"], "conv_group.onnx": ["group"],
+    "operators_unsupported.tflite": ["operator 0 SVDF", "Frobnicate", "RANDOM_UNIFORM|RANDOM"], "cycle.tflite": ["before"],
+    "buffer_short.tflite": ["16 bytes.*12"], "conv_channels.tflite": ["operator 0 CONV_2D", "3 channels"],
     "misspelt.tn": ["did you mean 'x'"], "circle_a.tn": ["circle"],
 }
 

@@ -3,11 +3,13 @@
 
     make.py DIR        writes the files into DIR and prints their names
 
-A function per class; each yields (file name, bytes). ONNX files are put together field by field (protobuf.py), files of
-weights byte by byte, each behind a model that asks for it. Deterministic. Read next: ../test_malformed.py.
+A function per class; each yields (file name, bytes). ONNX files are put together field by field (protobuf.py), those of
+TensorFlow Lite by tflite.py, files of weights byte by byte, each behind a model that asks for it. Deterministic. Read
+next: ../test_malformed.py.
 """
 import io, json, os, struct, sys, zipfile, zlib
 
+import tflite
 from protobuf import *
 
 
@@ -420,7 +422,7 @@ def weights():
                                           "    param p: f32[2, 2]\n    y = x + p\n}\n").encode()
 
 
-CLASSES = [truncated, wire_types, tensors, external_data, attributes, structure, hostile, language, weights]
+CLASSES = [truncated, wire_types, tensors, external_data, attributes, structure, hostile, language, weights] + tflite.CLASSES
 
 
 def make(folder):
@@ -431,7 +433,7 @@ def make(folder):
         for name, data in files():
             with open(os.path.join(folder, name), "wb") as f:
                 f.write(data)
-            if name.endswith((".onnx", ".tn")):
+            if name.endswith((".onnx", ".tn", ".tflite")):
                 models.append(name)
     make_links(folder)
     return models
