@@ -9,6 +9,12 @@
 
 #include <string.h>
 
+static void kernel_head(struct cfamily *printer, const struct kernel_facts *facts)
+{
+    text_printf(printer->out, "static %s%s %s", printer->target->vector_bytes ? "__attribute__((noinline)) " : "",
+                facts->can_fail ? "int" : "void", facts->name);
+}
+
 const struct dialect c_dialect = {
     .name = "C",
     .scalar = {[DT_f64] = "double",
@@ -34,6 +40,11 @@ const struct dialect c_dialect = {
     .float_suffix = "f",
     .fail = "return ",
     .fail_end = ";",
+    .kernel_head = kernel_head,
+    .first_parameter = "",
+    .next_parameter = ", ",
+    .parameter_const = "",
+    .kernel_end = "    return 0;\n",
     .bits = "$S b;\n    memcpy(&b, &a, sizeof b);\n    return b;",
     .vector_helper = c_vector_print,
 };
@@ -48,57 +59,6 @@ struct c_state {
     const struct stmt **calls;  /* of main, by number */
     int n_calls;
 };
-
-/* Kernels */
-
-static void put_param(struct cfamily *printer, const struct kernel_facts *facts, int i, bool *first)
-{
-    const struct buffer *buf = facts->kernel->params.at[i];
-    const char *name = printer->buffer_name[buf->id] = cfamily_name(printer, buf->name);
-    text_printf(printer->out, "%s%s%s%s *%s%s", *first ? "" : ", ", printer->dialect->global_space,
-                facts->written[i] ? "" : "const ", cfamily_memory_type(printer, buf->dt),
-                facts->overlaps[i] ? "" : printer->dialect->restrict_word, name);
-    *first = false;
-}
-
-static void put_kernel(struct cfamily *printer, const struct kernel_facts *facts)
-{
-    const struct kernel *kernel = facts->kernel;
-    const struct prog *prog = printer->prog;
-    struct text *out = printer->out;
-    int mark = cfamily_enter(printer);
-    bool first = true, portable = printer->target->vector_bytes == 0;
-    struct buffer_set used = cfamily_buffers(printer, kernel->body);
-    printer->n_temporaries = 0;
-    cfamily_kernel_comment(printer, facts);
-    text_printf(out, "static %s%s %s(", portable ? "" : "__attribute__((noinline)) ", facts->can_fail ? "int" : "void",
-                facts->name);
-    for (int i = 0; i < kernel->params.n; i++) put_param(printer, facts, i, &first);
-    for (int i = 0; i < kernel->scalars.n; i++) {
-        struct var *var = kernel->scalars.at[i];
-        const char *name = printer->var_name[var->id] = cfamily_name(printer, var->name);
-        text_printf(out, "%s%s %s", first ? "" : ", ", printer->dialect->scalar[var->dt], name);
-        first = false;
-    }
-    for (int i = 0; i < dims_n_symbols(prog->dims); i++) {
-        if (!facts->symbols[i]) continue;
-        printer->symbol_name[i] = cfamily_name(printer, dims_symbol(prog->dims, i)->name);
-        text_printf(out, "%sint64_t %s", first ? "" : ", ", printer->symbol_name[i]);
-        first = false;
-    }
-    text_add(out, first ? "void)\n{\n" : ")\n{\n");
-    printer->indent = 1;
-    cfamily_locals(printer, &used);
-    for (int i = 0; i < kernel->params.n; i++)
-        if (!used.seen[kernel->params.at[i]->id])
-            text_printf(out, "    (void)%s;\n", printer->buffer_name[kernel->params.at[i]->id]);
-    for (int i = 0; i < kernel->scalars.n; i++)
-        if (!printer->var_used[kernel->scalars.at[i]->id])
-            text_printf(out, "    (void)%s;\n", printer->var_name[kernel->scalars.at[i]->id]);
-    cfamily_stmts(printer, kernel->body);
-    text_add(out, facts->can_fail ? "    return 0;\n}\n\n" : "}\n\n");
-    cfamily_leave(printer, mark);
-}
 
 /* Calls */
 
@@ -382,7 +342,7 @@ static void make_version(const struct emission *emission, int version, struct c_
     reserve_exports(printer, state->names.model, own->prefix);
     cfamily_gather(printer, own->prefix);
     for (int i = 0; i < printer->facts.n; i++)
-        if (!emission->opencl || printer->facts.at[i].kernel->side == SIDE_HOST) put_kernel(printer, &printer->facts.at[i]);
+        if (!emission->opencl || printer->facts.at[i].kernel->side == SIDE_HOST) cfamily_kernel(printer, &printer->facts.at[i]);
     state->calls = prog_calls(own->prog, arena, &state->n_calls);
     put_run(printer);
     if (emission->opencl) opencl_put_host(printer, emission, &state->names, state->calls, state->n_calls);

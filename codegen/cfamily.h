@@ -32,6 +32,7 @@ enum helper {
 enum { LANES_LOG_MOST = 7 };
 
 struct cfamily;
+struct kernel_facts;
 struct dialect {
     const char *name;
     const char *scalar[DT_COUNT]; /* type names; bool as a value */
@@ -45,6 +46,11 @@ struct dialect {
     const char *fail, *fail_end;    /* round the code with which a function ends */
     bool has_vectors;               /* vector types have names of the language: float16 */
     bool has_work_items;            /* group and lane loops are run side by side */
+    /* a kernel as a function: its text up to the name's end, what stands before its first and its other parameters and
+     * before the type of one, what it ends with if it can fail */
+    void (*kernel_head)(struct cfamily *printer, const struct kernel_facts *facts);
+    const char *first_parameter, *next_parameter, *parameter_const, *kernel_end;
+    bool has_memories; /* buffers are passed as a memory and the element where they begin, failure as a status word */
     const char *bits;               /* body of a helper that gives the bits of `a` as $S */
     void (*vector_helper)(struct cfamily *printer, struct text *out, int h, enum dtype dt, enum dtype other, int lanes);
 };
@@ -166,8 +172,8 @@ struct kernel_facts *cfamily_facts(struct cfamily *printer, const struct kernel 
 /* The buffers that a list of statements names; declarations of the local arrays among them. */
 struct buffer_set cfamily_buffers(struct cfamily *printer, const struct stmt *list);
 void cfamily_locals(struct cfamily *printer, const struct buffer_set *set);
-/* The comment over a kernel: layers, parameters, cost, strategy. */
-void cfamily_kernel_comment(struct cfamily *printer, const struct kernel_facts *facts);
+/* A kernel as a function, under a comment with its layers, parameters, cost and strategy. */
+void cfamily_kernel(struct cfamily *printer, const struct kernel_facts *facts);
 /* s for use inside a comment: cannot close it, one line. */
 void cfamily_comment(struct text *out, const char *s);
 

@@ -1,5 +1,6 @@
-/* What a printer in a C-like language says of a kernel besides its body: what it writes, which of its arguments may be
- * the same memory, whether it can fail, which buffers it uses; and the comment over it. See cfamily.h.
+/* A kernel as a function of a C-like language. First what has to be known of all of them: what each writes, which of its
+ * arguments may be the same memory, whether it can fail, which buffers it uses; then the comment over it, its parameters
+ * and what stands round its body. See cfamily.h.
  */
 #include "cfamily.h"
 
@@ -157,7 +158,7 @@ static void put_amount(struct text *out, double v, const char *unit)
     text_printf(out, "%.*f %s%s", v < 10 && k ? 2 : 0, v, prefix[k], unit);
 }
 
-void cfamily_kernel_comment(struct cfamily *printer, const struct kernel_facts *facts)
+static void put_comment(struct cfamily *printer, const struct kernel_facts *facts)
 {
     const struct kernel *kernel = facts->kernel;
     struct text *out = printer->out, types = {.arena = printer->arena};
@@ -185,3 +186,103 @@ void cfamily_kernel_comment(struct cfamily *printer, const struct kernel_facts *
     text_add(out, " */\n");
 }
 
+static void put_next(struct cfamily *printer, bool *first)
+{
+    text_add(printer->out, *first ? printer->dialect->first_parameter : printer->dialect->next_parameter);
+    *first = false;
+}
+
+static void put_pointer(struct cfamily *printer, const struct kernel_facts *facts, int i)
+{
+    text_printf(printer->out, "%s%s%s *", printer->dialect->global_space, facts->written[i] ? "" : "const ",
+                cfamily_memory_type(printer, facts->kernel->params.at[i]->dt));
+}
+
+struct passed { /* of a buffer, by parameter, where the dialect has memories */
+    const char *memory, *at;
+};
+
+static void put_parameters(struct cfamily *printer, const struct kernel_facts *facts, struct passed *passed)
+{
+    const struct kernel *kernel = facts->kernel;
+    const struct dialect *dialect = printer->dialect;
+    const char *index = dialect->scalar[DT_index];
+    struct text *out = printer->out;
+    bool first = true;
+    for (int i = 0; i < kernel->params.n; i++) {
+        const struct buffer *buf = kernel->params.at[i];
+        const char *name = printer->buffer_name[buf->id] = cfamily_name(printer, buf->name);
+        if (dialect->has_memories) {
+            passed[i].memory = cfamily_name(printer, arena_printf(printer->arena, "%s_memory", buf->name));
+            passed[i].at = cfamily_name(printer, arena_printf(printer->arena, "%s_at", buf->name));
+        }
+        put_next(printer, &first);
+        put_pointer(printer, facts, i);
+        text_printf(out, "%s%s", facts->overlaps[i] ? "" : dialect->restrict_word, dialect->has_memories ? passed[i].memory : name);
+        if (dialect->has_memories) text_printf(out, ", %s%s %s", dialect->parameter_const, index, passed[i].at);
+    }
+    for (int i = 0; i < kernel->scalars.n; i++) {
+        const struct var *var = kernel->scalars.at[i];
+        const char *name = printer->var_name[var->id] = cfamily_name(printer, var->name);
+        put_next(printer, &first);
+        text_printf(out, "%s%s %s", dialect->parameter_const,
+                    dialect->has_memories ? cfamily_memory_type(printer, var->dt) : dialect->scalar[var->dt], name);
+    }
+    for (int i = 0; i < dims_n_symbols(printer->prog->dims); i++) {
+        if (!facts->symbols[i]) continue;
+        printer->symbol_name[i] = cfamily_name(printer, dims_symbol(printer->prog->dims, i)->name);
+        put_next(printer, &first);
+        text_printf(out, "%s%s %s", dialect->parameter_const, index, printer->symbol_name[i]);
+    }
+    if (facts->can_fail && dialect->has_memories) {
+        put_next(printer, &first);
+        text_printf(out, "%sint *tenon_status", dialect->global_space);
+    }
+    if (first) text_add(out, "void");
+}
+
+/* Pointers to where the buffers begin. */
+static void put_pointers(struct cfamily *printer, const struct kernel_facts *facts, const struct buffer_set *used,
+                         const struct passed *passed)
+{
+    for (int i = 0; i < facts->kernel->params.n; i++) {
+        int id = facts->kernel->params.at[i]->id;
+        if (!used->seen[id]) continue;
+        cfamily_line(printer);
+        put_pointer(printer, facts, i);
+        text_printf(printer->out, "const %s = %s + %s;\n", printer->buffer_name[id], passed[i].memory, passed[i].at);
+    }
+}
+
+static void put_unused(struct cfamily *printer, const struct kernel *kernel, const struct buffer_set *used)
+{
+    for (int i = 0; i < kernel->params.n; i++)
+        if (!used->seen[kernel->params.at[i]->id])
+            text_printf(printer->out, "    (void)%s;\n", printer->buffer_name[kernel->params.at[i]->id]);
+    for (int i = 0; i < kernel->scalars.n; i++)
+        if (!printer->var_used[kernel->scalars.at[i]->id])
+            text_printf(printer->out, "    (void)%s;\n", printer->var_name[kernel->scalars.at[i]->id]);
+}
+
+void cfamily_kernel(struct cfamily *printer, const struct kernel_facts *facts)
+{
+    const struct kernel *kernel = facts->kernel;
+    const struct dialect *dialect = printer->dialect;
+    int mark = cfamily_enter(printer);
+    struct passed *passed = NEW_ARRAY(printer->arena, struct passed, kernel->params.n + 1);
+    struct buffer_set used = cfamily_buffers(printer, kernel->body);
+    printer->n_temporaries = 0;
+    put_comment(printer, facts);
+    dialect->kernel_head(printer, facts);
+    text_add(printer->out, "(");
+    put_parameters(printer, facts, passed);
+    text_add(printer->out, ")\n{\n");
+    printer->indent = 1;
+    if (dialect->has_memories) put_pointers(printer, facts, &used, passed);
+    cfamily_locals(printer, &used);
+    if (!dialect->has_memories) put_unused(printer, kernel, &used);
+    cfamily_stmts(printer, kernel->body);
+    if (facts->can_fail) text_add(printer->out, dialect->kernel_end);
+    text_add(printer->out, "}\n\n");
+    cfamily_leave(printer, mark);
+}

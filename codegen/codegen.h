@@ -59,7 +59,7 @@ struct emission {
     int threads;     /* the most of a version */
     bool weights_file;  /* weights come from a mapped file at load: NAME_weights is a pointer variable */
     bool kernels_apart; /* kernels are LLVM's, in other objects */
-    const struct opencl_facts *opencl; /* kernels are a text of OpenCL C; NULL: not */
+    const struct device_needs *opencl; /* kernels are a text of OpenCL C; NULL: not */
 };
 /* The versions (prog and target given) as an emission, in arena. */
 void emission_open(const struct version *versions, int n_versions, struct arena *arena, struct emission *emission);

@@ -36,7 +36,7 @@ struct linker {
     bool weights_apart; /* in a file of their own: mapped at load, or taken in by the assembler or behind the linked file */
     bool embeds;        /* the last of these */
     struct text kernels; /* of OpenCL */
-    struct opencl_facts opencl;
+    struct device_needs opencl;
 };
 
 static const char *inside(struct linker *linker, const char *name)
@@ -144,6 +144,7 @@ static void make_texts(struct linker *linker, const char *header_name, struct te
     struct text interface = {.arena = linker->arena};
     interface_print(&linker->emission, header, &interface);
     if (linker->options->backend != BACKEND_LLVM) c_print(&linker->emission, code);
+    if (linker->emission.opencl) put_embedded("runtime/opencl_model.c", code);
     put_externs(linker, "ir/extern.c", code);
     put_externs(linker, "ir/extern_note.c", code);
     if (linker->emission.weights.n_bytes && !linker->weights_apart) put_weights_array(linker, code);
@@ -475,10 +476,11 @@ bool link_artefact(const struct prog *prog, const struct link_options *options, 
     linker.emission.weights_file = options->weights_file;
     linker.emission.kernels_apart = options->backend == BACKEND_LLVM;
     if (opencl) {
-        opencl_print(&linker.emission, &linker.kernels, &linker.opencl);
+        linker.opencl = device_needs(prog);
         linker.emission.opencl = &linker.opencl;
+        opencl_print(&linker.emission, &linker.kernels);
         linker.emission.arena_bytes = 0; /* the device's own */
-        if (!opencl_fits(&linker.emission, &linker.opencl, options->device, diag)) {
+        if (!device_fits(options->device, prog, linker.emission.weights.n_bytes, diag)) {
             arena_free(linker.arena);
             return false;
         }

@@ -1,7 +1,8 @@
 /* The C text of an OpenCL model's host: what c.c does not print for it.
  *
  * Main is C like any model's (c.c), with calls that put kernels into the device's queue (runtime/opencl.c) and reads
- * that bring a buffer to the host. Round it stand the table of its calls and the functions a user calls.
+ * that bring a buffer to the host. Round it stand the table of its calls, the model's record and NAME_run_on; the other
+ * functions that a user calls are the same for every model (runtime/opencl_model.c).
  */
 #include "c_helpers.h"
 #include "interface.h"
@@ -109,7 +110,7 @@ static void put_transfer(struct cfamily *printer, const struct emission *emissio
 
 static void put_launch(struct cfamily *printer, const struct emission *emission, const struct stmt *call, int site)
 {
-    struct launch launch = opencl_launch(call->kernel);
+    struct launch launch = kernel_launch(call->kernel);
     put_places(printer, emission, call);
     put_scalars(printer, call);
     cfamily_line(printer);
@@ -177,7 +178,7 @@ static void put_sites(struct cfamily *printer, const struct stmt *const *calls, 
                 "    {0, 0, 0, 0, 0, false},\n};\n", text_string(&sizes), text_string(&rows));
 }
 
-static void put_model(const struct emission *emission, const struct opencl_facts *facts, int n_sites, struct text *out)
+static void put_model(const struct emission *emission, const struct device_needs *needs, int n_sites, struct text *out)
 {
     const struct prog *prog = emission->versions->prog;
     const char *name = emission->name;
@@ -187,7 +188,7 @@ static void put_model(const struct emission *emission, const struct opencl_facts
     text_printf(out, "    .options = \"\",\n    .weight_bytes = %lld,\n    .n_inputs = %d,\n    .n_outputs = %d,\n    .n_sites = %d,\n",
                 (long long)emission->weights.n_bytes, prog->inputs.n, prog->outputs.n, n_sites);
     text_printf(out, "    .sites = tenon_sites,\n    .wants_cpu = %s,\n    .needs_f64 = %s,\n    .lanes_most = %lld,\n};\n",
-                facts->lanes_most == 1 ? "true" : "false", facts->f64 ? "true" : "false", (long long)facts->lanes_most);
+                needs->lanes_most == 1 ? "true" : "false", needs->f64 ? "true" : "false", (long long)needs->lanes_most);
 }
 
 static void put_bytes(struct cfamily *printer, struct buffer *const *buf, int n, const char *const *symbol, const char *name,
@@ -238,36 +239,6 @@ static void put_run_on(struct cfamily *printer, const struct interface_names *na
     text_printf(out, "    const int status = tenon_cl_end(cl, outputs, done);\n    return code ? code : status;\n}\n");
 }
 
-/* The text with the model's name for $, and its weights, or 0 where it has none, for #. */
-static void put_template(const char *text, const char *model, bool has_weights, struct text *out)
-{
-    for (const char *p = text; *p; p++)
-        if (*p == '$') text_add(out, model);
-        else if (*p == '#') text_printf(out, has_weights ? "%s_weights" : "0", model);
-        else text_add_n(out, p, 1);
-}
-
-/* Opening, closing and the plain run, on a device of the model's own. */
-static void put_functions(const struct emission *emission, struct text *out)
-{
-    static const char text[] =
-        "\nstruct tenon_cl *$_open(int device, int profile)\n{\n"
-        "    $_cl.text_bytes = (size_t)($_kernels_end - $_kernels);\n"
-        "    return tenon_cl_open(&$_cl, #, device, profile != 0);\n}\n"
-        "void $_close(struct tenon_cl *cl)\n{\n    tenon_cl_close(cl);\n}\n"
-        "void $_times(struct tenon_cl *cl, void (*note)(void *context, int call, double start, double end), void *context)\n{\n"
-        "    tenon_cl_times(cl, note, context);\n}\n"
-        "\nstatic pthread_mutex_t tenon_own_lock = PTHREAD_MUTEX_INITIALIZER;\nstatic struct tenon_cl *tenon_own;\n"
-        "const char *$_message(const struct tenon_cl *cl)\n{\n    if (!cl) cl = tenon_own;\n    return cl ? tenon_cl_message(cl) : \"\";\n}\n"
-        "int $_run(const struct $_inputs *in, const struct $_outputs *out, void *arena)\n{\n    (void)arena;\n"
-        "    pthread_mutex_lock(&tenon_own_lock);\n    if (!tenon_own) tenon_own = $_open(-1, 0);\n"
-        "    pthread_mutex_unlock(&tenon_own_lock);\n    return $_run_on(tenon_own, in, out, 0);\n}\n"
-        "static const char *tenon_message(void)\n{\n    return $_message(0);\n}\n"
-        "__attribute__((destructor)) static void tenon_leave(void)\n{\n    if (tenon_own) tenon_cl_close(tenon_own);\n"
-        "    tenon_own = 0;\n}\n";
-    put_template(text, emission->name, emission->weights.n_bytes > 0, out);
-}
-
 void opencl_put_host(struct cfamily *printer, const struct emission *emission, const struct interface_names *names,
                      const struct stmt *const *calls, int n_calls)
 {
@@ -275,7 +246,8 @@ void opencl_put_host(struct cfamily *printer, const struct emission *emission, c
     put_sites(printer, calls, n_calls, out);
     put_model(emission, emission->opencl, n_calls, out);
     put_run_on(printer, names, out);
-    put_functions(emission, out);
+    text_printf(out, "\n#define TENON_CL_OF(word) %s_##word\n#define TENON_CL_DATA ", names->model);
+    text_printf(out, emission->weights.n_bytes ? "%s_weights\n" : "NULL\n", names->model);
 }
 
 void opencl_put_declarations(const char *model, struct text *out)
@@ -291,5 +263,8 @@ void opencl_put_declarations(const char *model, struct text *out)
         "void $_close(struct tenon_cl *cl);\n"
         "/* After a run where the device was opened to profile: every call of a kernel, with its seconds on the device. */\n"
         "void $_times(struct tenon_cl *cl, void (*note)(void *context, int call, double start, double end), void *context);\n\n";
-    put_template(text, model, false, out);
+    for (const char *p = text; *p; p++) {
+        if (*p == '$') text_add(out, model);
+        else text_add_n(out, p, 1);
+    }
 }

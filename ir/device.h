@@ -3,6 +3,7 @@
 #ifndef TENON_DEVICE_H
 #define TENON_DEVICE_H
 #include "diag.h"
+#include "prog.h"
 #include "target.h"
 #include "text.h"
 #include <stdint.h>
@@ -27,6 +28,15 @@ extern const struct device device_plain_cpu, device_plain_gpu;
 const struct target *device_target(const struct device *device, const struct target *cpu, struct arena *arena);
 /* "cpu", "gpu"; NULL for other names. */
 const struct device *device_find(const char *name);
+
+/* What the kernels of a program bound to a device (pass bind) ask of it. */
+struct device_needs {
+    bool f64;           /* some compute in double precision */
+    int64_t lanes_most; /* work-items of the largest group */
+};
+struct device_needs device_needs(const struct prog *prog);
+/* Whether the device has that, and room for arena and weights; false after messages. */
+bool device_fits(const struct device *device, const struct prog *prog, int64_t weight_bytes, struct diag *diag);
 
 /* Where a node of a graph is computed: what `place` and --place say. NONE: wherever the model as a whole is. */
 enum home { HOME_NONE, HOME_CPU, HOME_OPENCL };

@@ -220,6 +220,12 @@ void stmt_append(struct stmt **list, struct stmt *more);
 /* Whether a run of the list may end with a status: a check, an extern function, a kernel that has one of these. */
 bool stmt_can_fail(const struct stmt *list);
 bool stmt_is_group(const struct stmt *list); /* one loop over groups of lanes: a device's kernel as it will run */
+/* How many work-items a device runs a kernel as: as many groups as its outermost loop has turns, of so many lanes. */
+struct launch {
+    ex groups; /* over the kernel's scalars; NULL: one */
+    int64_t lanes;
+};
+struct launch kernel_launch(const struct kernel *kernel);
 bool stmt_has_barrier(const struct stmt *list); /* anywhere */
 /* Whether the buffer of main lies on a device alone. */
 bool buffer_is_apart(const struct buffer *buf);

@@ -31,6 +31,18 @@ bool stmt_is_group(const struct stmt *list)
     return list && list->kind == STMT_FOR && list->loop == LOOP_GROUP0 && !list->next;
 }
 
+struct launch kernel_launch(const struct kernel *kernel)
+{
+    struct launch launch = {.lanes = 1};
+    const struct stmt *s = kernel->body;
+    if (!s || s->kind != STMT_FOR || s->loop != LOOP_GROUP0) return launch;
+    launch.groups = s->b;
+    s = s->body;
+    while (s && s->kind == STMT_LET) s = s->next; /* what is the same for all lanes */
+    if (s && s->kind == STMT_FOR && s->loop == LOOP_LANE0) launch.lanes = s->b->imm;
+    return launch;
+}
+
 bool stmt_calls(const struct stmt *list, const struct kernel *kernel)
 {
     for (; list; list = list->next)
