@@ -309,7 +309,7 @@ static bool meet_bound(struct quantization *q, double bound)
     }
     if (loss > bound)
         return diag_error(q->session->diag, (struct place){.path = q->options.paths[0]},
-                          "the loss is %.4g with every layer in bytes and %.4g at best with one left, above the bound %.4g (--max-loss): nothing was written", q->loss_all, least, bound);
+                          "the loss is %.4g with every layer in bytes and %.4g at best with fewer, above the bound %.4g (--max-loss): nothing was written", q->loss_all, least, bound);
     while (high - low > 1) {
         int middle = (low + high) / 2;
         double at = loss_without(q, middle);

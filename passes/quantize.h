@@ -36,6 +36,7 @@ struct quantize_point { /* one value of the float graph */
 struct quantize_layer { /* conv or matmul, its bias and what bounds its result */
     const struct node *node;
     const char *name;
+    const struct value *weights; /* the constant, before a broadcast over batches */
     const struct node *sum;   /* adds the bias to the product; NULL: none */
     const struct tensor *bias;
     const struct node *chain[QUANTIZE_CHAIN_MOST]; /* relu, max and min with a number, after that */

@@ -8,6 +8,8 @@
 
 #include <math.h>
 
+enum { NOTES_MOST = 5 };
+
 /* Below this a layer's time is that of calling it. */
 #define WORK_LEAST 20000.0
 
@@ -121,14 +123,17 @@ static double work_of(const struct graph *graph, const struct node *node)
 static const char *refuse(const struct node *node)
 {
     const struct type *w = &node->in[1]->type;
-    const struct tensor *t = value_const(node->in[1]);
+    const struct value *source = before_broadcast(node->in[1]);
+    const struct tensor *t = value_const(source);
     int64_t group = node_int(node, "group", 1);
     if (node->out[0].type.dt != DT_f32) return "not in f32";
     if (!t || t->is_dims) return "its weights are not constants";
     if (value_const(behind_moves(node->in[0]))) return "its input is a constant";
-    if (node->op == OP_matmul && w->rank != 2) return "its weights are no matrix";
+    for (int i = 0; i < source->type.rank - 2 && node->op == OP_matmul; i++)
+        if (source->type.dim[i] != 1) return "it has other weights for every batch";
+    if (source->type.rank < 2 || (node->op == OP_conv && source != node->in[1])) return "its weights are no matrix";
     if (node->op == OP_conv && group > 1 && w->dim[1] != 1) return "a convolution in groups";
-    if (type_count(w) == 0) return "has no weights";
+    if (type_count(&t->type) == 0) return "has no weights";
     return NULL;
 }
 
@@ -155,10 +160,11 @@ static const char *name_of(struct arena *arena, const struct quantize_layer *lay
 static void add_layer(struct quantize_plan *plan, const struct node *node, const int *uses, const struct node *const *reader)
 {
     const struct type *w = &node->in[1]->type;
-    struct quantize_layer layer = {.node = node, .why_float = refuse(node), .input = -1, .output = -1, .result = &node->out[0]};
+    struct quantize_layer layer = {.node = node, .why_float = refuse(node), .input = -1, .output = -1, .result = &node->out[0],
+                                   .weights = before_broadcast(node->in[1])};
     layer.work = work_of(plan->graph, node);
     if (!layer.why_float) {
-        layer.channels = (int)w->dim[node->op == OP_conv ? 0 : 1];
+        layer.channels = (int)w->dim[node->op == OP_conv ? 0 : w->rank - 1];
         follow(&layer, uses, reader);
         if (layer.work < WORK_LEAST) layer.why_float = "too little work to gain from bytes";
     }
@@ -189,7 +195,9 @@ struct quantize_plan *quantize_find(const struct graph *graph, struct arena *are
     }
     for (int i = 0; i < plan->layers.n; i++)
         if (layer_is_bytes(&plan->layers.at[i])) return plan;
-    diag_error(graph->diag, graph->place, "has no convolution or matrix product in f32 with constant weights and work enough for bytes");
+    diag_error(graph->diag, graph->place, "has no convolution or matrix product that can be one of bytes");
+    for (int i = 0; i < plan->layers.n && i < NOTES_MOST; i++)
+        diag_note(graph->diag, plan->layers.at[i].node->place, "\"%s\": %s", plan->layers.at[i].name, plan->layers.at[i].why_float);
     return NULL;
 }
 

@@ -51,7 +51,7 @@ static double bias_number(const struct quantize_layer *layer, int c)
 static float *weight_scales(const struct rewriting *r, const struct quantize_layer *layer)
 {
     float *scales = NEW_ARRAY(r->to->session, float, layer->channels);
-    const struct tensor *w = value_const(layer->node->in[1]);
+    const struct tensor *w = value_const(layer->weights);
     int64_t n = type_count(&w->type) / layer->channels;
     double input = (double)r->plan->points.at[layer->input].scale;
     for (int c = 0; c < layer->channels; c++) {
@@ -66,8 +66,8 @@ static float *weight_scales(const struct rewriting *r, const struct quantize_lay
 static struct value *quantized_weights(const struct rewriting *r, const struct quantize_layer *layer, const float *scales)
 {
     struct graph *to = r->to;
-    const struct tensor *w = value_const(layer->node->in[1]);
-    const struct type *type = &layer->node->in[1]->type;
+    const struct tensor *w = value_const(layer->weights);
+    const struct type *type = &layer->weights->type, *spread = &layer->node->in[1]->type;
     int64_t n = type_count(&w->type) / layer->channels;
     int8_t *q = NEW_ARRAY(to->session, int8_t, type_count(&w->type));
     for (int c = 0; c < layer->channels; c++)
@@ -84,7 +84,7 @@ static struct value *quantized_weights(const struct rewriting *r, const struct q
         constant(to, DT_f32, conv ? type->rank : 1, shape, scales),
         graph_int(to, DT_i8, 0),
     };
-    return graph_node(to, OP_dequantize, 3, in, 0, NULL);
+    return graph_broadcast(to, graph_node(to, OP_dequantize, 3, in, 0, NULL), spread->rank, spread->dim);
 }
 
 static struct value *quantized_bias(const struct rewriting *r, const struct quantize_layer *layer, const float *scales)

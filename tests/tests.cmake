@@ -43,7 +43,7 @@ if(NOT TENON_FUZZ)
   endif()
   add_script_test(layers ${CMAKE_SOURCE_DIR}/tests/layers)
   # A folder of golden files is one test, of the folder's name.
-  foreach(folder cli language expand strips schedule tuning plan place bind group await parallel profile fuse lower simplify
+  foreach(folder cli quantize language expand strips schedule tuning plan place bind group await parallel profile fuse lower simplify
           absorb tables layout compose)
     file(GLOB golden CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/${folder}/*.tn ${CMAKE_SOURCE_DIR}/tests/${folder}/*.tnp)
     if(golden)
@@ -114,6 +114,8 @@ if(NOT TENON_FUZZ)
   add_script_test(places python3 ${CMAKE_SOURCE_DIR}/tests/test_places.py)
   set_tests_properties(places PROPERTIES SKIP_RETURN_CODE 77)
   add_script_test(report python3 ${CMAKE_SOURCE_DIR}/tests/test_report.py)
+  add_script_test(quantize python3 ${CMAKE_SOURCE_DIR}/tests/test_quantize.py)
+  set_tests_properties(quantize PROPERTIES SKIP_RETURN_CODE 77)
   add_script_test(devices python3 ${CMAKE_SOURCE_DIR}/tests/test_devices.py)
   set_tests_properties(devices PROPERTIES SKIP_RETURN_CODE 77)
   add_script_test(malformed python3 ${CMAKE_SOURCE_DIR}/tests/test_malformed.py)
