@@ -25,9 +25,10 @@ except ImportError:
 
 NAMES = ["mobilenetv2", "resnet50", "ppocr_det", "minilm"]
 FORMS = ["qdq_channel", "qdq_tensor", "qop_channel", "dynamic"]
-# Steps add up along a model: rounding that differs by one at the start is as far from ONNX Runtime at the end as ONNX Runtime is
-# from itself without its optimizations (0.9996 for mobilenetv2, 0.977 for minilm, whose calibration is a few random inputs).
-LIKENESS = {"mobilenetv2": .9995, "resnet50": .9995, "ppocr_det": .999, "minilm": .97}
+# Steps add up along a model: a rounding that differs at the start is as far from ONNX Runtime at the end as ONNX Runtime is
+# from itself without its optimizations: 0.9996 for mobilenetv2, 0.971 for ppocr_det (noise has no text: what it gives is the
+# noise of quantization) and 0.977 for minilm, when all are calibrated by a few random inputs.
+LIKENESS = {"mobilenetv2": .9995, "resnet50": .9995, "ppocr_det": .96, "minilm": .97}
 SHAPES = {"ppocr_det": (1, 3, 160, 160)}  # of inputs that are dynamic
 
 
@@ -60,10 +61,10 @@ def make_model(name, form, models=os.path.join(ROOT, "build/models"), folder=os.
     path, plain = os.path.join(folder, f"{name}_{form}.onnx"), os.path.join(folder, f"{name}.onnx")
     os.makedirs(folder, exist_ok=True)
     if not os.path.exists(plain):
-        model = onnx.load(os.path.join(models, name + ".onnx"))
+        quant_pre_process(os.path.join(models, name + ".onnx"), plain + ".part", skip_symbolic_shape=True)
+        model = onnx.load(plain + ".part")
         if model.opset_import[0].version < 13:  # scales along an axis need it
-            model = onnx.version_converter.convert_version(model, 13)
-        quant_pre_process(model, plain + ".part", skip_symbolic_shape=True)
+            onnx.save(onnx.version_converter.convert_version(model, 13), plain + ".part")
         os.rename(plain + ".part", plain)
     if os.path.exists(path):
         return path
@@ -104,7 +105,7 @@ def count_products(path):
 def count_kernels(path):
     """Dot products of bytes, and depthwise convolutions (exact in f32); what is left over in f32."""
     r = subprocess.run([TENON, "check", path, "--print-after=layout"], capture_output=True, text=True)
-    return len(re.findall(r"= (?:conv_dot|matmul_dot|conv_depth)\(", r.stdout)), r.stderr
+    return len(re.findall(r"= (?:conv_dot|matmul_dot|conv_depth)\(", r.stdout)), r.stderr if r.returncode else ""
 
 
 def add_probes(path, form, folder, count=10):
