@@ -120,10 +120,10 @@ struct value *tflite_finish_sums(struct tflite_call *c, const struct tflite_sums
     return tflite_finish(c, y, sums->activation);
 }
 
-/* The integer of a number at the result's scale. */
-static int64_t integer_of(const struct tflite_tensor *tensor, double number)
+int64_t tflite_integer_of(const struct tflite_tensor *tensor, double number)
 {
-    return tensor->quant.zero[0] + (int64_t)llroundf((float)number / (float)tensor->quant.scale[0]);
+    float steps = (float)number / (float)tensor->quant.scale[0];
+    return tensor->quant.zero[0] + (int64_t)llroundf(fminf(fmaxf(steps, -0x1p32f), 0x1p32f));
 }
 
 /* The activation's range in integers of the first result; false after a message. */
@@ -138,8 +138,8 @@ static bool activation_range(struct tflite_call *c, int field, int64_t *low, int
     if (activation == ACT_NONE) return true;
     if (activation != ACT_RELU && activation != ACT_RELU6 && activation != ACT_RELU_N1_TO_1)
         return tflite_refuse(c, "activation %lld on quantized tensors", (long long)activation);
-    from = integer_of(out, activation == ACT_RELU_N1_TO_1 ? -1 : 0);
-    to = activation == ACT_RELU ? *high : integer_of(out, activation == ACT_RELU6 ? 6 : 1);
+    from = tflite_integer_of(out, activation == ACT_RELU_N1_TO_1 ? -1 : 0);
+    to = activation == ACT_RELU ? *high : tflite_integer_of(out, activation == ACT_RELU6 ? 6 : 1);
     *low = from > *low ? from : *low;
     *high = to < *high ? to : *high;
     return true;

@@ -135,6 +135,7 @@ static bool import_operator(struct tflite_importer *importer, const struct flat_
     if (inputs.n > TFLITE_OPERANDS_MOST || outputs.n > TFLITE_OPERANDS_MOST)
         return tflite_error(&call, "%lld inputs, %lld outputs; at most %d are taken", (long long)inputs.n,
                             (long long)outputs.n, TFLITE_OPERANDS_MOST);
+    if (!tflite_take(importer, 16 * (inputs.n + outputs.n))) return false;
     call.n_in = (int)inputs.n, call.n_out = (int)outputs.n;
     call.in = NEW_ARRAY(graph->arena, struct value *, call.n_in + 32);
     call.out = NEW_ARRAY(graph->arena, struct value *, call.n_out + 32);

@@ -44,6 +44,7 @@ struct tflite_importer {
     struct flat_table model;
     struct flat_list buffers, codes, tables; /* tables: of tensors */
     struct tflite_tensor *tensors;
+    uint64_t heap_bytes; /* of copies so far: parts of a file that many others point to must not multiply */
 };
 
 struct tflite_call {
@@ -72,8 +73,10 @@ extern const struct tflite_row tflite_conv_rows[], tflite_math_rows[], tflite_sh
 struct tflite_tensor *tflite_tensor(struct tflite_importer *importer, int64_t i);
 /* The value of a tensor that is no result: its bytes as a constant, zeros of a variable; NULL after a message. */
 struct value *tflite_constant(struct tflite_importer *importer, int64_t i);
-/* The n_bytes of a buffer at *data, aligned for elements of this size; false after a message. is_there: whether the
- * buffer has bytes at all. */
+/* Whether so many bytes more may be copied out of the file: 64 MiB and eight times its size in all. False after a
+ * message. */
+bool tflite_take(struct tflite_importer *importer, int64_t n_bytes);
+/* The bytes of a buffer; none where it is empty. False after a message. */
 bool tflite_buffer(struct tflite_importer *importer, int64_t index, struct flat_list *bytes);
 bool tflite_dtype(int64_t type, enum dtype *dt, const char **name);
 /* tflite_sparse.c: the dense elements of a tensor stored with sparsity parameters. NULL after a message. */

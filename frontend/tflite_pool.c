@@ -77,13 +77,12 @@ static struct value *pool(struct tflite_call *c, enum op op, struct value *x, co
 static struct value *axis_counts(struct tflite_call *c, const struct value *sum, const struct window *w, int i)
 {
     struct graph *g = c->graph;
-    int64_t n = sum->type.dim[i + 1], extent = c->in[0]->type.dim[i + 1];
-    int32_t *list = NEW_ARRAY(g->arena, int32_t, n);
-    for (int64_t k = 0; k < n; k++) {
-        int64_t from = k * w->stride[i] - w->before[i], to = from + w->kernel[i];
-        list[k] = (int32_t)((to < extent ? to : extent) - (from > 0 ? from : 0));
-    }
-    return build_unsqueeze_end(g, graph_cast(g, tflite_list(g, DT_i32, n, list), sum->type.dt), 3 - i);
+    struct type type = {.dt = DT_i64, .rank = 1, .dim = {sum->type.dim[i + 1]}};
+    struct value *from = graph_iota(g, &type, 0, -w->before[i], w->stride[i]);
+    struct value *to = build_with(g, OP_add, from, (double)w->kernel[i]);
+    to = build_min(g, to, graph_int(g, DT_i64, c->in[0]->type.dim[i + 1]));
+    struct value *many = build_sub(g, to, build_with(g, OP_max, from, 0));
+    return build_unsqueeze_end(g, graph_cast(g, many, sum->type.dt), 3 - i);
 }
 
 /* How many elements each window holds. */

@@ -136,10 +136,10 @@ static int64_t shift_rounded(int64_t x, int shift)
     return (x + half - (shift && x < 0)) >> shift;
 }
 
-/* As tflite_scaled. */
+/* As tflite_scaled, whose shift to the left wraps at 32 bits. */
 static int64_t scaled(int64_t x, struct tflite_fixed fixed)
 {
-    int64_t wide = fixed.shift > 0 ? x * ((int64_t)1 << fixed.shift) : x;
+    int64_t wide = fixed.shift > 0 ? (int32_t)(uint32_t)((uint64_t)x << fixed.shift) : x;
     return shift_rounded((wide * fixed.multiplier + ((int64_t)1 << 30)) >> 31, fixed.shift < 0 ? -fixed.shift : 0);
 }
 
@@ -166,10 +166,8 @@ struct value *quant_relu(struct tflite_call *c)
     if (!scale_ratio(c, true, &ratio)) return NULL;
     struct slopes slopes = {tflite_fixed_of(ratio), tflite_fixed_of(ratio)};
     struct value *y = look_up_integers(c, sloped, &slopes);
-    const struct tflite_quant *quant = &c->out_tensor[0]->quant;
     if (!y) return NULL;
-    int64_t least = quant->zero[0] + llroundf((float)low / (float)quant->scale[0]);
-    int64_t most = quant->zero[0] + llroundf((float)high / (float)quant->scale[0]);
+    int64_t least = tflite_integer_of(c->out_tensor[0], low), most = tflite_integer_of(c->out_tensor[0], high);
     int64_t type_least = dtype_int_min(y->type.dt), type_most = (int64_t)dtype_int_max(y->type.dt);
     if (least > type_least) y = build_with(c->graph, OP_max, y, (double)(least < type_most ? least : type_most));
     return c->op == TFL_RELU || most >= type_most ? y : build_with(c->graph, OP_min, y, (double)most);

@@ -46,6 +46,8 @@ bool tflite_sum_scales(struct tflite_call *call, double input_scale, const struc
                        struct tflite_sums *sums);
 /* The first result: sum + bias + correction, scaled, moved by the zero point, within the activation's range. */
 struct value *tflite_finish_sums(struct tflite_call *call, const struct tflite_sums *sums);
+/* The integer that stands for a number (far outside of the type: 2^32 steps at most). */
+int64_t tflite_integer_of(const struct tflite_tensor *tensor, double number);
 /* x, of the first result's type, within the range of the activation that stands in an option (-1: none). */
 struct value *tflite_limit(struct tflite_call *call, struct value *x, int activation_field);
 /* i32 values at the scale of the first result, without its zero point, to the result. */

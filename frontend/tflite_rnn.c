@@ -12,6 +12,8 @@ enum { IN_WEIGHT = 1, IN_RECURRENT = 5, IN_PEEPHOLE = 9, IN_BIAS = 12, IN_PROJEC
        IN_CELL, IN_NORM };
 enum { LSTM_ACTIVATION, LSTM_CELL_CLIP, LSTM_PROJECTION_CLIP, LSTM_TIME_MAJOR, LSTM_DIAGONAL = 5 };
 
+enum { CELLS_MOST = 1 << 20 };
+
 static bool is_matrix(const struct value *v, int64_t rows, int64_t columns)
 {
     return v && v->type.rank == 2 && v->type.dim[0] == rows && v->type.dim[1] == columns;
@@ -53,6 +55,7 @@ static bool read_lstm(struct tflite_call *c, struct lstm *l)
     if (!l->x) return false;
     l->steps = l->x->type.dim[0], l->batch = l->x->type.dim[1], l->inputs = l->x->type.dim[2];
     l->cells = c->in[IN_RECURRENT + 3]->type.dim[0], l->outputs = c->in[IN_RECURRENT + 3]->type.dim[1];
+    if (l->cells < 1 || l->cells > CELLS_MOST) return tflite_error(c, "%lld cells", (long long)l->cells);
     l->first = c->in[IN_WEIGHT] ? 0 : 1;
     for (int k = 0; k < GATES; k++) {
         l->weight_tensor[k] = c->in_tensor[IN_WEIGHT + k], l->recurrent_tensor[k] = c->in_tensor[IN_RECURRENT + k];
@@ -65,6 +68,8 @@ static bool read_lstm(struct tflite_call *c, struct lstm *l)
     l->state = c->in[IN_STATE], l->cell = c->in[IN_CELL];
     l->cell_clip = flat_float(&c->options, LSTM_CELL_CLIP, 0);
     l->projection_clip = flat_float(&c->options, LSTM_PROJECTION_CLIP, 0);
+    if (!(l->cell_clip >= 0 && l->projection_clip >= 0 && isfinite(l->cell_clip + l->projection_clip)))
+        return tflite_error(c, "cell_clip %g, proj_clip %g", l->cell_clip, l->projection_clip);
     return check_gates(c, l);
 }
 

@@ -163,8 +163,7 @@ const void *tflite_densify(struct tflite_importer *importer, const struct tflite
 {
     struct sparse sparse = {.importer = importer, .tensor = tensor};
     int64_t n = type_count(&tensor->type), size = dtype_bytes(tensor->type.dt);
-    int64_t most = ((int64_t)64 << 20) + 8 * (int64_t)importer->flat.n;
-    if (n > most / size) return complain(&sparse, "its dense form is far larger than the file"), NULL;
+    if (!tflite_take(importer, n * size)) return NULL;
     if (!read_levels(&sparse, sparsity)) return NULL;
     uint8_t *to = arena_alloc(importer->graph->session, (size_t)(n * size) + 1);
     return fill(&sparse, to, bytes, size, (int64_t)LEVELS_MOST * (n + 1)) ? to : NULL;

@@ -35,6 +35,17 @@ bool tflite_dtype(int64_t type, enum dtype *dt, const char **name)
     return true;
 }
 
+bool tflite_take(struct tflite_importer *importer, int64_t n_bytes)
+{
+    uint64_t most = ((uint64_t)64 << 20) + 8 * (uint64_t)importer->flat.n;
+    if ((uint64_t)n_bytes > most - importer->heap_bytes)
+        return diag_error(importer->graph->diag, importer->graph->place,
+                          "decoding this file would take over %llu MB: far more than its size",
+                          (unsigned long long)(most >> 20));
+    importer->heap_bytes += (uint64_t)n_bytes;
+    return true;
+}
+
 static bool complain(struct tflite_importer *importer, const struct tflite_tensor *tensor, const char *what)
 {
     return diag_error(importer->graph->diag, importer->graph->place, "tensor \"%s\": %s", tensor->name, what);
@@ -77,6 +88,7 @@ static bool read_quant(struct tflite_importer *importer, const struct flat_table
                           (long long)scales.n, (long long)axis, type_string(graph->dims, graph->arena, &tensor->type));
     if (zeros.n && zeros.n != scales.n && zeros.n != 1)
         return complain(importer, tensor, "scales and zero points differ in number");
+    if (!tflite_take(importer, scales.n * 16)) return false;
     double *scale = NEW_ARRAY(graph->session, double, scales.n);
     int64_t *zero = NEW_ARRAY(graph->session, int64_t, scales.n);
     for (int64_t i = 0; i < scales.n; i++) {
@@ -104,6 +116,7 @@ struct tflite_tensor *tflite_tensor(struct tflite_importer *importer, int64_t i)
     tensor->is_read = true;
     if (!flat_element_table(&importer->tables, i, &table)) return NULL;
     tensor->name = flat_string(&table, TENSOR_NAME, graph->session);
+    if (!tflite_take(importer, (int64_t)strlen(tensor->name))) return NULL;
     if (!*tensor->name) tensor->name = arena_printf(graph->session, "tensor_%lld", (long long)i);
     tensor->is_variable = flat_int(&table, TENSOR_VARIABLE, 1, 0) != 0;
     bool ok = read_type(importer, &table, tensor) && read_quant(importer, &table, tensor);
@@ -158,13 +171,15 @@ static const void *tensor_data(struct tflite_importer *importer, const struct fl
     }
     if (!n) return "";
     const uint8_t *at = bytes->flat->at + bytes->at;
+    bool is_copied = is_half || tensor->type.dt == DT_bool || (uintptr_t)at % (uintptr_t)size;
+    if (is_copied && !tflite_take(importer, n * size)) return NULL;
     if (is_half) return spread_halves(graph->session, at, n);
     if (tensor->type.dt == DT_bool) {
         uint8_t *to = arena_copy(graph->session, at, (size_t)n);
         for (int64_t i = 0; i < n; i++) to[i] = to[i] != 0;
         return to;
     }
-    return (uintptr_t)at % (uintptr_t)size ? arena_copy(graph->session, at, (size_t)needed) : at;
+    return is_copied ? arena_copy(graph->session, at, (size_t)needed) : at;
 }
 
 struct value *tflite_constant(struct tflite_importer *importer, int64_t i)
