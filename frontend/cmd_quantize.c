@@ -14,7 +14,7 @@
 
 enum metric { METRIC_RELATIVE, METRIC_TOP1 };
 static const char *const methods[QUANTIZE_RANGES] = {
-    [QUANTIZE_MINMAX] = "minmax", [QUANTIZE_PERCENTILE] = "percentile", [QUANTIZE_MSE] = "mse", [QUANTIZE_ENTROPY] = "entropy"};
+    [QUANTIZE_MINMAX] = "minmax", [QUANTIZE_PERCENTILE] = "percentile", [QUANTIZE_MSE] = "mse", [QUANTIZE_ENTROPY] = "entropy", [QUANTIZE_BEST] = "best"};
 static const char *const metrics[QUANTIZE_METRICS] = {[METRIC_RELATIVE] = "relative", [METRIC_TOP1] = "top1"};
 
 struct quantization {
@@ -204,13 +204,16 @@ static void order_layers(struct quantization *q)
     for (int i = 0; i < q->n_order; i++) q->order[i] = (int)(layers[i] - q->plan->layers.at);
 }
 
-static bool find_losses(struct quantization *q)
+/* Every layer's error, alone, with the ranges as they are. */
+static bool measure_layers(struct quantization *q)
 {
     struct arena *unit = arena_new();
     int n_out = 0;
+    for (int i = 0; i < q->plan->layers.n; i++) q->plan->layers.at[i].correction = NULL;
     struct engine_run *run = compile_graph(q, quantize_local(q->plan, unit), unit, &n_out);
     for (int i = 0; i < q->plan->layers.n; i++) {
         struct quantize_layer *layer = &q->plan->layers.at[i];
+        layer->error = layer->signal = 0;
         if (layer_is_bytes(layer)) layer->correction = NEW_ARRAY(q->session->arena, double, layer->channels);
     }
     bool ok = run && run_samples(q, run, n_out, "layers", is_for_ranges, see_local);
@@ -221,7 +224,6 @@ static bool find_losses(struct quantization *q)
     }
     if (run) engine_close(run);
     arena_free(unit);
-    order_layers(q);
     return ok;
 }
 
@@ -291,6 +293,36 @@ static double loss_without(struct quantization *q, int n)
     double loss = measure(q, quantize_rewrite(q->plan, unit), unit);
     arena_free(unit);
     return loss;
+}
+
+/* Ranges by both ways, each on the whole model in bytes: what loses less stays. */
+static bool try_ranges(struct quantization *q)
+{
+    static const enum quantize_method tried[] = {QUANTIZE_MINMAX, QUANTIZE_MSE};
+    struct quantize_plan *plan = q->plan;
+    struct quantize_layer *layers = NULL;
+    struct quantize_point *points = NULL;
+    double least = 0;
+    for (int i = 0; i < 2; i++) {
+        for (int k = 0; k < plan->points.n; k++) point_choose(&plan->points.at[k], tried[i], 0);
+        double loss = measure_layers(q) ? loss_without(q, 0) : -1;
+        if (loss < 0) return false;
+        if (i && loss >= least) continue;
+        least = loss;
+        q->options.range = tried[i];
+        layers = arena_copy(q->session->arena, plan->layers.at, (size_t)plan->layers.n * sizeof *layers);
+        points = arena_copy(q->session->arena, plan->points.at, (size_t)plan->points.n * sizeof *points);
+    }
+    plan->layers.at = layers;
+    plan->points.at = points;
+    return true;
+}
+
+static bool find_losses(struct quantization *q)
+{
+    bool ok = q->options.range == QUANTIZE_BEST ? try_ranges(q) : measure_layers(q);
+    if (ok) order_layers(q);
+    return ok;
 }
 
 /* Leaves the plan with as few layers in float as the bound allows; false after a message. */

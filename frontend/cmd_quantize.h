@@ -15,7 +15,7 @@ struct samples {
 /* The samples of a folder or file (cmd_quantize_data.c), `limit` at most (0: all); false after messages. */
 bool samples_read(struct session *session, const struct graph *graph, const char *path, int limit, struct samples *samples);
 
-enum { QUANTIZE_RANGES = 4, QUANTIZE_METRICS = 2 };
+enum { QUANTIZE_RANGES = 5, QUANTIZE_METRICS = 2 };
 /* --range: NAME or percentile:P, and --metric, by their names; -1: no such one. */
 int quantize_method_from(const char *s, double *percentile);
 int quantize_metric_from(const char *s);
