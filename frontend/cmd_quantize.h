@@ -22,6 +22,16 @@ int quantize_metric_from(const char *s);
 const char *quantize_method_name(int method);
 const char *quantize_metric_name(int metric);
 
+struct loss { /* sums over samples */
+    double error, signal; /* relative */
+    double wrong, rows;   /* top1 */
+};
+
+/* Adds an output of one sample; `first`: it is the model's first. */
+void loss_add(struct loss *loss, const struct tensor *got, const struct tensor *want, bool first);
+/* From 0; infinite where an output is no number. */
+double loss_number(const struct loss *loss, int metric);
+
 struct quantize_result {
     const char *model;             /* its file's name, without folders */
     const struct quantize_plan *plan;
