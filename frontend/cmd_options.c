@@ -76,8 +76,8 @@ static const struct option_row rows[] = {
     {OPT_DATA, "--data", "DIR|FILE", FOR_QUANTIZE, "samples of the inputs: a folder of .npy or .npz files, or one .npz with samples along a first axis"},
     {OPT_LIMIT, "--limit", "N", FOR_QUANTIZE, "use only the first N samples"},
     {OPT_RANGE, "--range", "METHOD", FOR_QUANTIZE,
-     "the range that bytes stand for, of the values seen: mse (default: of least squared error), entropy, minmax (all), "
-     "percentile:P (all but the outermost; percentile alone: 99.99)"},
+     "the range that bytes stand for, of the values seen: minmax (all), mse (of least squared error), best (default: whichever "
+     "of these loses less), entropy, percentile:P (all but the outermost; percentile alone: 99.99)"},
     {OPT_MAX_LOSS, "--max-loss", "X", FOR_QUANTIZE, "how much the outputs may lose (default 0.05); layers go back to float until they do not"},
     {OPT_METRIC, "--metric", "relative|top1", FOR_QUANTIZE,
      "what is lost: the outputs' error by their size (default), or the share of rows whose largest element is another"},
@@ -285,7 +285,7 @@ static bool read_words(const char *s, struct options *options, bool metric)
     if (metric) options->metric = word;
     else options->range = word;
     if (word >= 0) return true;
-    return metric ? usage("--metric is relative or top1, not", s) : usage("--range is minmax, percentile:50..100, mse or entropy, not", s);
+    return metric ? usage("--metric is relative or top1, not", s) : usage("--range is minmax, percentile:50..100, mse, entropy or best, not", s);
 }
 
 static bool apply(struct session *session, const struct option_row *row, const char *s, struct options *options)
@@ -423,7 +423,7 @@ bool options_read(struct session *session, enum command_bit command, int argc, c
 {
     const char *cc = getenv("CC");
     *options = (struct options){.command = command, .threads = 1, .cc = cc && *cc ? cc : "cc", .top = 12,
-                                .budget = 60, .range = QUANTIZE_MSE, .max_loss = 0.05, .percentile = 99.99};
+                                .budget = 60, .range = QUANTIZE_BEST, .max_loss = 0.05, .percentile = 99.99};
     options->pipeline.pass.level = 2;
     options->pipeline.pass.threads = 1;
     options->target = host_target();

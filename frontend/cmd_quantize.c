@@ -12,11 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum metric { METRIC_RELATIVE, METRIC_TOP1 };
-static const char *const methods[QUANTIZE_RANGES] = {
-    [QUANTIZE_MINMAX] = "minmax", [QUANTIZE_PERCENTILE] = "percentile", [QUANTIZE_MSE] = "mse", [QUANTIZE_ENTROPY] = "entropy"};
-static const char *const metrics[QUANTIZE_METRICS] = {[METRIC_RELATIVE] = "relative", [METRIC_TOP1] = "top1"};
-
 struct quantization {
     struct session *session;
     struct options options; /* with the engine chosen */
@@ -26,39 +21,9 @@ struct quantization {
     struct tensor **answers; /* of the float model, by sample */
     int *order;              /* layers on bytes, the one that loses most first */
     int n_order;
+    struct loss measured;
     double loss, loss_all;
 };
-
-const char *quantize_method_name(int method)
-{
-    return methods[method];
-}
-
-const char *quantize_metric_name(int metric)
-{
-    return metrics[metric];
-}
-
-int quantize_method_from(const char *s, double *percentile)
-{
-    const char *colon = strchr(s, ':');
-    size_t n = colon ? (size_t)(colon - s) : strlen(s);
-    for (int i = 0; i < QUANTIZE_RANGES; i++) {
-        if (strlen(methods[i]) != n || strncmp(s, methods[i], n) != 0) continue;
-        if (!colon) return i;
-        char *end;
-        *percentile = strtod(colon + 1, &end);
-        return i == QUANTIZE_PERCENTILE && end != colon + 1 && !*end && *percentile >= 50 && *percentile <= 100 ? i : -1;
-    }
-    return -1;
-}
-
-int quantize_metric_from(const char *s)
-{
-    for (int i = 0; i < QUANTIZE_METRICS; i++)
-        if (!strcmp(s, metrics[i])) return i;
-    return -1;
-}
 
 static bool is_held_back(const struct quantization *q, int sample)
 {
@@ -204,13 +169,16 @@ static void order_layers(struct quantization *q)
     for (int i = 0; i < q->n_order; i++) q->order[i] = (int)(layers[i] - q->plan->layers.at);
 }
 
-static bool find_losses(struct quantization *q)
+/* Every layer's error, alone, with the ranges as they are. */
+static bool measure_layers(struct quantization *q)
 {
     struct arena *unit = arena_new();
     int n_out = 0;
+    for (int i = 0; i < q->plan->layers.n; i++) q->plan->layers.at[i].correction = NULL;
     struct engine_run *run = compile_graph(q, quantize_local(q->plan, unit), unit, &n_out);
     for (int i = 0; i < q->plan->layers.n; i++) {
         struct quantize_layer *layer = &q->plan->layers.at[i];
+        layer->error = layer->signal = 0;
         if (layer_is_bytes(layer)) layer->correction = NEW_ARRAY(q->session->arena, double, layer->channels);
     }
     bool ok = run && run_samples(q, run, n_out, "layers", is_for_ranges, see_local);
@@ -221,65 +189,26 @@ static bool find_losses(struct quantization *q)
     }
     if (run) engine_close(run);
     arena_free(unit);
-    order_layers(q);
     return ok;
 }
 
 /* ---- the whole model's loss ---- */
 
-struct loss {
-    double error, signal; /* relative */
-    double wrong, rows;   /* top1 */
-};
-
-static int64_t largest_of(const struct tensor *t, int64_t from, int64_t n)
+static bool see_loss(struct quantization *q, int sample, const struct tensor *out)
 {
-    int64_t best = 0;
-    for (int64_t i = 1; i < n; i++)
-        if (tensor_number(t, from + i) > tensor_number(t, from + best)) best = i;
-    return best;
-}
-
-static void add_loss(struct loss *loss, const struct tensor *got, const struct tensor *want, bool first)
-{
-    int64_t n = type_count(&want->type);
-    for (int64_t i = 0; i < n; i++) {
-        double v = tensor_number(want, i), d = tensor_number(got, i) - v;
-        loss->error += d * d;
-        loss->signal += v * v;
-    }
-    int64_t row = want->type.rank ? want->type.dim[want->type.rank - 1] : 1;
-    for (int64_t i = 0; first && row > 0 && i < n; i += row) {
-        loss->rows += 1;
-        loss->wrong += largest_of(got, i, row) != largest_of(want, i, row);
-    }
-}
-
-static double loss_number(const struct loss *loss, int metric)
-{
-    double part = metric == METRIC_TOP1 ? loss->wrong / fmax(loss->rows, 1) : sqrt(loss->error / fmax(loss->signal, 1e-300));
-    return isnan(part) ? (double)INFINITY : part;
+    for (int k = 0; k < q->graph->outputs.n; k++) loss_add(&q->measured, &out[k], &q->answers[sample][k], k == 0);
+    return true;
 }
 
 /* The graph's loss on the samples held back; below zero after a message. */
 static double measure(struct quantization *q, struct graph *graph, struct arena *unit)
 {
-    struct loss loss = {0};
     int n_out = 0;
     struct engine_run *run = compile_graph(q, graph, unit, &n_out);
-    bool ok = run != NULL;
-    for (int i = 0; i < q->samples.list.n && ok; i++) {
-        const struct sample *sample = &q->samples.list.at[i];
-        if (!is_held_back(q, i)) continue;
-        progress_show(q->session, "loss: sample %d of %d", i + 1, q->samples.list.n);
-        struct arena *scratch = arena_new();
-        struct tensor *out = NEW_ARRAY(scratch, struct tensor, n_out + 1);
-        ok = engine_call(q->session, run, sample->in, sample->symbols, scratch, out);
-        for (int k = 0; k < n_out && ok; k++) add_loss(&loss, &out[k], &q->answers[i][k], k == 0);
-        arena_free(scratch);
-    }
+    q->measured = (struct loss){0};
+    bool ok = run && run_samples(q, run, n_out, "loss", is_held_back, see_loss);
     if (run) engine_close(run);
-    return ok ? loss_number(&loss, q->options.metric) : -1;
+    return ok ? loss_number(&q->measured, q->options.metric) : -1;
 }
 
 /* The loss with the n layers that lose most in float. */
@@ -291,6 +220,36 @@ static double loss_without(struct quantization *q, int n)
     double loss = measure(q, quantize_rewrite(q->plan, unit), unit);
     arena_free(unit);
     return loss;
+}
+
+/* Ranges by both ways, each on the whole model in bytes: what loses less stays. */
+static bool try_ranges(struct quantization *q)
+{
+    static const enum quantize_method tried[] = {QUANTIZE_MINMAX, QUANTIZE_MSE};
+    struct quantize_plan *plan = q->plan;
+    struct quantize_layer *layers = NULL;
+    struct quantize_point *points = NULL;
+    double least = 0;
+    for (int i = 0; i < 2; i++) {
+        for (int k = 0; k < plan->points.n; k++) point_choose(&plan->points.at[k], tried[i], 0);
+        double loss = measure_layers(q) ? loss_without(q, 0) : -1;
+        if (loss < 0) return false;
+        if (i && loss >= least) continue;
+        least = loss;
+        q->options.range = (int)tried[i];
+        layers = arena_copy(q->session->arena, plan->layers.at, (size_t)plan->layers.n * sizeof *layers);
+        points = arena_copy(q->session->arena, plan->points.at, (size_t)plan->points.n * sizeof *points);
+    }
+    plan->layers.at = layers;
+    plan->points.at = points;
+    return true;
+}
+
+static bool find_losses(struct quantization *q)
+{
+    bool ok = q->options.range == QUANTIZE_BEST ? try_ranges(q) : measure_layers(q);
+    if (ok) order_layers(q);
+    return ok;
 }
 
 /* Leaves the plan with as few layers in float as the bound allows; false after a message. */

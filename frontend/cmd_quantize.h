@@ -15,12 +15,22 @@ struct samples {
 /* The samples of a folder or file (cmd_quantize_data.c), `limit` at most (0: all); false after messages. */
 bool samples_read(struct session *session, const struct graph *graph, const char *path, int limit, struct samples *samples);
 
-enum { QUANTIZE_RANGES = 4, QUANTIZE_METRICS = 2 };
+enum { QUANTIZE_RANGES = 5, QUANTIZE_METRICS = 2 };
 /* --range: NAME or percentile:P, and --metric, by their names; -1: no such one. */
 int quantize_method_from(const char *s, double *percentile);
 int quantize_metric_from(const char *s);
 const char *quantize_method_name(int method);
 const char *quantize_metric_name(int metric);
+
+struct loss { /* sums over samples */
+    double error, signal; /* relative */
+    double wrong, rows;   /* top1 */
+};
+
+/* Adds an output of one sample; `first`: it is the model's first. */
+void loss_add(struct loss *loss, const struct tensor *got, const struct tensor *want, bool first);
+/* From 0; infinite where an output is no number. */
+double loss_number(const struct loss *loss, int metric);
 
 struct quantize_result {
     const char *model;             /* its file's name, without folders */

@@ -21,6 +21,7 @@ enum quantize_method {
     QUANTIZE_PERCENTILE, /* all but the outermost few */
     QUANTIZE_MSE,        /* the range of least squared error */
     QUANTIZE_ENTROPY,    /* the range whose histogram is nearest, by Kullback and Leibler's measure */
+    QUANTIZE_BEST,       /* minmax or mse, whichever the whole model loses less with: for the caller to try */
 };
 
 struct quantize_point { /* one value of the float graph */
@@ -55,6 +56,7 @@ struct quantize_plan {
     LIST(struct quantize_point) points;
     LIST(struct quantize_layer) layers;
     int *point_of; /* by value id; -1: no point */
+    bool *is_sum;  /* by value id: an addition, or a bound on it, that leads to bytes and reads them; quantize_demand */
 };
 
 /* The layers and points of a graph as pass simplify leaves it. NULL where the graph is quantized already or has nothing to
@@ -62,6 +64,8 @@ struct quantize_plan {
 struct quantize_plan *quantize_find(const struct graph *graph, struct arena *arena);
 /* Sets `wanted`: what layers on bytes read, and what keeps a residual in bytes. */
 void quantize_demand(struct quantize_plan *plan);
+/* Whether the operator only moves its input's elements or picks among them, so that it can do the same to bytes. */
+bool quantize_moves(const struct node *node);
 bool layer_is_bytes(const struct quantize_layer *layer);
 double layer_loss(const struct quantize_layer *layer); /* relative, 0 where nothing was measured */
 

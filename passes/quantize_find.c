@@ -28,16 +28,19 @@ bool point_is_watched(const struct quantize_point *point)
     return point->value->node->op != OP_input && !value_const(point->value);
 }
 
+bool quantize_moves(const struct node *node)
+{
+    switch (node->op) {
+    case OP_reshape: case OP_transpose: case OP_slice: case OP_repeat: case OP_pool_max: return true;
+    default: return false;
+    }
+}
+
 /* The value whose bytes a moving operator moves. */
 static const struct value *behind_moves(const struct value *value)
 {
-    for (;;) {
-        switch (value->node->op) {
-        case OP_reshape: case OP_transpose: case OP_slice: case OP_repeat: case OP_pool_max: break;
-        default: return value;
-        }
-        value = value->node->in[0];
-    }
+    while (quantize_moves(value->node)) value = value->node->in[0];
+    return value;
 }
 
 static int *count_uses(const struct graph *graph, struct arena *arena)
@@ -179,7 +182,8 @@ static void add_layer(struct quantize_plan *plan, const struct node *node, const
 struct quantize_plan *quantize_find(const struct graph *graph, struct arena *arena)
 {
     struct quantize_plan *plan = NEW(arena, struct quantize_plan);
-    *plan = (struct quantize_plan){.graph = graph, .arena = arena, .point_of = NEW_ARRAY(arena, int, graph->next_value + 1)};
+    *plan = (struct quantize_plan){.graph = graph, .arena = arena, .point_of = NEW_ARRAY(arena, int, graph->next_value + 1),
+                                   .is_sum = NEW_ARRAY(arena, bool, graph->next_value + 1)};
     for (int i = 0; i <= graph->next_value; i++) plan->point_of[i] = -1;
     int *uses = count_uses(graph, arena);
     const struct node **reader = find_readers(graph, arena);
@@ -201,20 +205,25 @@ struct quantize_plan *quantize_find(const struct graph *graph, struct arena *are
     return NULL;
 }
 
-/* The point that is this value or, behind relu and clips, leads to it. */
+/* A layer's result, or what is bytes already; -1: neither. */
 static int sum_operand(const struct quantize_plan *plan, const struct value *value)
 {
-    int point = plan->point_of[value->id];
+    int point = plan->point_of[behind_moves(value)->id];
     return point >= 0 && value->node->op != OP_input ? point : -1;
 }
 
-/* Where the addition of two values that are both stored makes bytes, one of the two is bytes. */
-static void demand_sum(struct quantize_plan *plan, const struct value *value)
+/* The addition of two such values that leads to bytes reads bytes: the earlier of the two, where neither is read elsewhere, as
+ * the addition can be computed with only one of them. */
+static void demand_sum(struct quantize_plan *plan, const struct value *result)
 {
+    const struct value *value = result;
     while (is_bound(value->node)) value = value->node->in[value_const(before_broadcast(value->node->in[0])) != NULL];
     if (value->node->op != OP_add) return;
     int a = sum_operand(plan, value->node->in[0]), b = sum_operand(plan, value->node->in[1]);
-    if (a < 0 || b < 0 || plan->points.at[a].wanted || plan->points.at[b].wanted) return;
+    if (a < 0 || b < 0) return;
+    for (const struct value *v = result; v != value; v = v->node->in[value_const(before_broadcast(v->node->in[0])) != NULL]) plan->is_sum[v->id] = true;
+    plan->is_sum[value->id] = true;
+    if (plan->points.at[a].wanted || plan->points.at[b].wanted) return;
     bool first = plan->points.at[a].value->node->id < plan->points.at[b].value->node->id;
     plan->points.at[first ? a : b].wanted = true;
 }
@@ -222,6 +231,7 @@ static void demand_sum(struct quantize_plan *plan, const struct value *value)
 void quantize_demand(struct quantize_plan *plan)
 {
     for (int i = 0; i < plan->points.n; i++) plan->points.at[i].wanted = false;
+    for (int i = 0; i < plan->graph->next_value; i++) plan->is_sum[i] = false;
     for (int i = 0; i < plan->layers.n; i++)
         if (layer_is_bytes(&plan->layers.at[i])) plan->points.at[plan->layers.at[i].input].wanted = true;
     for (int i = 0; i < plan->layers.n; i++)

@@ -130,6 +130,7 @@ void point_choose(struct quantize_point *point, enum quantize_method method, dou
     double low = point->low, high = point->high;
     if (low < high) {
         switch (method) {
+        case QUANTIZE_BEST:
         case QUANTIZE_MINMAX: break;
         case QUANTIZE_PERCENTILE: choose_percentile(point, percentile, &low, &high); break;
         case QUANTIZE_MSE:

@@ -3,8 +3,9 @@
  *     y = relu(conv(x, w) + b)      xq = quantize(x, sx, zx)
  *                              ->   y = relu(conv(dequantize(xq, sx, zx), dequantize(wq, sw, 0)) + dequantize(bq, sx*sw, 0))
  *
- * wq is i8, symmetric, with a scale for each output channel; bq is i32. Where y is read by a layer on bytes it is quantized
- * and dequantized in turn, for all who read it; the model's outputs stay floats. Pass absorb makes integers of that. */
+ * wq is i8, symmetric, with a scale for each output channel; bq is i32. Where y is read by a layer on bytes, or by a sum that
+ * leads to one, it is quantized and dequantized for these; all others, and the model's outputs, get the floats. Pass absorb
+ * makes integers of that. */
 #include "quantize.h"
 
 #include <math.h>
@@ -12,8 +13,8 @@
 struct rewriting {
     struct quantize_plan *plan;
     struct graph *to;
-    struct value **map;   /* float id -> what its readers get */
-    struct value **exact; /* float id -> the value before it is quantized */
+    struct value **map;   /* float id -> what is computed with bytes reads: dequantized where it is quantized */
+    struct value **exact; /* float id -> what everything else reads */
     const struct quantize_layer **layer_of; /* float id of a product, or of its sum */
 };
 
@@ -205,18 +206,26 @@ struct graph *quantize_local(struct quantize_plan *plan, struct arena *unit)
     return r.to;
 }
 
-/* The node in the quantized graph; false after an error. */
+/* The node in the quantized graph, for both kinds of readers; false after an error. */
 static bool convert(struct rewriting *r, const struct node *node)
 {
     const struct quantize_layer *layer = node->n_out ? r->layer_of[node->out[0].id] : NULL;
-    struct value *product;
-    if (!layer) return graph_copy_node(r->to, node, r->map);
-    struct value *y = layer_sum(r, layer, r->map[node->in[0]->id], &product);
-    if (!y) return false;
-    const struct node *sum = layer->sum ? layer->sum : node;
-    r->map[node->out[0].id] = r->map[sum->out[0].id] = y;
-    if (sum->out[0].name) graph_name(r->to, y, sum->out[0].name);
-    return true;
+    if (layer) {
+        struct value *product, *y = layer_sum(r, layer, r->map[node->in[0]->id], &product);
+        const struct node *sum = layer->sum ? layer->sum : node;
+        if (y && sum->out[0].name) graph_name(r->to, y, sum->out[0].name);
+        r->map[sum->out[0].id] = r->exact[sum->out[0].id] = r->exact[node->out[0].id] = y;
+        return y != NULL;
+    }
+    bool sum = node->n_out == 1 && r->plan->is_sum[node->out[0].id];
+    if (!graph_copy_node(r->to, node, sum ? r->map : r->exact)) return false;
+    if (sum) {
+        r->exact[node->out[0].id] = r->map[node->out[0].id];
+        return true;
+    }
+    for (int k = 0; k < node->n_out; k++) r->map[node->out[k].id] = r->exact[node->out[k].id];
+    bool both = quantize_moves(node) && r->map[node->in[0]->id] != r->exact[node->in[0]->id];
+    return !both || graph_copy_node(r->to, node, r->map);
 }
 
 struct graph *quantize_rewrite(struct quantize_plan *plan, struct arena *unit)
@@ -228,13 +237,12 @@ struct graph *quantize_rewrite(struct quantize_plan *plan, struct arena *unit)
         const struct node *node = plan->graph->nodes.at[i];
         if (!live[i]) continue;
         r.to->place = node->place;
-        bool done = node->n_out && r.map[node->out[0].id]; /* a sum, with its product */
+        bool done = node->n_out && r.exact[node->out[0].id]; /* a sum, with its product */
         if (!done && !convert(&r, node)) return NULL;
         for (int k = 0; k < node->n_out; k++) {
             int id = node->out[k].id, point = plan->point_of[id];
-            r.exact[id] = r.map[id];
-            if (point < 0 || !plan->points.at[point].wanted || !r.map[id]) continue;
-            r.map[id] = pair(r.to, r.map[id], &plan->points.at[point]);
+            if (point < 0 || !plan->points.at[point].wanted) continue;
+            r.map[id] = pair(r.to, r.exact[id], &plan->points.at[point]);
         }
     }
     copy_outputs(&r, r.exact);

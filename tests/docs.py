@@ -5,7 +5,7 @@ import os, re, subprocess, sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TENON = os.environ.get("TENON", os.path.join(ROOT, "build/release/tenon"))
-COMMANDS = ["compile", "run", "check", "bench", "test", "verify", "tune", "devices"]
+COMMANDS = ["compile", "run", "check", "bench", "test", "verify", "tune", "quantize", "devices"]
 FOLDERS = r"(?:ir|frontend|passes|codegen|runtime|tests|examples|\.ci)"
 
 
