@@ -94,6 +94,11 @@ static bool read_depthwise(struct tflite_call *c, struct convolution *conv)
         return tflite_error(c, "%lld channels, a depthwise weight of [%lld, .., %lld]", (long long)x[3],
                             (long long)weight[0], (long long)weight[3]);
     conv->weight = graph_transpose(c->graph, conv->weight, (int64_t[]){3, 0, 1, 2});
+    int64_t times[4] = {1, 1, 1, weight[3] / x[3]};
+    if (x[3] == 1 || times[3] == 1 || !tflite_is_quantized(conv->x_tensor)) return true;
+    /* Several outputs of a channel become one of each of its copies, which pass layout can do with bytes. */
+    conv->x = graph_node(c->graph, OP_repeat, 1, &conv->x, 1, (struct attr[]){ATTR_L("times", times, 4)});
+    conv->group = weight[3];
     return true;
 }
 
