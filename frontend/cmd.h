@@ -97,7 +97,7 @@ bool options_read(struct session *session, enum command_bit command, int argc, c
 /* Prints the command's options. */
 void options_help(enum command_bit command, FILE *out);
 
-/* The model file as a graph (by suffix: .onnx, .tn), --dim applied; NULL after messages in session->diag. Nothing
+/* The model file as a graph (by suffix: .onnx, .tflite, .tn), --dim applied; NULL after messages in session->diag. Nothing
  * of it refers to `unit` after the arena is gone, except weights, which live in the session. */
 struct graph *model_read(struct session *session, const struct options *options, const char *path, struct arena *unit);
 /* A model as above, or a program text (.tnp) as --stop-after prints it after pass lower, into *model. */

@@ -23,6 +23,7 @@ static const struct command commands[] = {
      "  tenon compile net.onnx -o net                 an executable; ./net --help says how to feed it\n"
      "  tenon compile net.onnx -o net.so              a library: NAME_run, NAME_model, NAME_plain (net.h declares "
      "them)\n"
+     "  tenon compile net.tflite -o net.so            the same of a TensorFlow Lite model, float or int8\n"
      "  tenon compile net.tn -o net.c                 C11 to put into your own project, weights beside it\n"
      "  tenon compile net.onnx -o net.o --target=llvm object code through LLVM\n"
      "  tenon compile net.onnx -o net --cpu=x86-64,x86-64-v3,x86-64-v4   one file that uses what its machine has\n"
@@ -41,7 +42,7 @@ static const struct command commands[] = {
      "  tenon check net.onnx                  the table; then arena, weights, and what makes the memory's peak\n"
      "  tenon check net.onnx --dim batch=8    the same for another size of a dynamic dimension\n"
      "  tenon check net.tn --stop-after=lower the loops before they are scheduled\n"
-     "  tenon check a.onnx b.onnx --json      for scripts\n"},
+     "  tenon check a.onnx b.tflite --json    for scripts\n"},
     {"bench", FOR_BENCH, command_bench, "MODEL", "time a model against this machine's own peak",
      "Compiles the model, runs it on random input and reports latency, memory, FLOP/s and their part of the peak that\n"
      "this machine reaches on multiply-adds (measured in a fraction of a second).\n\n"
@@ -98,7 +99,7 @@ enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
 static void print_usage(FILE *out)
 {
-    fputs("tenon compiles neural networks: ONNX files (.onnx) and its own language (.tn) become C, native code or\n"
+    fputs("tenon compiles neural networks: ONNX (.onnx), TensorFlow Lite (.tflite), its own language (.tn) become C, native code or\n"
           "executables that need nothing else.\n\nusage: tenon COMMAND [OPTION]... MODEL\n\n",
           out);
     for (int i = 0; i < N_COMMANDS; i++) fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].summary);

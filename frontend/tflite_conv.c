@@ -1,8 +1,7 @@
 /* Convolutions and matrix products.
  *
- * The integer form is a convolution of the stored integers: what the input's zero point adds to every sum is taken off
- * the bias, so the padding is filled with that zero point first. Weights with a zero point (of the old unsigned kind)
- * have it subtracted before. Sums are exact in i32; tflite_quant.h brings them to the result's scale.
+ * The integer form is that of integers without their zero points, exact in i32, which pass layout turns into products
+ * of bytes (passes/bytes.c); tflite_quant.h brings the sums to the result's scale.
  */
 #include "tflite_quant.h"
 #include "tflite_window.h"
@@ -30,27 +29,20 @@ struct convolution {
     bool is_centred; /* x has had its zero point subtracted */
 };
 
-static struct value *convolve(struct graph *g, const struct convolution *conv, struct value *x, struct value *weight)
-{
-    struct value *y = window_node(g, OP_conv, tflite_channels_first(g, x), weight, &conv->window, conv->group);
-    return tflite_channels_last(g, y);
-}
-
 static struct value *finish_float(struct tflite_call *c, const struct convolution *conv)
 {
-    struct value *y = convolve(c->graph, conv, conv->x, conv->weight);
-    if (conv->bias) y = build_add(c->graph, y, conv->bias);
+    struct graph *g = c->graph;
+    struct value *x = tflite_channels_first(g, conv->x);
+    struct value *y = tflite_channels_last(g, window_node(g, OP_conv, x, conv->weight, &conv->window, conv->group));
+    if (conv->bias) y = build_add(g, y, conv->bias);
     return tflite_activate(c, conv->activation, y);
 }
 
-/* The sum over all axes of a weight but that of output channels, `axis`. */
-static struct value *weight_sums(struct graph *g, struct value *weight, int axis)
+/* Stored integers without their zero point. */
+static struct value *centred(struct graph *g, struct value *x, int64_t zero)
 {
-    int64_t axes[RANK_MOST];
-    int n = 0;
-    for (int i = 0; weight && i < weight->type.rank; i++)
-        if (i != axis) axes[n++] = i;
-    return weight ? graph_reduce(g, OP_sum, weight, n, axes, false) : NULL;
+    x = graph_cast(g, x, DT_i32);
+    return zero ? build_with(g, OP_sub, x, (double)zero) : x;
 }
 
 static struct value *finish_quantized(struct tflite_call *c, struct convolution *conv)
@@ -60,13 +52,9 @@ static struct value *finish_quantized(struct tflite_call *c, struct convolution 
     double scale;
     int64_t zero;
     if (!tflite_scale(c, conv->x_tensor, &scale, &zero) || !tflite_sum_scales(c, scale, conv->weight_tensor, &sums)) return NULL;
-    struct value *weight = graph_cast(g, conv->weight, DT_i32);
-    if (sums.weight_zero) weight = build_with(g, OP_sub, weight, (double)sums.weight_zero);
-    if (conv->is_centred) zero = 0;
-    struct value *x = conv->x;
-    if (zero) x = tflite_pad_window(g, x, graph_int(g, x->type.dt, zero), &conv->window);
-    sums.sum = convolve(g, conv, graph_cast(g, x, DT_i32), weight);
-    if (zero) sums.correction = build_with(g, OP_mul, weight_sums(g, weight, 0), (double)-zero);
+    struct value *x = centred(g, tflite_channels_first(g, conv->x), conv->is_centred ? 0 : zero);
+    struct value *weight = centred(g, conv->weight, sums.weight_zero);
+    sums.sum = tflite_channels_last(g, window_node(g, OP_conv, x, weight, &conv->window, conv->group));
     return tflite_finish_sums(c, &sums);
 }
 
@@ -106,6 +94,11 @@ static bool read_depthwise(struct tflite_call *c, struct convolution *conv)
         return tflite_error(c, "%lld channels, a depthwise weight of [%lld, .., %lld]", (long long)x[3],
                             (long long)weight[0], (long long)weight[3]);
     conv->weight = graph_transpose(c->graph, conv->weight, (int64_t[]){3, 0, 1, 2});
+    int64_t times[4] = {1, 1, 1, weight[3] / x[3]};
+    if (x[3] == 1 || times[3] == 1 || !tflite_is_quantized(conv->x_tensor)) return true;
+    /* Several outputs of a channel become one of each of its copies, which pass layout can do with bytes. */
+    conv->x = graph_node(c->graph, OP_repeat, 1, &conv->x, 1, (struct attr[]){ATTR_L("times", times, 4)});
+    conv->group = weight[3];
     return true;
 }
 
@@ -139,7 +132,7 @@ static bool read_transposed(struct tflite_call *c, struct convolution *conv)
     }
     conv->is_centred = tflite_is_quantized(conv->x_tensor);
     if (conv->is_centred) /* zeros are put between elements: they must be zeros of the numbers too */
-        conv->x = build_with(g, OP_sub, graph_cast(g, conv->x, DT_i32), (double)conv->x_tensor->quant.zero[0]);
+        conv->x = centred(g, conv->x, conv->x_tensor->quant.zero[0]);
     conv->x = graph_node(g, OP_dilate, 1, &conv->x, 1, (struct attr[]){ATTR_L("stride", spread, 4)});
     conv->weight = build_reverse(g, build_reverse(g, tflite_channels_first(g, conv->weight), 2), 3);
     return conv->x && conv->weight;
@@ -238,10 +231,7 @@ static struct value *quant_dense(struct tflite_call *c)
     if (!read_dense(c, &rows, &rank, dims) || !tflite_scale(c, c->in_tensor[0], &scale, &zero) ||
         !tflite_sum_scales(c, scale, c->in_tensor[1], &sums))
         return NULL;
-    struct value *weight = graph_cast(g, c->in[1], DT_i32);
-    if (sums.weight_zero) weight = build_with(g, OP_sub, weight, (double)sums.weight_zero);
-    sums.sum = graph_matmul(g, graph_cast(g, rows, DT_i32), build_swap(g, weight, 0, 1));
-    if (zero) sums.correction = build_with(g, OP_mul, weight_sums(g, weight, 0), (double)-zero);
+    sums.sum = graph_matmul(g, centred(g, rows, zero), build_swap(g, centred(g, c->in[1], sums.weight_zero), 0, 1));
     return graph_reshape(g, tflite_finish_sums(c, &sums), rank, dims);
 }
 
@@ -277,9 +267,7 @@ static struct value *quant_matmul(struct tflite_call *c)
         !tflite_sum_scales(c, scale, c->in_tensor[1], &sums))
         return NULL;
     if (sums.n != 1) return tflite_refuse(c, "a second factor with several scales");
-    x = build_with(g, OP_sub, graph_cast(g, x, DT_i32), (double)zero);
-    w = build_with(g, OP_sub, graph_cast(g, w, DT_i32), (double)sums.weight_zero);
-    sums.sum = graph_matmul(g, x, w);
+    sums.sum = graph_matmul(g, centred(g, x, zero), centred(g, w, sums.weight_zero));
     return tflite_finish_sums(c, &sums);
 }
 

@@ -109,8 +109,7 @@ struct value *tflite_finish_sums(struct tflite_call *c, const struct tflite_sums
     struct graph *g = c->graph;
     struct value *y = sums->sum;
     if (sums->bias && sums->bias->type.dt != DT_i32) return tflite_refuse(c, "a bias of type %s", dtype_name(sums->bias->type.dt));
-    if (sums->bias && sums->correction) y = build_add(g, y, build_add(g, sums->bias, sums->correction));
-    else if (sums->bias || sums->correction) y = build_add(g, y, sums->bias ? sums->bias : sums->correction);
+    if (sums->bias) y = build_add(g, y, sums->bias);
     if (!y) return NULL;
     if (sums->n > 1 && (y->type.rank < 1 || y->type.dim[y->type.rank - 1] != sums->n))
         return tflite_error(c, "%d scales of the weight, %lld channels", sums->n, (long long)y->type.dim[y->type.rank - 1]);

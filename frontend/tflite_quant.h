@@ -32,9 +32,8 @@ struct value *tflite_tanh_16(struct graph *graph, struct value *x, int bits);
 
 /* Sums of products on their way to a result. */
 struct tflite_sums {
-    struct value *sum;        /* i32 [.., O] */
-    struct value *bias;       /* i32 [O]; NULL: none */
-    struct value *correction; /* i32 [O], added too; NULL: none */
+    struct value *sum;  /* i32 [.., O] */
+    struct value *bias; /* i32 [O]; NULL: none */
     int n;                    /* scales: 1 or O */
     const double *scale;      /* of the sums over that of the result */
     int64_t weight_zero;
@@ -44,7 +43,7 @@ struct tflite_sums {
 /* Fills in n, scale and weight_zero for input times weight; false after a message. */
 bool tflite_sum_scales(struct tflite_call *call, double input_scale, const struct tflite_tensor *weight,
                        struct tflite_sums *sums);
-/* The first result: sum + bias + correction, scaled, moved by the zero point, within the activation's range. */
+/* The first result: sum + bias, scaled, moved by the zero point, within the activation's range. */
 struct value *tflite_finish_sums(struct tflite_call *call, const struct tflite_sums *sums);
 /* The integer that stands for a number (far outside of the type: 2^32 steps at most). */
 int64_t tflite_integer_of(const struct tflite_tensor *tensor, double number);
