@@ -42,11 +42,13 @@ static bool open_table(const struct flat *flat, size_t at, struct flat_table *ta
     *table = (struct flat_table){0};
     if (!is_inside(flat, at, 4)) return fail(flat, at, "a table outside the file");
     int64_t vtable = (int64_t)at - number_at(flat, at, 4);
-    if (vtable < 0 || !is_inside(flat, (size_t)vtable, 4)) return fail(flat, at, "a table's fields lie outside the file");
+    if (vtable < 0 || !is_inside(flat, (size_t)vtable, 4))
+        return fail(flat, at, "a table's fields lie outside the file");
     size_t n_vtable = unsigned_at(flat, (size_t)vtable, 2), n_bytes = unsigned_at(flat, (size_t)vtable + 2, 2);
     if (n_vtable < 4 || n_vtable % 2 || !is_inside(flat, (size_t)vtable, n_vtable))
         return fail(flat, (size_t)vtable, "a table of fields that does not end inside the file");
-    if (n_bytes < 4 || !is_inside(flat, at, n_bytes)) return fail(flat, at, "a table that does not end inside the file");
+    if (n_bytes < 4 || !is_inside(flat, at, n_bytes))
+        return fail(flat, at, "a table that does not end inside the file");
     *table = (struct flat_table){flat, at, (size_t)vtable, (unsigned)n_vtable, (unsigned)n_bytes};
     return true;
 }

@@ -1,10 +1,10 @@
 /* Flatbuffers read where they lie, every offset checked before it is followed.
  *
- * A flatbuffer is tables that point at one another by offsets: a table begins with the distance back to its vtable, which
- * says for each field where in the table it lies (0: not there, the field has its default). Nothing is decoded ahead
- * and nothing is trusted: a table, list or string is checked to lie inside the file when it is opened, a field when it
- * is read. What is wrong is reported at *place, and the reader answers with the default, so that a caller looks at
- * diag_errors once. The format: flatbuffers.dev, "FlatBuffer internals".
+ * A flatbuffer is tables that point at one another by offsets: a table begins with the distance back to its vtable,
+ * which says for each field where in the table it lies (0: not there, the field has its default). Nothing is decoded
+ * ahead and nothing is trusted: a table, list or string is checked to lie inside the file when it is opened, a field
+ * when it is read. What is wrong is reported at *place, and the reader answers with the default, so that a caller looks
+ * at diag_errors once. The format: flatbuffers.dev, "FlatBuffer internals".
  */
 #ifndef TENON_FLATBUFFER_H
 #define TENON_FLATBUFFER_H

@@ -1,10 +1,10 @@
 /* TensorFlow Lite models (.tflite) as their authors ship them.
  *
- * A file is mapped and read where it lies, every offset checked (flatbuffer.h); weights stay there. Operators are walked
- * in the file's order into a graph (tflite_import.c); each is a row of one of the tflite_*.c families. Tensors keep the
- * file's layout, channels last; quantized ones are integers in the graph, and their operators the exact integer
- * arithmetic of TensorFlow Lite's reference kernels (tflite_quant.c). Everything wrong with a model is reported in one
- * run. Read next: tflite_import.h.
+ * A file is mapped and read where it lies, every offset checked (flatbuffer.h); weights stay there. Operators are
+ * walked in the file's order into a graph (tflite_import.c); each is a row of one of the tflite_*.c families. Tensors
+ * keep the file's layout, channels last; quantized ones are integers in the graph, and their operators the exact
+ * integer arithmetic of TensorFlow Lite's reference kernels (tflite_quant.c). Everything wrong with a model is reported
+ * in one run. Read next: tflite_import.h.
  */
 #ifndef TENON_TFLITE_H
 #define TENON_TFLITE_H

@@ -51,7 +51,8 @@ static struct value *finish_quantized(struct tflite_call *c, struct convolution 
     struct tflite_sums sums = {.bias = conv->bias, .activation = conv->activation};
     double scale;
     int64_t zero;
-    if (!tflite_scale(c, conv->x_tensor, &scale, &zero) || !tflite_sum_scales(c, scale, conv->weight_tensor, &sums)) return NULL;
+    if (!tflite_scale(c, conv->x_tensor, &scale, &zero) || !tflite_sum_scales(c, scale, conv->weight_tensor, &sums))
+        return NULL;
     struct value *x = centred(g, tflite_channels_first(g, conv->x), conv->is_centred ? 0 : zero);
     struct value *weight = centred(g, conv->weight, sums.weight_zero);
     sums.sum = tflite_channels_last(g, window_node(g, OP_conv, x, weight, &conv->window, conv->group));
@@ -72,12 +73,13 @@ static bool read_conv(struct tflite_call *c, struct convolution *conv)
 {
     if (!check_operands(c)) return false;
     const dim *x = c->in[0]->type.dim, *weight = c->in[1]->type.dim;
-    *conv = (struct convolution){.x = c->in[0], .weight = c->in[1], .bias = c->in[2], .group = 0, .activation = CONV_ACTIVATION};
+    *conv = (struct convolution){
+        .x = c->in[0], .weight = c->in[1], .bias = c->in[2], .group = 0, .activation = CONV_ACTIVATION};
     conv->x_tensor = c->in_tensor[0], conv->weight_tensor = c->in_tensor[1];
     if (!tflite_window(c, conv->x, weight[1], weight[2], &conv_fields, &conv->window)) return false;
     if (x[3] % weight[3] || weight[0] % (x[3] / weight[3]))
-        return tflite_error(c, "%lld channels, the weight is for %lld and gives %lld", (long long)x[3], (long long)weight[3],
-                            (long long)weight[0]);
+        return tflite_error(c, "%lld channels, the weight is for %lld and gives %lld", (long long)x[3],
+                            (long long)weight[3], (long long)weight[0]);
     conv->group = x[3] / weight[3];
     conv->weight = tflite_channels_first(c->graph, conv->weight);
     return true;
@@ -87,7 +89,8 @@ static bool read_depthwise(struct tflite_call *c, struct convolution *conv)
 {
     if (!check_operands(c)) return false;
     const dim *x = c->in[0]->type.dim, *weight = c->in[1]->type.dim;
-    *conv = (struct convolution){.x = c->in[0], .weight = c->in[1], .bias = c->in[2], .group = x[3], .activation = DEPTHWISE_ACTIVATION};
+    *conv = (struct convolution){
+        .x = c->in[0], .weight = c->in[1], .bias = c->in[2], .group = x[3], .activation = DEPTHWISE_ACTIVATION};
     conv->x_tensor = c->in_tensor[0], conv->weight_tensor = c->in_tensor[1];
     if (!tflite_window(c, conv->x, weight[1], weight[2], &depthwise_fields, &conv->window)) return false;
     if (weight[0] != 1 || weight[3] % x[3])
@@ -114,7 +117,8 @@ static bool read_transposed(struct tflite_call *c, struct convolution *conv)
     c->in[0] = c->in[2]; /* the input is the third here */
     if (!check_operands(c)) return false;
     const dim *x = c->in[0]->type.dim, *weight = c->in[1]->type.dim;
-    *conv = (struct convolution){.x = c->in[0], .weight = c->in[1], .bias = c->in[3], .group = 1, .activation = CONV_ACTIVATION};
+    *conv = (struct convolution){
+        .x = c->in[0], .weight = c->in[1], .bias = c->in[3], .group = 1, .activation = CONV_ACTIVATION};
     conv->x_tensor = c->in_tensor[2], conv->weight_tensor = c->in_tensor[1];
     struct window *w = &conv->window;
     if (!tflite_window(c, conv->x, weight[1], weight[2], &transposed_fields, w)) return false;
@@ -124,7 +128,8 @@ static bool read_transposed(struct tflite_call *c, struct convolution *conv)
     bool is_same = tflite_option(c, CONV_PADDING, 1, 0) == 0;
     for (int i = 0; i < 2; i++) {
         int64_t full = (x[i + 1] - 1) * w->stride[i] + w->kernel[i], more = full - shape[i + 1];
-        if (shape[i + 1] < 1 || shape[i + 1] > ELEMENTS_MOST) return tflite_error(c, "output_shape holds %lld", (long long)shape[i + 1]);
+        if (shape[i + 1] < 1 || shape[i + 1] > ELEMENTS_MOST)
+            return tflite_error(c, "output_shape holds %lld", (long long)shape[i + 1]);
         int64_t before = is_same && more > 0 ? more / 2 : 0;
         w->before[i] = w->kernel[i] - 1 - before;
         w->after[i] = shape[i + 1] - full + w->kernel[i] - 1 + before;
@@ -182,7 +187,8 @@ static struct value *quant_transposed(struct tflite_call *c)
     return read_transposed(c, &conv) ? finish_quantized(c, &conv) : NULL;
 }
 
-/* x as rows of what the weight [O, K] takes; the result's dims: those of x but the last (keep_num_dims), or the rows. */
+/* x as rows of what the weight [O, K] takes; the result's dims: those of x but the last (keep_num_dims), or the rows.
+ */
 static bool read_dense(struct tflite_call *c, struct value **rows, int *rank, dim *dims)
 {
     struct value *x = c->in[0], *weight = c->in[1];
@@ -194,7 +200,8 @@ static bool read_dense(struct tflite_call *c, struct value **rows, int *rank, di
                             type_string(c->graph->dims, c->graph->arena, &x->type), (long long)taken);
     bool keep = tflite_option(c, DENSE_KEEP_DIMS, 1, 0) != 0;
     if (keep && x->type.dim[x->type.rank - 1] != taken)
-        return tflite_error(c, "rows of %lld, the weight takes %lld", (long long)x->type.dim[x->type.rank - 1], (long long)taken);
+        return tflite_error(c, "rows of %lld, the weight takes %lld", (long long)x->type.dim[x->type.rank - 1],
+                            (long long)taken);
     *rows = graph_reshape(c->graph, x, 2, (dim[]){n / taken, taken});
     *rank = keep ? x->type.rank : 2;
     dims[0] = n / taken;
@@ -211,7 +218,8 @@ static struct value *build_dense(struct tflite_call *c)
     int rank;
     if (!read_dense(c, &rows, &rank, dims)) return NULL;
     if (weight->type.dt != DT_f32) {
-        if (!tflite_is_quantized(c->in_tensor[1])) return tflite_refuse(c, "weights of type %s", dtype_name(weight->type.dt));
+        if (!tflite_is_quantized(c->in_tensor[1]))
+            return tflite_refuse(c, "weights of type %s", dtype_name(weight->type.dt));
         weight = tflite_real(c, c->in_tensor[1], weight);
     }
     struct value *y = graph_matmul(g, rows, build_swap(g, weight, 0, 1));
@@ -222,7 +230,7 @@ static struct value *build_dense(struct tflite_call *c)
 static struct value *quant_dense(struct tflite_call *c)
 {
     struct graph *g = c->graph;
-    struct tflite_sums sums = {.bias = c->in[2], .activation = DENSE_ACTIVATION, .is_single_product = true};
+    struct tflite_sums sums = {.bias = c->in[2], .activation = DENSE_ACTIVATION, .is_dense = true};
     struct value *rows;
     dim dims[RANK_MOST];
     int rank;
@@ -259,7 +267,7 @@ static struct value *build_matmul(struct tflite_call *c)
 static struct value *quant_matmul(struct tflite_call *c)
 {
     struct graph *g = c->graph;
-    struct tflite_sums sums = {.activation = -1, .is_single_product = true};
+    struct tflite_sums sums = {.activation = -1};
     struct value *x, *w;
     double scale;
     int64_t zero;

@@ -1,6 +1,6 @@
-/* Logistic and tanh of 16-bit fixed-point numbers, as TensorFlow Lite's integer LSTM has them (the arithmetic is gemmlowp's,
- * public.fixedpoint): values are i32 in the graph, of which 16 bits are in use; a number with b bits before the point
- * has 15 - b behind it.
+/* Logistic and tanh of 16-bit fixed-point numbers, as TensorFlow Lite's integer LSTM has them (the arithmetic is
+ * gemmlowp's, public.fixedpoint): values are i32 in the graph, of which 16 bits are in use; a number with b bits before
+ * the point has 15 - b behind it.
  *
  * exp of a negative number: the part within a quarter by a polynomial around -1/8, the rest as a product of the powers
  * that its bits stand for. 1/(1 + x) by three steps of Newton's from 48/17 - 32/17*(1 + x)/2.
@@ -31,7 +31,7 @@ static struct value *where_zero(struct graph *g, struct value *x, int32_t v, str
 /* exp of x <= 0 with `bits` bits before the point, 5 at most. */
 static struct value *exp_negative(struct graph *g, struct value *x, int bits)
 {
-    enum { EXP_EIGHTH = 28918, THIRD = 10923 }; /* exp(-1/8), 1/3 */
+    enum { EXP_EIGHTH = 28918, THIRD = 10923 };                              /* exp(-1/8), 1/3 */
     static const int32_t powers[] = {25520, 19875, 12055, 4435, 600, 11, 0}; /* exp(-2^e), e from -2 on */
     int quarter = 1 << (13 - bits);
     struct value *below = graph_binary(g, OP_and, x, graph_int(g, DT_i32, quarter - 1));

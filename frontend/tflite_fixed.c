@@ -54,13 +54,22 @@ struct value *tflite_scaled(struct graph *g, struct value *x, struct tflite_fixe
     return tflite_shift_rounded(g, y, fixed.shift < 0 ? -fixed.shift : 0);
 }
 
-struct value *tflite_scaled_wide(struct graph *g, struct value *x, struct tflite_fixed fixed)
+/* One number as a scalar, several as a list. */
+static struct value *numbers(struct graph *g, int n, const int64_t *list)
 {
-    int64_t multiplier = fixed.multiplier < 0x7fff0000 ? (fixed.multiplier + (1 << 15)) >> 16 : 0x7fff;
-    int shift = 15 - fixed.shift;
-    struct value *product = build_mul(g, graph_cast(g, x, DT_i64), graph_int(g, DT_i64, multiplier));
-    product = build_add(g, product, graph_int(g, DT_i64, (int64_t)1 << (shift - 1)));
-    return graph_cast(g, shift_right(g, product, graph_int(g, DT_i64, shift)), DT_i32);
+    return n == 1 ? graph_int(g, DT_i64, list[0]) : tflite_list(g, DT_i64, n, list);
+}
+
+struct value *tflite_scaled_once(struct graph *g, struct value *x, int n, const struct tflite_fixed *fixed)
+{
+    int64_t *multiplier = NEW_ARRAY(g->arena, int64_t, 3 * n), *shift = multiplier + n, *half = multiplier + 2 * n;
+    for (int i = 0; i < n; i++) {
+        multiplier[i] = fixed[i].multiplier;
+        shift[i] = 31 - fixed[i].shift;
+        half[i] = (int64_t)1 << (shift[i] - 1);
+    }
+    struct value *product = build_mul(g, graph_cast(g, x, DT_i64), numbers(g, n, multiplier));
+    return graph_cast(g, shift_right(g, build_add(g, product, numbers(g, n, half)), numbers(g, n, shift)), DT_i32);
 }
 
 struct value *tflite_scaled_each(struct graph *g, struct value *x, int n, const struct tflite_fixed *fixed)
@@ -97,7 +106,7 @@ bool tflite_sum_scales(struct tflite_call *c, double input_scale, const struct t
     for (int i = 0; i < sums->n; i++) {
         double product = input_scale * weight->quant.scale[i];
         if (weight->quant.zero[i] != sums->weight_zero) return tflite_refuse(c, "weights with several zero points");
-        if (sums->is_single_product && sums->n == 1) product = (double)(float)product;
+        if (sums->is_dense && sums->n == 1) product = (double)(float)product;
         scale[i] = product / out_scale;
     }
     sums->scale = scale;
@@ -108,14 +117,17 @@ struct value *tflite_finish_sums(struct tflite_call *c, const struct tflite_sums
 {
     struct graph *g = c->graph;
     struct value *y = sums->sum;
-    if (sums->bias && sums->bias->type.dt != DT_i32) return tflite_refuse(c, "a bias of type %s", dtype_name(sums->bias->type.dt));
+    if (sums->bias && sums->bias->type.dt != DT_i32)
+        return tflite_refuse(c, "a bias of type %s", dtype_name(sums->bias->type.dt));
     if (sums->bias) y = build_add(g, y, sums->bias);
     if (!y) return NULL;
     if (sums->n > 1 && (y->type.rank < 1 || y->type.dim[y->type.rank - 1] != sums->n))
-        return tflite_error(c, "%d scales of the weight, %lld channels", sums->n, (long long)y->type.dim[y->type.rank - 1]);
+        return tflite_error(c, "%d scales of the weight, %lld channels", sums->n,
+                            (long long)y->type.dim[y->type.rank - 1]);
     struct tflite_fixed *fixed = NEW_ARRAY(g->arena, struct tflite_fixed, sums->n);
     for (int i = 0; i < sums->n; i++) fixed[i] = tflite_fixed_of(sums->scale[i]);
-    y = sums->n == 1 ? tflite_scaled(g, y, fixed[0]) : tflite_scaled_each(g, y, sums->n, fixed);
+    if (sums->is_dense) y = tflite_scaled_once(g, y, sums->n, fixed);
+    else y = sums->n == 1 ? tflite_scaled(g, y, fixed[0]) : tflite_scaled_each(g, y, sums->n, fixed);
     return tflite_finish(c, y, sums->activation);
 }
 

@@ -16,8 +16,8 @@ enum { CODE_OLD, CODE_CUSTOM, CODE_VERSION, CODE_BUILTIN };
 enum { TENSOR_SIGNATURE = 7 };
 
 static const struct tflite_row *const families[] = {
-    tflite_conv_rows,   tflite_pool_rows,   tflite_math_rows,  tflite_shape_rows, tflite_slice_rows,
-    tflite_reduce_rows, tflite_resize_rows, tflite_rnn_rows,
+    tflite_conv_rows,  tflite_pool_rows,   tflite_math_rows,   tflite_shape_rows,
+    tflite_slice_rows, tflite_reduce_rows, tflite_resize_rows, tflite_rnn_rows,
 };
 
 static const struct tflite_row *find_row(enum tflite_op op)
@@ -121,14 +121,14 @@ static bool read_code(struct tflite_call *call, int64_t index, const char **cust
 static bool import_operator(struct tflite_importer *importer, const struct flat_table *table, int64_t index)
 {
     struct graph *graph = importer->graph;
-    struct tflite_call call = {.importer = importer, .graph = graph, .operator = *table};
+    struct tflite_call call = {.importer = importer, .graph = graph, .operator= * table };
     struct flat_list inputs, outputs;
     const char *custom;
     int errors = diag_errors(graph->diag);
     bool is_poisoned = false;
     if (!read_code(&call, flat_int(table, OPERATOR_CODE, 4, 0), &custom)) return false;
-    graph->place.path = arena_printf(graph->session, "subgraph 0: operator %lld %s", (long long)index,
-                                     tflite_op_name(call.op));
+    graph->place.path =
+        arena_printf(graph->session, "subgraph 0: operator %lld %s", (long long)index, tflite_op_name(call.op));
     if (!flat_list(table, OPERATOR_INPUTS, 4, &inputs) || !flat_list(table, OPERATOR_OUTPUTS, 4, &outputs) ||
         !flat_child(table, OPERATOR_OPTIONS, &call.options))
         return false;
@@ -179,7 +179,8 @@ static bool input_dim(struct tflite_importer *importer, struct tflite_tensor *te
         const struct dim_pin *pin = &importer->options->pins[k];
         if (strcmp(pin->name, position) && strcmp(pin->name, identifier)) continue;
         if (pin->size < 0 || pin->size > ELEMENTS_MOST)
-            return diag_error(graph->diag, graph->place, "dimension \"%s\" cannot be %lld", position, (long long)pin->size);
+            return diag_error(graph->diag, graph->place, "dimension \"%s\" cannot be %lld", position,
+                              (long long)pin->size);
         tensor->type.dim[i] = pin->size;
     }
     return true;
@@ -203,7 +204,8 @@ static bool import_inputs(struct tflite_importer *importer, const struct flat_li
             continue;
         }
         tensor->is_given = true;
-        if (!flat_element_table(&importer->tables, index, &table) || !flat_list(&table, TENSOR_SIGNATURE, 4, &signature))
+        if (!flat_element_table(&importer->tables, index, &table) ||
+            !flat_list(&table, TENSOR_SIGNATURE, 4, &signature))
             return false;
         for (int i = 0; i < tensor->type.rank && i < signature.n; i++)
             if (flat_element(&signature, i, 4) == -1 && !input_dim(importer, tensor, i)) ok = false;
@@ -241,13 +243,14 @@ static bool import_model(struct tflite_importer *importer)
         return false;
     if (!subgraphs.n) return diag_error(graph->diag, graph->place, "the model has no subgraph");
     graph->place.path = "subgraph 0";
-    if (!flat_element_table(&subgraphs, 0, &subgraph) || !flat_list(&subgraph, SUBGRAPH_TENSORS, 4, &importer->tables) ||
+    if (!flat_element_table(&subgraphs, 0, &subgraph) ||
+        !flat_list(&subgraph, SUBGRAPH_TENSORS, 4, &importer->tables) ||
         !flat_list(&subgraph, SUBGRAPH_INPUTS, 4, &inputs) || !flat_list(&subgraph, SUBGRAPH_OUTPUTS, 4, &outputs) ||
         !flat_list(&subgraph, SUBGRAPH_OPERATORS, 4, &operators))
         return false;
     if (importer->tables.n > TFLITE_TENSORS_MOST)
-        return diag_error(graph->diag, graph->place, "%lld tensors; at most %d are taken", (long long)importer->tables.n,
-                          TFLITE_TENSORS_MOST);
+        return diag_error(graph->diag, graph->place, "%lld tensors; at most %d are taken",
+                          (long long)importer->tables.n, TFLITE_TENSORS_MOST);
     importer->tensors = NEW_ARRAY(graph->arena, struct tflite_tensor, importer->tables.n + 1);
     bool ok = import_inputs(importer, &inputs);
     ok = import_operators(importer, &operators) && ok;

@@ -1,9 +1,9 @@
 /* What the parts of the TensorFlow Lite importer share.
  *
  * tflite_import.c walks the operators and finds each one's row; a row's function gets a `struct tflite_call` (input
- * values, the tensors they are, the table of options) and answers with values it built. Rows have two functions: one for
- * floats (and integers that are just numbers), one for quantized tensors; where both are the same, the operator only
- * moves elements. A function never checks whether a value is NULL because of an error: graph_node passes NULL on.
+ * values, the tensors they are, the table of options) and answers with values it built. Rows have two functions: one
+ * for floats (and integers that are just numbers), one for quantized tensors; where both are the same, the operator
+ * only moves elements. A function never checks whether a value is NULL because of an error: graph_node passes NULL on.
  */
 #ifndef TENON_TFLITE_IMPORT_H
 #define TENON_TFLITE_IMPORT_H

@@ -8,7 +8,10 @@
 
 #include <math.h>
 
-enum { OPERATOR_INTERMEDIATES = 8, HIDDEN = 4 }; /* which of the operator's intermediate tensors says the hidden scale */
+enum {
+    OPERATOR_INTERMEDIATES = 8,
+    HIDDEN = 4
+}; /* which of the operator's intermediate tensors says the hidden scale */
 
 static struct value *saturate(struct graph *g, struct value *x)
 {
@@ -39,8 +42,8 @@ static struct tflite_fixed *gate_scales(struct lstm *l, double x_scale, const st
 }
 
 /* x * w^T + bias at the gates' scales; i32. */
-static struct value *gate_sums(struct lstm *l, struct graph *g, struct value *x, struct value *weight, struct value *bias,
-                               const struct tflite_fixed *fixed)
+static struct value *gate_sums(struct lstm *l, struct graph *g, struct value *x, struct value *weight,
+                               struct value *bias, const struct tflite_fixed *fixed)
 {
     struct value *sum = build_add(g, lstm_product(g, graph_cast(g, x, DT_i32), weight), bias);
     return tflite_scaled_each(g, sum, (int)l->cells * (GATES - l->first), fixed);
@@ -67,11 +70,14 @@ static bool integer_step(struct lstm *l, struct lstm_step *s)
     struct graph *g = s->body;
     const struct integers *n = (const struct integers *)l;
     struct value *projection = lstm_capture(l, g, n->projection), *bias = lstm_capture(l, g, n->projection_bias);
-    struct value *sums = gate_sums(l, g, s->h, lstm_capture(l, g, l->all_recurrent), lstm_capture(l, g, l->all_bias), n->recurrent_fixed);
+    struct value *sums = gate_sums(l, g, s->h, lstm_capture(l, g, l->all_recurrent), lstm_capture(l, g, l->all_bias),
+                                   n->recurrent_fixed);
     sums = saturate(g, build_add(g, sums, graph_cast(g, s->x, DT_i32)));
     struct value *cell = graph_cast(g, s->c, DT_i32);
-    struct value *f = tflite_logistic_16(g, lstm_gate(l, g, sums, 1)), *o = tflite_logistic_16(g, lstm_gate(l, g, sums, 3));
-    struct value *i = l->first ? build_sub(g, graph_int(g, DT_i32, INT16_MAX), f) : tflite_logistic_16(g, lstm_gate(l, g, sums, 0));
+    struct value *f = tflite_logistic_16(g, lstm_gate(l, g, sums, 1)),
+                 *o = tflite_logistic_16(g, lstm_gate(l, g, sums, 3));
+    struct value *i =
+        l->first ? build_sub(g, graph_int(g, DT_i32, INT16_MAX), f) : tflite_logistic_16(g, lstm_gate(l, g, sums, 0));
     struct value *fresh = tflite_tanh_16(g, lstm_gate(l, g, sums, 2), 3);
     cell = saturate(g, build_add(g, product_shifted(g, f, cell, 15), product_shifted(g, i, fresh, 30 + n->cell_shift)));
     if (n->clip > 0) cell = build_clamp(g, cell, (double)-n->clip, (double)n->clip);
@@ -101,7 +107,8 @@ static bool read_scales(struct integers *n, double *state_scale)
     if (between.n <= HIDDEN) return tflite_error(c, "%lld intermediate tensors", (long long)between.n);
     const struct tflite_tensor *hidden = tflite_tensor(c->importer, flat_element(&between, HIDDEN, 4));
     if (!hidden || !tflite_scale(c, hidden, &hidden_scale, &n->hidden_zero) ||
-        !tflite_scale(c, l->state_tensor, state_scale, &n->state_zero) || !tflite_scale(c, l->cell_tensor, &cell_scale, &zero))
+        !tflite_scale(c, l->state_tensor, state_scale, &n->state_zero) ||
+        !tflite_scale(c, l->cell_tensor, &cell_scale, &zero))
         return false;
     if (frexp(cell_scale, &n->cell_shift) != 0.5 || zero) return tflite_refuse(c, "a cell of scale %g", cell_scale);
     n->cell_shift--;
@@ -112,7 +119,8 @@ static bool read_scales(struct integers *n, double *state_scale)
     if (!l->projection) return true;
     if (!tflite_scale(c, l->projection_tensor, &projection_scale, &zero)) return false;
     if (zero) return tflite_refuse(c, "weights with a zero point");
-    n->projection_fixed = tflite_fixed_of((double)((float)projection_scale * (float)hidden_scale / (float)*state_scale));
+    n->projection_fixed =
+        tflite_fixed_of((double)((float)projection_scale * (float)hidden_scale / (float)*state_scale));
     clip = (double)((float)l->projection_clip / (float)*state_scale);
     n->projection_clip = clip > INT8_MAX ? INT8_MAX : (int64_t)clip;
     n->projection = graph_cast(g, l->projection, DT_i32);
@@ -141,7 +149,8 @@ struct value *lstm_integers(struct lstm *lstm)
     struct graph *g = c->graph;
     double x_scale, state_scale;
     int64_t x_zero;
-    if (!check_types(l) || !tflite_scale(c, c->in_tensor[0], &x_scale, &x_zero) || !read_scales(&n, &state_scale)) return NULL;
+    if (!check_types(l) || !tflite_scale(c, c->in_tensor[0], &x_scale, &x_zero) || !read_scales(&n, &state_scale))
+        return NULL;
     const struct tflite_fixed *fixed = gate_scales(l, x_scale, l->weight_tensor);
     n.recurrent_fixed = fixed ? gate_scales(l, state_scale, l->recurrent_tensor) : NULL;
     if (!n.recurrent_fixed) return NULL;
@@ -151,5 +160,6 @@ struct value *lstm_integers(struct lstm *lstm)
     l->all_bias = zero_share(g, l->all_recurrent, n.state_zero);
     struct value *all = graph_reshape(g, l->x, 2, (dim[]){l->steps * l->batch, l->inputs});
     all = graph_cast(g, saturate(g, gate_sums(l, g, all, weight, bias, fixed)), DT_i16);
-    return lstm_scan(l, graph_reshape(g, all, 3, (dim[]){l->steps, l->batch, l->cells * (GATES - l->first)}), integer_step);
+    return lstm_scan(l, graph_reshape(g, all, 3, (dim[]){l->steps, l->batch, l->cells * (GATES - l->first)}),
+                     integer_step);
 }

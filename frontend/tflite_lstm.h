@@ -9,13 +9,14 @@ struct lstm {
     struct tflite_call *call;
     struct value *x; /* [steps, batch, inputs] */
     int64_t steps, batch, inputs, cells, outputs;
-    int first; /* 1: no input gate */
+    int first;                                                                      /* 1: no input gate */
     struct value *weight[GATES], *recurrent[GATES], *bias[GATES], *peephole[GATES]; /* input, forget, cell, output */
     struct value *projection, *projection_bias, *state, *cell;
-    const struct tflite_tensor *weight_tensor[GATES], *recurrent_tensor[GATES], *projection_tensor, *state_tensor, *cell_tensor;
+    const struct tflite_tensor *weight_tensor[GATES], *recurrent_tensor[GATES], *projection_tensor, *state_tensor,
+        *cell_tensor;
     double cell_clip, projection_clip; /* 0: none */
     bool is_time_major;
-    struct value *all_recurrent, *all_bias; /* of the gates together, for the step */
+    struct value *all_recurrent, *all_bias;    /* of the gates together, for the step */
     struct value *outside[LSTM_CAPTURED_MOST]; /* what the body captures, in this order */
     int n_outside;
 };
@@ -33,7 +34,8 @@ struct value *lstm_gate(const struct lstm *lstm, struct graph *body, struct valu
 /* A value of the outer graph inside the body: a constant again, anything else as a further input; NULL of NULL. */
 struct value *lstm_capture(struct lstm *lstm, struct graph *body, struct value *value);
 /* The outputs of all steps, laid as the input is. */
-struct value *lstm_scan(struct lstm *lstm, struct value *sequence, bool (*step)(struct lstm *lstm, struct lstm_step *step));
+struct value *lstm_scan(struct lstm *lstm, struct value *sequence,
+                        bool (*step)(struct lstm *lstm, struct lstm_step *step));
 struct value *lstm_integers(struct lstm *lstm);
 
 #endif

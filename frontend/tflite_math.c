@@ -1,7 +1,7 @@
 /* Elementwise operators, softmax, and casts.
  *
- * Quantized operators of one input are tables of all their 256 answers (tflite_quant.c, quant_table), but for those with a
- * formula of their own there; rows say which.
+ * Quantized operators of one input are tables of all their 256 answers (tflite_quant.c, quant_table), but for those
+ * with a formula of their own there; rows say which.
  */
 #include "tflite_quant.h"
 
@@ -12,14 +12,14 @@ static const struct {
     enum tflite_op op;
     enum op row;
 } same_rows[] = {
-    {TFL_ABS, OP_abs},         {TFL_CEIL, OP_ceil},       {TFL_COS, OP_cos},        {TFL_EXP, OP_exp},
-    {TFL_FLOOR, OP_floor},     {TFL_LOG, OP_log},         {TFL_LOGISTIC, OP_sigmoid}, {TFL_NEG, OP_neg},
-    {TFL_RELU, OP_relu},       {TFL_ROUND, OP_round},     {TFL_SIGN, OP_sign},      {TFL_SIN, OP_sin},
-    {TFL_SQRT, OP_sqrt},       {TFL_TANH, OP_tanh},       {TFL_LOGICAL_NOT, OP_not}, {TFL_LOGICAL_AND, OP_and},
-    {TFL_LOGICAL_OR, OP_or},   {TFL_BITWISE_XOR, OP_xor}, {TFL_RIGHT_SHIFT, OP_shr}, {TFL_ADD, OP_add},
-    {TFL_SUB, OP_sub},         {TFL_MUL, OP_mul},         {TFL_DIV, OP_div},        {TFL_MAXIMUM, OP_max},
-    {TFL_MINIMUM, OP_min},     {TFL_FLOOR_MOD, OP_mod},   {TFL_POW, OP_pow},        {TFL_EQUAL, OP_eq},
-    {TFL_LESS, OP_lt},         {TFL_LESS_EQUAL, OP_le},
+    {TFL_ABS, OP_abs},       {TFL_CEIL, OP_ceil},       {TFL_COS, OP_cos},          {TFL_EXP, OP_exp},
+    {TFL_FLOOR, OP_floor},   {TFL_LOG, OP_log},         {TFL_LOGISTIC, OP_sigmoid}, {TFL_NEG, OP_neg},
+    {TFL_RELU, OP_relu},     {TFL_ROUND, OP_round},     {TFL_SIGN, OP_sign},        {TFL_SIN, OP_sin},
+    {TFL_SQRT, OP_sqrt},     {TFL_TANH, OP_tanh},       {TFL_LOGICAL_NOT, OP_not},  {TFL_LOGICAL_AND, OP_and},
+    {TFL_LOGICAL_OR, OP_or}, {TFL_BITWISE_XOR, OP_xor}, {TFL_RIGHT_SHIFT, OP_shr},  {TFL_ADD, OP_add},
+    {TFL_SUB, OP_sub},       {TFL_MUL, OP_mul},         {TFL_DIV, OP_div},          {TFL_MAXIMUM, OP_max},
+    {TFL_MINIMUM, OP_min},   {TFL_FLOOR_MOD, OP_mod},   {TFL_POW, OP_pow},          {TFL_EQUAL, OP_eq},
+    {TFL_LESS, OP_lt},       {TFL_LESS_EQUAL, OP_le},
 };
 
 static enum op same_row(enum tflite_op op)
@@ -180,7 +180,7 @@ static struct value *build_dequantize(struct tflite_call *c)
 }
 
 const struct tflite_row tflite_math_rows[] = {
-    {TFL_ABS, 1, build_unary, quant_table},
+    {TFL_ABS, 1, build_unary, quant_abs},
     {TFL_ADD, 2, build_activated, quant_add},
     {TFL_ADD_N, 1, build_add_n, NULL},
     {TFL_BITWISE_XOR, 2, build_binary, NULL},
@@ -229,9 +229,9 @@ const struct tflite_row tflite_math_rows[] = {
     {TFL_SIGN, 1, build_unary, NULL},
     {TFL_SIN, 1, build_unary, quant_table},
     {TFL_SOFTMAX, 1, build_softmax, quant_through_floats},
-    {TFL_SQRT, 1, build_unary, quant_table},
+    {TFL_SQRT, 1, build_unary, quant_sqrt},
     {TFL_SQUARE, 1, build_square, quant_table},
-    {TFL_SQUARED_DIFFERENCE, 2, build_squared_difference, quant_through_floats},
+    {TFL_SQUARED_DIFFERENCE, 2, build_squared_difference, quant_squared_difference},
     {TFL_SUB, 2, build_activated, quant_add},
     {TFL_TANH, 1, build_unary, quant_table},
     {TFL_ZEROS_LIKE, 1, build_zeros_like, NULL},

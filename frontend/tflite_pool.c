@@ -69,7 +69,8 @@ static struct value *pool(struct tflite_call *c, enum op op, struct value *x, co
     if (!x) return NULL;
     double least = dtype_is_float(x->type.dt) ? -INFINITY : (double)dtype_int_min(x->type.dt);
     x = tflite_pad_window(g, x, build_number(g, x, op == OP_pool_max_last ? least : 0), &inside);
-    struct attr attrs[] = {ATTR_L("stride", w->stride, 2), ATTR_L("dilation", w->dilation, 2), ATTR_L("kernel", w->kernel, 2)};
+    struct attr attrs[] = {ATTR_L("stride", w->stride, 2), ATTR_L("dilation", w->dilation, 2),
+                           ATTR_L("kernel", w->kernel, 2)};
     return graph_node(g, op, 1, &x, 3, attrs);
 }
 

@@ -17,6 +17,7 @@ struct value *tflite_quantized(struct tflite_call *c, const struct tflite_tensor
     struct value *is_up = build_le(g, build_number(g, y, 0.5), build_abs(g, build_sub(g, y, whole)));
     y = build_add(g, whole, graph_select(g, is_up, graph_unary(g, OP_sign, y), build_number(g, y, 0)));
     enum dtype dt = tensor->type.dt;
+    y = graph_select(g, graph_unary(g, OP_is_nan, y), build_number(g, y, -INFINITY), y); /* of a logarithm: the least */
     y = build_clamp(g, build_with(g, OP_add, y, (double)zero), (double)dtype_int_min(dt), (double)dtype_int_max(dt));
     return graph_cast(g, y, dt);
 }
@@ -38,7 +39,8 @@ static struct value *look_up_integers(struct tflite_call *c, int64_t (*answer)(v
     int8_t list[256];
     if (dtype_bytes(c->in[0]->type.dt) != 1 || dtype_bytes(dt) != 1)
         return tflite_refuse(c, "quantized type %s", dtype_name(c->in[0]->type.dt));
-    if (!tflite_scale(c, c->in_tensor[0], &from, &from_zero) || !tflite_scale(c, c->out_tensor[0], &scale, &zero)) return NULL;
+    if (!tflite_scale(c, c->in_tensor[0], &from, &from_zero) || !tflite_scale(c, c->out_tensor[0], &scale, &zero))
+        return NULL;
     for (int i = 0; i < 256; i++) {
         int64_t y = answer(ctx, dtype_int_min(c->in[0]->type.dt) + i - from_zero) + zero;
         list[i] = (int8_t)(uint8_t)(y < least ? least : y > most ? most : y);
@@ -84,22 +86,44 @@ static struct value *centred(struct tflite_call *c, int i, double *scale)
     return zero ? build_with(c->graph, OP_sub, x, (double)zero) : x;
 }
 
-/* Both operands at twice the larger scale, with 20 bits (15 of 16) to spare below the point. */
+/* Both operands, less their zero points, at twice the larger scale with this many bits behind the point; *twice is that
+ * scale. False after a message. */
+static bool common_scale(struct tflite_call *c, int bits, struct value **x, double *twice)
+{
+    double scale[2];
+    for (int i = 0; i < 2; i++)
+        if (!(x[i] = centred(c, i, &scale[i]))) return false;
+    *twice = 2 * (scale[0] > scale[1] ? scale[0] : scale[1]);
+    for (int i = 0; i < 2; i++)
+        x[i] = tflite_scaled(c->graph, build_with(c->graph, OP_mul, x[i], (double)(1 << bits)),
+                             tflite_fixed_of(scale[i] / *twice));
+    return true;
+}
+
 struct value *quant_add(struct tflite_call *c)
 {
     struct graph *g = c->graph;
     struct value *x[2];
-    double scale[2], out;
+    double twice, out;
     int64_t zero;
-    int spare = dtype_bytes(c->in[0]->type.dt) > 1 ? 15 : 20;
-    for (int i = 0; i < 2; i++)
-        if (!(x[i] = centred(c, i, &scale[i]))) return NULL;
-    if (!tflite_scale(c, c->out_tensor[0], &out, &zero)) return NULL;
-    double twice = 2 * (scale[0] > scale[1] ? scale[0] : scale[1]);
-    for (int i = 0; i < 2; i++)
-        x[i] = tflite_scaled(g, build_with(g, OP_mul, x[i], (double)(1 << spare)), tflite_fixed_of(scale[i] / twice));
+    int bits = dtype_bytes(c->in[0]->type.dt) > 1 ? 15 : 20;
+    if (!common_scale(c, bits, x, &twice) || !tflite_scale(c, c->out_tensor[0], &out, &zero)) return NULL;
     struct value *sum = c->op == TFL_SUB ? build_sub(g, x[0], x[1]) : build_add(g, x[0], x[1]);
-    return tflite_finish(c, tflite_scaled(g, sum, tflite_fixed_of(twice / ((double)(1 << spare) * out))), 0);
+    return tflite_finish(c, tflite_scaled(g, sum, tflite_fixed_of(twice / ((double)(1 << bits) * out))), 0);
+}
+
+struct value *quant_squared_difference(struct tflite_call *c)
+{
+    enum { BITS = 7 };
+    struct graph *g = c->graph;
+    struct value *x[2];
+    double twice, out;
+    int64_t zero;
+    if (dtype_bytes(c->in[0]->type.dt) != 1) return quant_through_floats(c);
+    if (!common_scale(c, BITS, x, &twice) || !tflite_scale(c, c->out_tensor[0], &out, &zero)) return NULL;
+    struct value *d = build_sub(g, x[0], x[1]);
+    double scale = twice * twice / ((double)(1 << 2 * BITS) * out);
+    return tflite_finish(c, tflite_scaled(g, build_mul(g, d, d), tflite_fixed_of(scale)), -1);
 }
 
 struct value *quant_mul(struct tflite_call *c)
@@ -113,10 +137,16 @@ struct value *quant_mul(struct tflite_call *c)
     return tflite_finish(c, y, 0);
 }
 
+/* The numbers themselves are compared, with 8 bits behind the point: what is closer counts as equal. */
 struct value *quant_compare(struct tflite_call *c)
 {
-    if (!tflite_same_scale(c->in_tensor[0], c->in_tensor[1]))
-        for (int i = 0; i < 2; i++) c->in[i] = tflite_real(c, c->in_tensor[i], c->in[i]);
+    struct value *x[2];
+    double scale;
+    for (int i = 0; i < 2; i++) {
+        if (!(x[i] = centred(c, i, &scale))) return NULL;
+        x[i] = tflite_scaled(c->graph, build_with(c->graph, OP_mul, x[i], 1 << 8), tflite_fixed_of(scale));
+    }
+    c->in[0] = x[0], c->in[1] = x[1];
     return own_row(c->op)->build(c);
 }
 
@@ -171,6 +201,35 @@ struct value *quant_relu(struct tflite_call *c)
     int64_t type_least = dtype_int_min(y->type.dt), type_most = (int64_t)dtype_int_max(y->type.dt);
     if (least > type_least) y = build_with(c->graph, OP_max, y, (double)(least < type_most ? least : type_most));
     return c->op == TFL_RELU || most >= type_most ? y : build_with(c->graph, OP_min, y, (double)most);
+}
+
+static int64_t magnitude(void *ctx, int64_t x)
+{
+    return sloped(ctx, x < 0 ? -x : x);
+}
+
+struct value *quant_abs(struct tflite_call *c)
+{
+    double ratio;
+    if (!scale_ratio(c, true, &ratio)) return NULL;
+    struct slopes slopes = {tflite_fixed_of(ratio), tflite_fixed_of(ratio)};
+    return look_up_integers(c, magnitude, &slopes);
+}
+
+/* Rounded towards zero; of what is below zero, which the kernels refuse when they run, the root of zero. */
+static int64_t root(void *ctx, int64_t x)
+{
+    const float *scale = ctx; /* of the operand, of the result */
+    float y = sqrtf(scale[0] * (float)(x > 0 ? x : 0)) / scale[1];
+    return (int64_t)fminf(y, 0x1p32f);
+}
+
+struct value *quant_sqrt(struct tflite_call *c)
+{
+    double from, to;
+    int64_t zero;
+    if (!tflite_scale(c, c->in_tensor[0], &from, &zero) || !tflite_scale(c, c->out_tensor[0], &to, &zero)) return NULL;
+    return look_up_integers(c, root, (float[]){(float)from, (float)to});
 }
 
 struct value *quant_leaky_relu(struct tflite_call *c)

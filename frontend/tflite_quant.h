@@ -1,5 +1,5 @@
-/* Quantized arithmetic as TensorFlow Lite's reference kernels do it, in integers of the graph, so that every back end gives
- * the same bytes. tflite_fixed.c has the arithmetic, tflite_quant.c the operators made of it.
+/* Quantized arithmetic as TensorFlow Lite's reference kernels do it, in integers of the graph, so that every back end
+ * gives the same bytes. tflite_fixed.c has the arithmetic, tflite_quant.c the operators made of it.
  *
  * A scale becomes a multiplier m of 31 bits and a power of two s: x * scale is m*x*2^(s - 31), where the product is
  * rounded at bit 31, and the rest of the shift rounds once more, halves away from zero.
@@ -16,8 +16,8 @@ struct tflite_fixed {
 struct tflite_fixed tflite_fixed_of(double scale);
 /* The rounded product of x (i32) with one scale. */
 struct value *tflite_scaled(struct graph *graph, struct value *x, struct tflite_fixed fixed);
-/* The same as SUM has it: with a multiplier of 15 bits, rounded once, halves up. The shift is below 15. */
-struct value *tflite_scaled_wide(struct graph *graph, struct value *x, struct tflite_fixed fixed);
+/* The same as SUM and FULLY_CONNECTED have it: rounded once, halves up. n scales: 1, or along x's last axis. */
+struct value *tflite_scaled_once(struct graph *graph, struct value *x, int n, const struct tflite_fixed *fixed);
 /* tflite_scaled with n scales along x's last axis. */
 struct value *tflite_scaled_each(struct graph *graph, struct value *x, int n, const struct tflite_fixed *fixed);
 /* (x*multiplier + 2^30) >> 31 of i32 values: the high half of twice the product, rounded. */
@@ -32,13 +32,13 @@ struct value *tflite_tanh_16(struct graph *graph, struct value *x, int bits);
 
 /* Sums of products on their way to a result. */
 struct tflite_sums {
-    struct value *sum;  /* i32 [.., O] */
-    struct value *bias; /* i32 [O]; NULL: none */
-    int n;                    /* scales: 1 or O */
-    const double *scale;      /* of the sums over that of the result */
+    struct value *sum;   /* i32 [.., O] */
+    struct value *bias;  /* i32 [O]; NULL: none */
+    int n;               /* scales: 1 or O */
+    const double *scale; /* of the sums over that of the result */
     int64_t weight_zero;
-    int activation;         /* field of the options; -1: none */
-    bool is_single_product; /* the scales' product is taken in f32, as dense layers do */
+    int activation; /* field of the options; -1: none */
+    bool is_dense;  /* FULLY_CONNECTED: the product of two scales is taken in f32, sums are rounded once */
 };
 /* Fills in n, scale and weight_zero for input times weight; false after a message. */
 bool tflite_sum_scales(struct tflite_call *call, double input_scale, const struct tflite_tensor *weight,
@@ -62,9 +62,12 @@ struct value *quant_table(struct tflite_call *call);
 struct value *quant_through_floats(struct tflite_call *call);
 struct value *quant_add(struct tflite_call *call); /* SUB too */
 struct value *quant_mul(struct tflite_call *call);
+struct value *quant_squared_difference(struct tflite_call *call);
 struct value *quant_compare(struct tflite_call *call);
 struct value *quant_extreme(struct tflite_call *call); /* MAXIMUM, MINIMUM */
 struct value *quant_relu(struct tflite_call *call);    /* and its kin */
+struct value *quant_abs(struct tflite_call *call);
+struct value *quant_sqrt(struct tflite_call *call);
 struct value *quant_leaky_relu(struct tflite_call *call);
 struct value *quant_prelu(struct tflite_call *call);
 struct value *quant_hard_swish(struct tflite_call *call);

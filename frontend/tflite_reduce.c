@@ -69,7 +69,8 @@ static struct tflite_fixed mean_scale(struct tflite_fixed fixed, int64_t count)
 {
     int shift = 63 - __builtin_clzll((unsigned long long)count);
     if (shift > 31 + fixed.shift) shift = 31 + fixed.shift;
-    return (struct tflite_fixed){(int32_t)((int64_t)fixed.multiplier * ((int64_t)1 << shift) / count), fixed.shift - shift};
+    return (struct tflite_fixed){(int32_t)((int64_t)fixed.multiplier * ((int64_t)1 << shift) / count),
+                                 fixed.shift - shift};
 }
 
 /* The sum of x - zero, scaled to the result. */
@@ -88,8 +89,7 @@ static struct value *quant_sum(struct tflite_call *c)
     sum = build_with(g, OP_sub, sum, (double)(zero * count));
     struct tflite_fixed fixed = tflite_fixed_of(from / to);
     if (c->op == TFL_MEAN) return tflite_finish(c, tflite_scaled(g, sum, mean_scale(fixed, count)), -1);
-    if (fixed.shift > 7) return tflite_refuse(c, "scales %g to %g", from, to);
-    return tflite_finish(c, tflite_scaled_wide(g, sum, fixed), -1);
+    return tflite_finish(c, tflite_scaled_once(g, sum, 1, &fixed), -1);
 }
 
 static struct value *build_arg(struct tflite_call *c)
@@ -101,7 +101,8 @@ static struct value *build_arg(struct tflite_call *c)
     if (n != 1) return tflite_error(c, "axis has %d elements", n);
     if (!tflite_axis(c, list[0], c->in[0]->type.rank, &axis)) return NULL;
     struct value *best = build_reduce(g, c->op == TFL_ARG_MAX ? OP_reduce_max : OP_reduce_min, c->in[0], axis, false);
-    struct value *at = graph_node(g, OP_find_first, 2, (struct value *[]){c->in[0], best}, 1, (struct attr[]){ATTR_I("axis", axis)});
+    struct value *at =
+        graph_node(g, OP_find_first, 2, (struct value *[]){c->in[0], best}, 1, (struct attr[]){ATTR_I("axis", axis)});
     return graph_cast(g, at, c->out_tensor[0]->type.dt);
 }
 
@@ -116,7 +117,8 @@ static struct value *build_cumsum(struct tflite_call *c)
     bool reverse = tflite_option(c, CUMSUM_REVERSE, 1, 0) != 0;
     int64_t inclusive = tflite_option(c, CUMSUM_EXCLUSIVE, 1, 0) ? 0 : 1;
     struct value *x = reverse ? build_reverse(g, c->in[0], axis) : c->in[0];
-    struct value *y = graph_node(g, OP_cumsum, 1, &x, 2, (struct attr[]){ATTR_I("axis", axis), ATTR_I("inclusive", inclusive)});
+    struct value *y =
+        graph_node(g, OP_cumsum, 1, &x, 2, (struct attr[]){ATTR_I("axis", axis), ATTR_I("inclusive", inclusive)});
     return reverse ? build_reverse(g, y, axis) : y;
 }
 

@@ -22,7 +22,8 @@ static bool read_resize(struct tflite_call *c, int align_field, int half_field, 
     const struct type *type = &c->in[0]->type;
     if (n < 0 || !tflite_keeps_scale(c)) return false;
     if (n != 2 || type->rank != 4) return tflite_error(c, "a size of %d elements, an input of rank %d", n, type->rank);
-    *r = (struct resize){.align = tflite_option(c, align_field, 1, 0) != 0, .half = tflite_option(c, half_field, 1, 0) != 0};
+    *r = (struct resize){.align = tflite_option(c, align_field, 1, 0) != 0,
+                         .half = tflite_option(c, half_field, 1, 0) != 0};
     if (r->align && r->half) return tflite_error(c, "both align_corners and half_pixel_centers");
     for (int i = 0; i < 2; i++) {
         r->out[i] = list[i];
@@ -103,7 +104,8 @@ static struct value *quant_bilinear(struct tflite_call *c)
     struct resize r;
     struct graph *g = c->graph;
     if (!read_resize(c, RESIZE_BILINEAR_ALIGN, RESIZE_BILINEAR_HALF, &r)) return NULL;
-    if (dtype_bytes(c->in[0]->type.dt) != 1) return tflite_refuse(c, "quantized type %s", dtype_name(c->in[0]->type.dt));
+    if (dtype_bytes(c->in[0]->type.dt) != 1)
+        return tflite_refuse(c, "quantized type %s", dtype_name(c->in[0]->type.dt));
     struct value *y = bilinear_integers(g, &r, graph_cast(g, c->in[0], DT_i32), 1);
     y = bilinear_integers(g, &r, y, 2);
     struct value *half = graph_select(g, build_with(g, OP_le, y, 0), build_number(g, y, -(UNIT * UNIT / 2)),

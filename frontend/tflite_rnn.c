@@ -1,15 +1,24 @@
 /* UNIDIRECTIONAL_SEQUENCE_LSTM: floats here, integers in tflite_lstm.c.
  *
- * The products of all inputs with the input weights come first, in one; what is left per step is the body of a scan. The
- * gates lie beside each other in the order input, forget, cell, output; the first may be missing, and is then one minus
- * the second. States start from zero in every run: the file's variables are not kept.
+ * The products of all inputs with the input weights come first, in one; what is left per step is the body of a scan.
+ * The gates lie beside each other in the order input, forget, cell, output; the first may be missing, and is then one
+ * minus the second. States start from zero in every run: the file's variables are not kept.
  */
 #include "tflite_lstm.h"
 
 #include <math.h>
 
-enum { IN_WEIGHT = 1, IN_RECURRENT = 5, IN_PEEPHOLE = 9, IN_BIAS = 12, IN_PROJECTION = 16, IN_PROJECTION_BIAS, IN_STATE,
-       IN_CELL, IN_NORM };
+enum {
+    IN_WEIGHT = 1,
+    IN_RECURRENT = 5,
+    IN_PEEPHOLE = 9,
+    IN_BIAS = 12,
+    IN_PROJECTION = 16,
+    IN_PROJECTION_BIAS,
+    IN_STATE,
+    IN_CELL,
+    IN_NORM
+};
 enum { LSTM_ACTIVATION, LSTM_CELL_CLIP, LSTM_PROJECTION_CLIP, LSTM_TIME_MAJOR, LSTM_DIAGONAL = 5 };
 
 enum { CELLS_MOST = 1 << 20 };
@@ -35,7 +44,8 @@ static bool check_gates(struct tflite_call *c, struct lstm *l)
         if (l->peephole[k] && !is_vector(l->peephole[k], l->cells)) return tflite_error(c, "a peephole does not fit");
     if (l->projection ? !is_matrix(l->projection, l->outputs, l->cells) : l->outputs != l->cells)
         return tflite_error(c, "the projection does not fit");
-    if (l->projection_bias && !is_vector(l->projection_bias, l->outputs)) return tflite_error(c, "the projection's bias does not fit");
+    if (l->projection_bias && !is_vector(l->projection_bias, l->outputs))
+        return tflite_error(c, "the projection's bias does not fit");
     if (!is_matrix(l->state, l->batch, l->outputs) || !is_matrix(l->cell, l->batch, l->cells))
         return tflite_error(c, "the states do not fit");
     return true;
@@ -61,7 +71,8 @@ static bool read_lstm(struct tflite_call *c, struct lstm *l)
         l->weight_tensor[k] = c->in_tensor[IN_WEIGHT + k], l->recurrent_tensor[k] = c->in_tensor[IN_RECURRENT + k];
         l->weight[k] = c->in[IN_WEIGHT + k], l->recurrent[k] = c->in[IN_RECURRENT + k], l->bias[k] = c->in[IN_BIAS + k];
     }
-    l->peephole[0] = c->in[IN_PEEPHOLE], l->peephole[1] = c->in[IN_PEEPHOLE + 1], l->peephole[3] = c->in[IN_PEEPHOLE + 2];
+    l->peephole[0] = c->in[IN_PEEPHOLE], l->peephole[1] = c->in[IN_PEEPHOLE + 1],
+    l->peephole[3] = c->in[IN_PEEPHOLE + 2];
     l->projection = c->in[IN_PROJECTION], l->projection_bias = c->in[IN_PROJECTION_BIAS];
     l->projection_tensor = c->in_tensor[IN_PROJECTION], l->state_tensor = c->in_tensor[IN_STATE];
     l->cell_tensor = c->in_tensor[IN_CELL];
@@ -97,8 +108,7 @@ struct value *lstm_capture(struct lstm *l, struct graph *body, struct value *v)
 }
 
 /* sequence: what all inputs give, [steps, batch, gates * cells]. */
-struct value *lstm_scan(struct lstm *l, struct value *sequence,
-                        bool (*step)(struct lstm *l, struct lstm_step *step))
+struct value *lstm_scan(struct lstm *l, struct value *sequence, bool (*step)(struct lstm *l, struct lstm_step *step))
 {
     struct tflite_call *c = l->call;
     struct graph *g = c->graph, *body = graph_like(g, g->arena, "cell");
@@ -117,8 +127,9 @@ struct value *lstm_scan(struct lstm *l, struct value *sequence,
     graph_output(body, "y", s.h_next);
     struct value *in[3 + LSTM_CAPTURED_MOST] = {l->state, l->cell, sequence};
     for (int i = 0; i < l->n_outside; i++) in[3 + i] = l->outside[i];
-    struct value *out = graph_node(g, OP_scan, 3 + l->n_outside, in, 3,
-                                   (struct attr[]){ATTR_I("n_states", 2), ATTR_I("n_sequences", 1), ATTR_G("body", body)});
+    struct value *out =
+        graph_node(g, OP_scan, 3 + l->n_outside, in, 3,
+                   (struct attr[]){ATTR_I("n_states", 2), ATTR_I("n_sequences", 1), ATTR_G("body", body)});
     if (!out) return NULL;
     struct value *y = &out->node->out[2];
     return l->is_time_major ? y : build_swap(g, y, 0, 1);
@@ -138,7 +149,8 @@ static bool float_step(struct lstm *l, struct lstm_step *s)
     struct value *projection = lstm_capture(l, g, l->projection), *bias = lstm_capture(l, g, l->projection_bias);
     struct value *sum = build_add(g, s->x, lstm_product(g, s->h, lstm_capture(l, g, l->all_recurrent)));
     struct value *f = build_sigmoid(g, plus_peephole(l, s, sum, 1, s->c));
-    struct value *i = l->first ? build_sub(g, build_number(g, f, 1), f) : build_sigmoid(g, plus_peephole(l, s, sum, 0, s->c));
+    struct value *i =
+        l->first ? build_sub(g, build_number(g, f, 1), f) : build_sigmoid(g, plus_peephole(l, s, sum, 0, s->c));
     struct value *fresh = tflite_activate(c, LSTM_ACTIVATION, lstm_gate(l, g, sum, 2));
     s->c_next = build_add(g, build_mul(g, f, s->c), build_mul(g, i, fresh));
     if (l->cell_clip > 0) s->c_next = build_clamp(g, s->c_next, -l->cell_clip, l->cell_clip);

@@ -13,7 +13,8 @@ static struct value *reshape_to(struct tflite_call *c, int64_t n, const int64_t 
     for (int i = 0; i < n; i++) {
         dims[i] = list[i];
         if (list[i] == -1 && open < 0) open = i;
-        else if (list[i] < 0 || !size_mul(known, list[i], &known)) return tflite_error(c, "shape element %d is %lld", i, (long long)list[i]);
+        else if (list[i] < 0 || !size_mul(known, list[i], &known))
+            return tflite_error(c, "shape element %d is %lld", i, (long long)list[i]);
     }
     if (open >= 0) {
         if (known == 0 ? elements != 0 : elements % known)
@@ -52,7 +53,8 @@ static struct value *build_squeeze_of(struct tflite_call *c)
     for (int64_t i = 0; i < list.n; i++) {
         if (!tflite_axis(c, flat_element(&list, i, 4), x->type.rank, &axis)) return NULL;
         if (x->type.dim[axis] != 1)
-            return tflite_error(c, "axis %d of %s is not 1", axis, type_string(c->graph->dims, c->graph->arena, &x->type));
+            return tflite_error(c, "axis %d of %s is not 1", axis,
+                                type_string(c->graph->dims, c->graph->arena, &x->type));
         drop |= 1u << axis;
     }
     for (int i = 0; i < x->type.rank; i++)
@@ -109,10 +111,11 @@ static struct value *build_pack(struct tflite_call *c)
 {
     int axis;
     if (!check_all_there(c) || !tflite_keeps_scale(c)) return NULL;
-    if (c->in[0]->type.rank >= RANK_MOST) return tflite_error(c, "rank above 16");
-    if (!tflite_axis(c, tflite_option(c, 1, 4, 0), c->in[0]->type.rank + 1, &axis)) return NULL;
+    int rank = c->in[0]->type.rank;
+    if (rank >= RANK_MOST) return tflite_error(c, "rank above 16");
+    if (!tflite_axis(c, tflite_option(c, 1, 4, 0), rank + 1, &axis)) return NULL;
     for (int i = 0; i < c->n_in; i++) {
-        if (c->in[i]->type.rank != c->in[0]->type.rank) return tflite_error(c, "input %d has another rank", i);
+        if (c->in[i]->type.rank != rank) return tflite_error(c, "input %d has another rank", i);
         c->in[i] = build_unsqueeze(c->graph, c->in[i], axis);
     }
     return join(c, axis);
@@ -222,7 +225,8 @@ static struct value *build_tile_of(struct tflite_call *c)
     const int64_t *list;
     int n = tflite_ints(c, 1, "multiples", &list);
     if (n < 0 || !tflite_keeps_scale(c)) return NULL;
-    if (n != c->in[0]->type.rank) return tflite_error(c, "%d multiples for a tensor of rank %d", n, c->in[0]->type.rank);
+    if (n != c->in[0]->type.rank)
+        return tflite_error(c, "%d multiples for a tensor of rank %d", n, c->in[0]->type.rank);
     for (int i = 0; i < n; i++)
         if (list[i] < 0) return tflite_error(c, "multiples element %d is %lld", i, (long long)list[i]);
     struct value *y = build_tile(c->graph, c->in[0], list);

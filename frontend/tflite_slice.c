@@ -11,14 +11,15 @@ static struct value *build_slice(struct tflite_call *c)
     dim sizes[RANK_MOST];
     int n = tflite_ints(c, 1, "begin", &begin), m = n < 0 ? -1 : tflite_ints(c, 2, "size", &size);
     if (m < 0 || !tflite_keeps_scale(c)) return NULL;
-    if (n != x->type.rank || m != n) return tflite_error(c, "%d starts and %d sizes for a tensor of rank %d", n, m, x->type.rank);
+    if (n != x->type.rank || m != n)
+        return tflite_error(c, "%d starts and %d sizes for a tensor of rank %d", n, m, x->type.rank);
     for (int i = 0; i < n; i++) {
         dim extent = x->type.dim[i];
         step[i] = 1;
         sizes[i] = size[i] == -1 ? extent - begin[i] : size[i];
         if (begin[i] < 0 || begin[i] > extent || sizes[i] < 0 || sizes[i] > extent - begin[i])
-            return tflite_error(c, "axis %d: %lld elements from %lld of %lld", i, (long long)sizes[i], (long long)begin[i],
-                                (long long)extent);
+            return tflite_error(c, "axis %d: %lld elements from %lld of %lld", i, (long long)sizes[i],
+                                (long long)begin[i], (long long)extent);
     }
     return graph_slice(c->graph, x, begin, step, sizes);
 }
@@ -33,7 +34,7 @@ struct strides {
     dim start[RANK_MOST], size[RANK_MOST];
     int64_t step[RANK_MOST];
     dim shape[RANK_MOST];
-    int rank; /* of the result */
+    int rank;   /* of the result */
     int n_axes; /* of x, met so far */
 };
 
@@ -44,7 +45,8 @@ static bool cut_axis(struct tflite_call *c, struct strides *s, int i, const int6
     bool shrinks = (tflite_option(c, SLICE_SHRINK_MASK, 4, 0) & bit) != 0, back = step[i] < 0;
     int axis = s->n_axes++;
     int64_t extent = c->in[0]->type.dim[axis], low = back ? -1 : 0, high = back ? extent - 1 : extent;
-    if (step[i] == 0 || step[i] > 1 << 30 || step[i] < -(1 << 30)) return tflite_error(c, "step %lld", (long long)step[i]);
+    if (step[i] == 0 || step[i] > 1 << 30 || step[i] < -(1 << 30))
+        return tflite_error(c, "step %lld", (long long)step[i]);
     int64_t from = begin[i] < 0 ? begin[i] + extent : begin[i], to = end[i] < 0 ? end[i] + extent : end[i];
     if (tflite_option(c, SLICE_OFFSET, 1, 0)) to = from + end[i];
     if (shrinks && (from < 0 || from >= extent))
@@ -79,7 +81,8 @@ static struct value *build_strided_slice(struct tflite_call *c)
     if (n != n_end || n != n_step || n > RANK_MOST) return tflite_error(c, "begin, end and strides differ in length");
     for (int i = 0; i < n; i++)
         if (!((ellipsis | added) >> i & 1)) taken++;
-    if (taken > x->type.rank || ellipsis & (ellipsis - 1)) return tflite_error(c, "%d axes of a tensor of rank %d", taken, x->type.rank);
+    if (taken > x->type.rank || ellipsis & (ellipsis - 1))
+        return tflite_error(c, "%d axes of a tensor of rank %d", taken, x->type.rank);
     int left = x->type.rank - taken;
     for (int i = 0; i < n; i++) {
         if (ellipsis >> i & 1) {
@@ -98,7 +101,8 @@ static struct value *split_into(struct tflite_call *c, struct value *x, int axis
     int64_t from = 0, whole = x->type.dim[axis];
     for (int i = 0; i < c->n_out; i++) {
         if (sizes[i] < 0 || sizes[i] > whole - from)
-            return tflite_error(c, "part %d takes %lld of axis %d, which has %lld", i, (long long)sizes[i], axis, (long long)whole);
+            return tflite_error(c, "part %d takes %lld of axis %d, which has %lld", i, (long long)sizes[i], axis,
+                                (long long)whole);
         c->out[i] = graph_slice_axis(c->graph, x, axis, from, sizes[i]);
         from += sizes[i];
     }
@@ -114,7 +118,8 @@ static struct value *build_split(struct tflite_call *c)
     if (n < 0) return NULL;
     if (n != 1) return tflite_error(c, "axis has %d elements", n);
     if (!tflite_axis(c, list[0], x->type.rank, &axis)) return NULL;
-    if (x->type.dim[axis] % c->n_out) return tflite_error(c, "%d parts of axis %d of %lld", c->n_out, axis, (long long)x->type.dim[axis]);
+    if (x->type.dim[axis] % c->n_out)
+        return tflite_error(c, "%d parts of axis %d of %lld", c->n_out, axis, (long long)x->type.dim[axis]);
     int64_t *sizes = NEW_ARRAY(c->graph->arena, int64_t, c->n_out);
     for (int i = 0; i < c->n_out; i++) sizes[i] = x->type.dim[axis] / c->n_out;
     return split_into(c, x, axis, sizes);
@@ -146,7 +151,8 @@ static bool read_pads(struct tflite_call *c, dim *before, dim *after)
     if (n != 2 * rank) return tflite_error(c, "%d paddings for a tensor of rank %d", n, rank);
     for (int i = 0; i < rank; i++) {
         before[i] = list[2 * i], after[i] = list[2 * i + 1];
-        if (before[i] < 0 || after[i] < 0) return tflite_error(c, "padding %lld", (long long)(before[i] < 0 ? before[i] : after[i]));
+        if (before[i] < 0 || after[i] < 0)
+            return tflite_error(c, "padding %lld", (long long)(before[i] < 0 ? before[i] : after[i]));
     }
     return true;
 }
@@ -173,14 +179,15 @@ static struct value *build_mirror_pad(struct tflite_call *c)
     for (int i = 0; i < c->in[0]->type.rank && y; i++) {
         dim extent = y->type.dim[i];
         if (before[i] > extent - skip || after[i] > extent - skip)
-            return tflite_error(c, "paddings %lld and %lld of axis %d of %lld", (long long)before[i], (long long)after[i], i,
-                                (long long)extent);
+            return tflite_error(c, "paddings %lld and %lld of axis %d of %lld", (long long)before[i],
+                                (long long)after[i], i, (long long)extent);
         struct value *parts[3];
         int n = 0;
         if (before[i]) parts[n++] = build_reverse(c->graph, graph_slice_axis(c->graph, y, i, skip, before[i]), i);
         parts[n++] = y;
         if (after[i])
-            parts[n++] = build_reverse(c->graph, graph_slice_axis(c->graph, y, i, extent - skip - after[i], after[i]), i);
+            parts[n++] =
+                build_reverse(c->graph, graph_slice_axis(c->graph, y, i, extent - skip - after[i], after[i]), i);
         if (n > 1) y = graph_concat(c->graph, n, parts, i);
     }
     return y;

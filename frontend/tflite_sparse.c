@@ -23,9 +23,9 @@ struct level {
     bool is_sparse;
     int64_t size; /* dense */
     struct numbers segments, indices;
-    int axis;         /* of the tensor */
-    int64_t step;     /* elements along that axis that one position is */
-    int64_t at, end;  /* of the walk: the position (sparse: in indices) and where this run of it ends */
+    int axis;        /* of the tensor */
+    int64_t step;    /* elements along that axis that one position is */
+    int64_t at, end; /* of the walk: the position (sparse: in indices) and where this run of it ends */
 };
 struct sparse {
     struct tflite_importer *importer;
@@ -41,12 +41,14 @@ static bool complain(const struct sparse *sparse, const char *what)
 }
 
 /* A table around one list; its type is a member of the schema's union. */
-static bool read_numbers(const struct sparse *sparse, const struct flat_table *table, int type_field, struct numbers *numbers)
+static bool read_numbers(const struct sparse *sparse, const struct flat_table *table, int type_field,
+                         struct numbers *numbers)
 {
     enum { KIND_INT32 = 1, KIND_UINT16, KIND_UINT8 };
     struct flat_table vector;
     int64_t kind = flat_int(table, type_field, 1, 0);
-    if (kind != KIND_INT32 && kind != KIND_UINT16 && kind != KIND_UINT8) return complain(sparse, "a level without positions");
+    if (kind != KIND_INT32 && kind != KIND_UINT16 && kind != KIND_UINT8)
+        return complain(sparse, "a level without positions");
     numbers->bytes = kind == KIND_INT32 ? 4 : kind == KIND_UINT16 ? 2 : 1;
     return flat_child(table, type_field + 1, &vector) && flat_list(&vector, 0, numbers->bytes, &numbers->list);
 }

@@ -19,10 +19,10 @@ static const struct {
     const char *name;
     int dt; /* DT_COUNT: no such element type here */
 } type_rows[] = {
-    {"float32", DT_f32},  {"float16", DT_f16},   {"int32", DT_i32},      {"uint8", DT_u8},       {"int64", DT_i64},
-    {"string", DT_COUNT}, {"bool", DT_bool},     {"int16", DT_i16},      {"complex64", DT_COUNT}, {"int8", DT_i8},
-    {"float64", DT_f64},  {"complex128", DT_COUNT}, {"uint64", DT_u64},  {"resource", DT_COUNT}, {"variant", DT_COUNT},
-    {"uint32", DT_u32},   {"uint16", DT_u16},    {"int4", DT_i8},        {"bfloat16", DT_bf16},  {"int2", DT_COUNT},
+    {"float32", DT_f32},  {"float16", DT_f16},      {"int32", DT_i32},  {"uint8", DT_u8},        {"int64", DT_i64},
+    {"string", DT_COUNT}, {"bool", DT_bool},        {"int16", DT_i16},  {"complex64", DT_COUNT}, {"int8", DT_i8},
+    {"float64", DT_f64},  {"complex128", DT_COUNT}, {"uint64", DT_u64}, {"resource", DT_COUNT},  {"variant", DT_COUNT},
+    {"uint32", DT_u32},   {"uint16", DT_u16},       {"int4", DT_i8},    {"bfloat16", DT_bf16},   {"int2", DT_COUNT},
     {"uint4", DT_COUNT},
 };
 
@@ -57,7 +57,8 @@ static bool read_type(struct tflite_importer *importer, const struct flat_table 
     const char *name;
     struct graph *graph = importer->graph;
     if (!tflite_dtype(flat_int(table, TENSOR_TYPE, 1, 0), &tensor->type.dt, &name))
-        return diag_error(graph->diag, graph->place, "tensor \"%s\": element type %s is not supported", tensor->name, name);
+        return diag_error(graph->diag, graph->place, "tensor \"%s\": element type %s is not supported", tensor->name,
+                          name);
     if (!flat_list(table, TENSOR_SHAPE, 4, &shape)) return false;
     if (shape.n > RANK_MOST) return complain(importer, tensor, "rank above 16");
     tensor->type.rank = (int)shape.n;
@@ -80,7 +81,8 @@ static bool read_quant(struct tflite_importer *importer, const struct flat_table
     if (!flat_child(table, TENSOR_QUANT, &quant)) return false;
     if (!flat_list(&quant, QUANT_SCALE, 4, &scales) || !flat_list(&quant, QUANT_ZERO, 8, &zeros)) return false;
     if (!scales.n || !dtype_is_int(dt) || dtype_bytes(dt) > 4) return true;
-    if (flat_int(&quant, QUANT_DETAILS, 1, 0)) return complain(importer, tensor, "custom quantization is not supported");
+    if (flat_int(&quant, QUANT_DETAILS, 1, 0))
+        return complain(importer, tensor, "custom quantization is not supported");
     int64_t axis = flat_int(&quant, QUANT_AXIS, 4, 0);
     bool is_per_axis = scales.n > 1 || (axis >= 0 && axis < tensor->type.rank && tensor->type.dim[axis] == 1);
     if (scales.n > 1 && (axis < 0 || axis >= tensor->type.rank || tensor->type.dim[axis] != scales.n))
@@ -94,7 +96,8 @@ static bool read_quant(struct tflite_importer *importer, const struct flat_table
     for (int64_t i = 0; i < scales.n; i++) {
         scale[i] = flat_element_float(&scales, i);
         zero[i] = zeros.n ? flat_element(&zeros, zeros.n == 1 ? 0 : i, 8) : 0;
-        if (!(scale[i] > 0) || !isfinite(scale[i])) return complain(importer, tensor, "a scale is not a positive number");
+        if (!(scale[i] > 0) || !isfinite(scale[i]))
+            return complain(importer, tensor, "a scale is not a positive number");
         if (zero[i] < dtype_int_min(dt) || zero[i] > (int64_t)dtype_int_max(dt))
             return complain(importer, tensor, "a zero point outside the range of its type");
     }
@@ -133,7 +136,8 @@ bool tflite_buffer(struct tflite_importer *importer, int64_t index, struct flat_
         return diag_error(graph->diag, graph->place, "buffer %lld of %lld", (long long)index,
                           (long long)importer->buffers.n);
     if (!flat_element_table(&importer->buffers, index, &buffer)) return false;
-    uint64_t offset = (uint64_t)flat_int(&buffer, BUFFER_OFFSET, 8, 0), size = (uint64_t)flat_int(&buffer, BUFFER_SIZE, 8, 0);
+    uint64_t offset = (uint64_t)flat_int(&buffer, BUFFER_OFFSET, 8, 0),
+             size = (uint64_t)flat_int(&buffer, BUFFER_SIZE, 8, 0);
     if (offset <= 1) return flat_list(&buffer, BUFFER_DATA, 1, bytes);
     if (size > importer->flat.n || offset > importer->flat.n - size)
         return diag_error(graph->diag, graph->place, "buffer %lld lies outside the file", (long long)index);
@@ -193,9 +197,9 @@ struct value *tflite_constant(struct tflite_importer *importer, int64_t i)
     int64_t buffer = (int64_t)(uint32_t)flat_int(&table, TENSOR_BUFFER, 4, 0);
     if (!tflite_buffer(importer, buffer, &bytes)) return NULL;
     if (tensor->is_variable && !bytes.n)
-        return tensor->value =
-                   build_fill(graph, graph_scalar(graph, tensor->type.dt, tensor->quant.n ? (double)tensor->quant.zero[0] : 0),
-                              tensor->type.rank, tensor->type.dim);
+        return tensor->value = build_fill(
+                   graph, graph_scalar(graph, tensor->type.dt, tensor->quant.n ? (double)tensor->quant.zero[0] : 0),
+                   tensor->type.rank, tensor->type.dim);
     if (!bytes.n && type_count(&tensor->type) != 0) {
         diag_error(graph->diag, graph->place, "nothing before this operator gives tensor %lld \"%s\"", (long long)i,
                    tensor->name);

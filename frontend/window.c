@@ -16,8 +16,8 @@ void window_pad_same(struct dims *s, struct window *w, int i, dim extent, bool i
     w->after[i] = is_upper ? rest : half;
 }
 
-struct value *window_node(struct graph *graph, enum op op, struct value *x, struct value *weight, const struct window *w,
-                          int64_t group)
+struct value *window_node(struct graph *graph, enum op op, struct value *x, struct value *weight,
+                          const struct window *w, int64_t group)
 {
     struct attr attrs[] = {ATTR_L("stride", w->stride, w->n), ATTR_L("dilation", w->dilation, w->n),
                            ATTR_L("pad", w->before, w->n), ATTR_L("pad_after", w->after, w->n), ATTR_I("group", group)};

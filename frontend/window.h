@@ -13,8 +13,8 @@ struct window {
 
 /* The extent that a window covers along spatial axis i. */
 dim window_span(struct dims *dims, const struct window *window, int i);
-/* SAME over an axis of this extent: as many outputs as strides fit, the padding split evenly, the odd one behind (upper)
- * or before. */
+/* SAME over an axis of this extent: as many outputs as strides fit, the padding split evenly, the odd one behind
+ * (upper) or before. */
 void window_pad_same(struct dims *dims, struct window *window, int i, dim extent, bool is_upper);
 /* OP_conv, OP_pool_max or OP_pool_sum over that window (weight and group: of a convolution). */
 struct value *window_node(struct graph *graph, enum op op, struct value *x, struct value *weight,

@@ -1,5 +1,5 @@
-/* libFuzzer entry: bytes as a TensorFlow Lite model. Whatever is accepted must verify; nothing may crash, hang or grow. A
- * first corpus: the files that tests/malformed/make.py and tests/make_tflite.py write.
+/* libFuzzer entry: bytes as a TensorFlow Lite model. Whatever is accepted must verify; nothing may crash, hang or grow.
+ * A first corpus: the files that tests/malformed/make.py and tests/make_tflite.py write.
  */
 #include "../frontend/tflite.h"
 
