@@ -137,7 +137,6 @@ static void make_texts(struct linker *linker, const char *header_name, struct te
         put_embedded("runtime/opencl.h", code);
         put_embedded("runtime/opencl_api.c", code);
         put_embedded("runtime/opencl_cache.c", code);
-        put_embedded("runtime/opencl_awake.c", code);
         put_embedded("runtime/opencl_open.c", code);
         put_embedded("runtime/opencl.c", code);
     }

@@ -76,7 +76,6 @@ TENON_CL_MAY void tenon_cl_close(struct tenon_cl *cl)
     void *made[] = {cl->kernels, cl->arguments, cl->first_argument, cl->memories,
                     cl->timed,   cl->read,      cl->host,           cl->output_bytes, cl->transfers};
     for (size_t i = 0; i < sizeof made / sizeof *made; i++) free(made[i]);
-    tenon_cl_awake_close(&cl->awake);
     pthread_mutex_unlock(&cl->lock);
     pthread_mutex_destroy(&cl->lock);
     free(cl);
@@ -130,7 +129,6 @@ TENON_CL_MAY void tenon_cl_begin(struct tenon_cl *cl, int64_t arena_bytes, const
     cl->status = 0;
     cl->word_here = 0;
     tenon_cl_forget_times(cl);
-    tenon_cl_awake_begin(&cl->awake);
     const struct tenon_cl_model *model = cl->model;
     bool good = tenon_cl_provide(cl, TENON_CL_ARENA, arena_bytes, CL_MEM_READ_WRITE, NULL);
     for (int i = 0; i < model->n_inputs + model->n_outputs && good; i++) {
@@ -174,7 +172,6 @@ TENON_CL_MAY int tenon_cl_end(struct tenon_cl *cl, void *const *outputs, void **
     if (!cl->model) return cl->status;
     if (!cl->status) tenon_cl_bring(cl, outputs, done);
     if (cl->status) tenon_cl_drain(cl);
-    tenon_cl_awake_end(&cl->awake);
     cl->has_run = !cl->status;
     if (cl->stores && !cl->status && !done) tenon_cl_store(cl);
     int status = cl->status;

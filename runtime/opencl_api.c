@@ -1,5 +1,5 @@
-/* OpenCL found at run time: nothing links it. Carried as text in front of opencl_cache.c, opencl_awake.c, opencl_open.c
- * and opencl.c, and part of the command `tenon devices`.
+/* OpenCL found at run time: nothing links it. Carried as text in front of opencl_cache.c, opencl_open.c and opencl.c,
+ * and part of the command `tenon devices`.
  *
  * The loader (libOpenCL.so.1, or what the environment's TENON_OPENCL names) is opened once per process and stays: many
  * drivers do not survive being unloaded. Every function that is used stands once in TENON_CL_FUNCTIONS and is called

@@ -11,9 +11,6 @@
 #ifndef TENON_OPENCL_CACHE
 #include "opencl_cache.c"
 #endif
-#ifndef TENON_OPENCL_AWAKE
-#include "opencl_awake.c"
-#endif
 #ifndef TENON_OPENCL_H
 #include "opencl.h"
 #endif
@@ -61,7 +58,6 @@ struct tenon_cl {
     cl_event *transfers; /* of the sites: the last of each */
     void *read, *host;   /* on the host: for tenon_cl_read, for its part of the model */
     size_t read_bytes, host_bytes;
-    struct tenon_cl_awake awake;
     struct tenon_cl_hash key;
     bool stores, has_run; /* the program's binary is still to be kept; the last run was good */
     char device_name[TENON_CL_NAME], text[TENON_CL_MESSAGE];
@@ -168,17 +164,13 @@ static bool tenon_cl_suits(struct tenon_cl *cl)
     size_t group = 0;
     cl_ulong one = 0, all = 0;
     cl_bool unified = CL_FALSE;
-    cl_device_type type = 0;
-    cl_uint units = 1;
     if (model->needs_f64 && !tenon_cl_ask(cl, CL_DEVICE_DOUBLE_FP_CONFIG, sizeof f64, &f64)) return false;
     if (model->needs_f64 && !f64)
         return tenon_cl_fail(cl, TENON_NO_DEVICE, "the model computes in f64, which device %s cannot", cl->device_name);
     if (!tenon_cl_ask(cl, CL_DEVICE_MAX_WORK_GROUP_SIZE, sizeof group, &group) ||
         !tenon_cl_ask(cl, CL_DEVICE_MAX_MEM_ALLOC_SIZE, sizeof one, &one) ||
         !tenon_cl_ask(cl, CL_DEVICE_GLOBAL_MEM_SIZE, sizeof all, &all) ||
-        !tenon_cl_ask(cl, CL_DEVICE_HOST_UNIFIED_MEMORY, sizeof unified, &unified) ||
-        !tenon_cl_ask(cl, CL_DEVICE_TYPE, sizeof type, &type) ||
-        !tenon_cl_ask(cl, CL_DEVICE_MAX_COMPUTE_UNITS, sizeof units, &units))
+        !tenon_cl_ask(cl, CL_DEVICE_HOST_UNIFIED_MEMORY, sizeof unified, &unified))
         return false;
     if (model->lanes_most > 0 && (size_t)model->lanes_most > group)
         return tenon_cl_fail(cl, TENON_NO_DEVICE, "the model has work-groups of %d, device %s takes at most %zu",
@@ -186,7 +178,6 @@ static bool tenon_cl_suits(struct tenon_cl *cl)
     cl->most_bytes = one < INT64_MAX ? (int64_t)one : INT64_MAX;
     cl->all_bytes = all < INT64_MAX ? (int64_t)all : INT64_MAX;
     cl->unified = unified;
-    if (type & CL_DEVICE_TYPE_CPU) cl->awake.n_wanted = tenon_cl_awake_number(units);
     return true;
 }
 
@@ -349,7 +340,6 @@ TENON_CL_MAY struct tenon_cl *tenon_cl_open(const struct tenon_cl_model *model, 
     pthread_mutexattr_settype(&kind, PTHREAD_MUTEX_RECURSIVE);
     pthread_mutex_init(&cl->lock, &kind);
     pthread_mutexattr_destroy(&kind);
-    tenon_cl_awake_open(&cl->awake);
     cl->model = model;
     cl->profile = profile;
     tenon_cl_set_up(cl, weights, device);
