@@ -224,7 +224,8 @@ static struct value *requantized(struct graph *to, const struct sums *sums, stru
     double step;
     scale = scalar_of(to, scale);
     if (!value_number(scale, &step)) return NULL;
-    struct value *y = graph_binary(to, OP_mul, graph_cast(to, sums->integer, DT_f32), graph_binary(to, OP_div, sums->scale, scale));
+    struct value *y = graph_cast(to, sums->integer, DT_f32);
+    y = graph_binary(to, OP_mul, y, graph_binary(to, OP_div, sums->scale, scale));
     if (sums->shift) y = graph_binary(to, OP_add, y, graph_binary(to, OP_div, sums->shift, scale));
     y = clamped(to, graph_unary(to, OP_round, y), rint(sums->low / step), rint(sums->high / step));
     if (!is_zero(zero)) y = graph_binary(to, OP_add, y, graph_cast(to, zero, DT_f32));
@@ -257,7 +258,8 @@ static struct value *quantized(struct absorption *a, const struct node *node, st
     if (!q) return NULL;
     *view = (struct view){q, scale, zero};
     if (!moved) return q;
-    q = graph_binary(to, OP_sub, graph_cast(to, q, DT_i32), graph_scalar(to, DT_i32, 128));
+    q = graph_cast(to, q, DT_i32);
+    q = graph_binary(to, OP_sub, q, graph_scalar(to, DT_i32, 128));
     return graph_cast(to, q, DT_i8);
 }
 

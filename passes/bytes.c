@@ -188,7 +188,8 @@ static struct value *pad_border(struct graph *to, const struct bytes_product *pr
 static struct value *unsigned_byte(struct graph *to, struct value *x)
 {
     if (!x || x->type.dt != DT_i8) return x;
-    return graph_cast(to, graph_binary(to, OP_add, graph_cast(to, x, DT_i32), graph_scalar(to, DT_i32, 128)), DT_u8);
+    x = graph_cast(to, x, DT_i32);
+    return graph_cast(to, graph_binary(to, OP_add, x, graph_scalar(to, DT_i32, 128)), DT_u8);
 }
 
 struct value *bytes_build(struct graph *to, const struct bytes_product *product)
@@ -202,7 +203,8 @@ struct value *bytes_build(struct graph *to, const struct bytes_product *product)
     if (!find_shifts(product, &from, shift)) return NULL;
     bool is_shifted = false;
     for (int64_t o = 0; o < product->size; o++) is_shifted |= shift[o] != 0;
-    x = pad_border(to, product, unsigned_byte(to, x), moving ? moving : graph_scalar(to, DT_u8, (double)zero), 4);
+    x = unsigned_byte(to, x);
+    x = pad_border(to, product, x, moving ? moving : graph_scalar(to, DT_u8, (double)zero), 4);
     if (!x) return NULL;
     struct value *in[] = {graph_node(to, OP_words, 1, &x, 0, NULL), pack_words(to, product, &from, shift)};
     struct attr block = ATTR_I("block", product->block);
@@ -239,7 +241,7 @@ struct value *bytes_depthwise(struct graph *to, const struct bytes_product *prod
     if (!x) return NULL;
     narrow &= !product->moving;
     if (narrow) x = graph_cast(to, pad_border(to, product, x, graph_scalar(to, x->type.dt, (double)product->zero), 1), DT_f32);
-    else x = pad_border(to, product, centred_float(to, product), graph_scalar(to, DT_f32, 0), 1);
+    else x = centred_float(to, product), x = pad_border(to, product, x, graph_scalar(to, DT_f32, 0), 1);
     struct value *in[] = {x, depthwise_weight(to, product)};
     struct value *y = graph_node(to, OP_conv_depth, 2, in, 2, (struct attr[]){*product->stride, *product->dilation});
     if (!narrow || product->zero == 0) return y;
