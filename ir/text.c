@@ -21,7 +21,7 @@ static void reserve(struct text *text, size_t more)
 void text_add_n(struct text *text, const char *s, size_t n)
 {
     reserve(text, n);
-    memcpy(text->at + text->n, s, n);
+    if (n) memcpy(text->at + text->n, s, n);
     text->n += n;
     text->at[text->n] = 0;
 }
