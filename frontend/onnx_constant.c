@@ -8,11 +8,8 @@
 
 static struct value *data_list(struct onnx_call *c, enum dtype dt, const void *data, int n, int rank)
 {
-    struct tensor *t = NEW(c->graph->session, struct tensor);
-    t->type = (struct type){.dt = dt, .rank = rank, .dim = {n}};
-    t->n_bytes = n * dtype_bytes(dt);
-    t->data = arena_copy(c->graph->session, data, (size_t)t->n_bytes);
-    return graph_const(c->graph, t);
+    const void *copy = arena_copy(c->graph->session, data, (size_t)(n * dtype_bytes(dt)));
+    return graph_data(c->graph, &(struct type){.dt = dt, .rank = rank, .dim = {n}}, copy);
 }
 
 static struct value *tensor_value(struct onnx_call *c, const Onnx__TensorProto *proto)

@@ -12,12 +12,9 @@ static const double turn = 6.283185307179586476925286766559;
 
 static struct value *doubles(struct graph *g, enum dtype dt, double *data, int rank, const dim *dims)
 {
-    struct tensor *t = NEW(g->session, struct tensor);
-    t->type = (struct type){.dt = DT_f64, .rank = rank};
-    for (int i = 0; i < rank; i++) t->type.dim[i] = dims[i];
-    t->n_bytes = type_count(&t->type) * 8;
-    t->data = data;
-    return graph_cast(g, graph_const(g, t), dt);
+    struct type type = {.dt = DT_f64, .rank = rank};
+    for (int i = 0; i < rank; i++) type.dim[i] = dims[i];
+    return graph_cast(g, graph_data(g, &type, data), dt);
 }
 
 /* [n_in, n_out]: factor * cos or sin of 2 pi k n / length; onesided: rows of an inverse transform that stand for two

@@ -104,11 +104,7 @@ struct value *tflite_activate(struct tflite_call *call, int field, struct value 
 
 struct value *tflite_list(struct graph *graph, enum dtype dt, int64_t n, const void *data)
 {
-    struct tensor *t = NEW(graph->session, struct tensor);
-    t->type = (struct type){.dt = dt, .rank = 1, .dim = {n}};
-    t->n_bytes = n * dtype_bytes(dt);
-    t->data = arena_copy(graph->session, data, (size_t)t->n_bytes);
-    return graph_const(graph, t);
+    return graph_data(graph, &(struct type){.dt = dt, .rank = 1, .dim = {n}}, arena_copy(graph->session, data, (size_t)(n * dtype_bytes(dt))));
 }
 
 bool tflite_is_quantized(const struct tflite_tensor *tensor)

@@ -92,14 +92,21 @@ static struct value *quant_sum(struct tflite_call *c)
     return tflite_finish(c, tflite_scaled_once(g, sum, 1, &fixed), -1);
 }
 
-static struct value *build_arg(struct tflite_call *c)
+/* The one axis that the second input names. */
+static bool read_axis(struct tflite_call *c, int *axis)
 {
     const int64_t *list;
-    int axis, n = tflite_ints(c, 1, "axis", &list);
-    struct graph *g = c->graph;
-    if (n < 0) return NULL;
+    int n = tflite_ints(c, 1, "axis", &list);
+    if (n < 0) return false;
     if (n != 1) return tflite_error(c, "axis has %d elements", n);
-    if (!tflite_axis(c, list[0], c->in[0]->type.rank, &axis)) return NULL;
+    return tflite_axis(c, list[0], c->in[0]->type.rank, axis);
+}
+
+static struct value *build_arg(struct tflite_call *c)
+{
+    struct graph *g = c->graph;
+    int axis;
+    if (!read_axis(c, &axis)) return NULL;
     struct value *best = build_reduce(g, c->op == TFL_ARG_MAX ? OP_reduce_max : OP_reduce_min, c->in[0], axis, false);
     struct value *at =
         graph_node(g, OP_find_first, 2, (struct value *[]){c->in[0], best}, 1, (struct attr[]){ATTR_I("axis", axis)});
@@ -108,12 +115,9 @@ static struct value *build_arg(struct tflite_call *c)
 
 static struct value *build_cumsum(struct tflite_call *c)
 {
-    const int64_t *list;
-    int axis, n = tflite_ints(c, 1, "axis", &list);
     struct graph *g = c->graph;
-    if (n < 0) return NULL;
-    if (n != 1) return tflite_error(c, "axis has %d elements", n);
-    if (!tflite_axis(c, list[0], c->in[0]->type.rank, &axis)) return NULL;
+    int axis;
+    if (!read_axis(c, &axis)) return NULL;
     bool reverse = tflite_option(c, CUMSUM_REVERSE, 1, 0) != 0;
     int64_t inclusive = tflite_option(c, CUMSUM_EXCLUSIVE, 1, 0) ? 0 : 1;
     struct value *x = reverse ? build_reverse(g, c->in[0], axis) : c->in[0];

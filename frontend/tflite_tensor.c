@@ -205,10 +205,7 @@ struct value *tflite_constant(struct tflite_importer *importer, int64_t i)
                    tensor->name);
         return NULL;
     }
-    struct tensor *constant = NEW(graph->session, struct tensor);
-    constant->type = tensor->type;
-    constant->n_bytes = type_count(&tensor->type) * dtype_bytes(tensor->type.dt);
-    constant->data = tensor_data(importer, &table, tensor, &bytes);
-    if (!constant->data) return NULL;
-    return tensor->value = graph_name(graph, graph_const(graph, constant), tensor->name);
+    const void *data = tensor_data(importer, &table, tensor, &bytes);
+    if (!data) return NULL;
+    return tensor->value = graph_name(graph, graph_data(graph, &tensor->type, data), tensor->name);
 }

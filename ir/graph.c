@@ -89,6 +89,11 @@ bool node_is_border(const struct node *node)
     return value_const(node->in[1]) != NULL;
 }
 
+bool node_is_plain_map(const struct node *node)
+{
+    return node->op == OP_reshape || node->op == OP_transpose || node->op == OP_broadcast || node->op == OP_slice || node->op == OP_iota;
+}
+
 bool node_is_prefix(const struct node *node)
 {
     if (node->op != OP_slice) return false;

@@ -107,6 +107,10 @@ struct value *graph_int(struct graph *graph, enum dtype dt, int64_t v);        /
 struct value *graph_dims(struct graph *graph, int n, const dim *dims);         /* i64[n], may be symbolic */
 /* The tensor of a constant, NULL where value is none. */
 const struct tensor *value_const(const struct value *value);
+/* What broadcasts and reshapes spread over value; value itself where nothing is. */
+struct value *value_before_spreading(const struct value *value);
+/* A constant of this type; data is not copied: it lives in the session. */
+struct value *graph_data(struct graph *graph, const struct type *type, const void *data);
 /* Elements of an integer (or bool) constant as int64_t (dims where symbolic) into *list in graph's arena; their
  * number, or -1 where value is no such constant. */
 int value_ints(struct graph *graph, const struct value *value, const int64_t **list);
@@ -137,6 +141,8 @@ const struct attr *node_attr(const struct node *node, const char *name); /* NULL
 int64_t node_int(const struct node *node, const char *name, int64_t otherwise);
 /* Whether a padding puts constants around the whole of what it pads. */
 bool node_is_border(const struct node *node);
+/* Index maps whose subscripts stay affine and inside: free to make anew. */
+bool node_is_plain_map(const struct node *node);
 bool node_is_prefix(const struct node *node); /* a slice that keeps the first elements of every axis */
 
 /* Checks every invariant (topological order, types equal to what the rows infer, closed subgraphs); adds a

@@ -50,6 +50,19 @@ struct value *graph_dims(struct graph *graph, int n, const dim *dims)
     return graph_const(graph, t);
 }
 
+struct value *graph_data(struct graph *graph, const struct type *type, const void *data)
+{
+    struct tensor *t = NEW(graph->session, struct tensor);
+    *t = (struct tensor){.type = *type, .data = data, .n_bytes = type_count(type) * dtype_bytes(type->dt)};
+    return graph_const(graph, t);
+}
+
+struct value *value_before_spreading(const struct value *value)
+{
+    while (value->node->op == OP_broadcast || value->node->op == OP_reshape) value = value->node->in[0];
+    return &value->node->out[value - value->node->out]; /* itself, which a graph may go on from */
+}
+
 int value_ints(struct graph *graph, const struct value *value, const int64_t **list)
 {
     const struct tensor *t = value_const(value);

@@ -58,13 +58,6 @@ static struct value *scalar_of(struct graph *to, struct value *constant)
     return graph_reshape(to, constant, 0, NULL);
 }
 
-/* A constant that a broadcast or a reshape spreads, as it stands before. */
-static struct value *before_spreading(struct value *value)
-{
-    while (value->node->op == OP_broadcast || value->node->op == OP_reshape) value = value->node->in[0];
-    return value;
-}
-
 /* Whether a reshape changes nothing but the number of 1s in front. */
 static bool adds_leading_ones(const struct type *from, const struct type *to)
 {
@@ -137,7 +130,7 @@ static bool product(struct absorption *a, const struct node *node, struct sums *
     struct graph *to = a->to;
     if (node->op != OP_conv && node->op != OP_matmul) return false;
     const struct view *x = &a->view[node->in[0]->id], *w = &a->view[node->in[1]->id];
-    if (!x->q || !w->q || !is_constant(before_spreading(w->q)) || !is_single(x->scale) || !is_single(x->zero)) return false;
+    if (!x->q || !w->q || !is_constant(value_before_spreading(w->q)) || !is_single(x->scale) || !is_single(x->zero)) return false;
     if (dtype_bytes(x->q->type.dt) != 1 || dtype_bytes(w->q->type.dt) != 1) return false;
     struct value *scale = output_scale(to, node, w->scale);
     if (!scale) return false;
@@ -150,7 +143,7 @@ static bool product(struct absorption *a, const struct node *node, struct sums *
 /* Whether two constants of f32 are the same numbers, but for how they were rounded. */
 static bool same_numbers(struct value *p, struct value *q)
 {
-    const struct tensor *a = value_const(before_spreading(p)), *b = value_const(before_spreading(q));
+    const struct tensor *a = value_const(value_before_spreading(p)), *b = value_const(value_before_spreading(q));
     if (!a || !b || a->is_dims || b->is_dims || a->type.dt != DT_f32 || b->type.dt != DT_f32) return false;
     int64_t n = type_count(&a->type), m = type_count(&b->type), most = n > m ? n : m;
     if (n != m && n != 1 && m != 1) return false;
@@ -169,17 +162,13 @@ static bool add_constant(struct absorption *a, const struct node *node, struct s
         const struct view *view = &a->view[node->in[1 - side]->id];
         struct value *other = a->map[node->in[1 - side]->id];
         if (!from->integer || from->shift || from->low > -INFINITY || from->high < INFINITY) continue;
+        if (!is_constant(value_before_spreading(view->q ? view->q : other))) continue;
         *sums = *from;
         bool whole = view->q && view->q->type.dt == DT_i32 && is_zero(view->zero);
-        if (whole && is_constant(before_spreading(view->q)) && same_numbers(view->scale, from->scale)) {
-            sums->integer = graph_binary(a->to, OP_add, from->integer, view->q);
-            return true;
-        }
-        if (view->q ? !is_constant(before_spreading(view->q)) : !is_constant(before_spreading(other))) continue;
-        sums->shift = other;
+        if (whole && same_numbers(view->scale, from->scale)) sums->integer = graph_binary(a->to, OP_add, from->integer, view->q);
+        else sums->shift = other;
         return true;
     }
-    *sums = (struct sums){0}; /* the other operand is neither: a residual */
     return false;
 }
 
@@ -189,7 +178,7 @@ static bool bound(struct absorption *a, const struct node *node, struct sums *su
     double number = 0;
     int side = 0;
     if (node->op == OP_max || node->op == OP_min)
-        while (side < 2 && !(value_number(before_spreading(node->in[1 - side]), &number) && a->sums[node->in[side]->id].integer)) side++;
+        while (side < 2 && !(value_number(value_before_spreading(node->in[1 - side]), &number) && a->sums[node->in[side]->id].integer)) side++;
     else if (node->op != OP_relu) return false;
     if (side == 2 || !a->sums[node->in[side]->id].integer) return false;
     *sums = a->sums[node->in[side]->id];
@@ -263,49 +252,37 @@ static struct value *quantized(struct absorption *a, const struct node *node, st
     return graph_cast(to, q, DT_i8);
 }
 
-static struct graph *absorb(const struct graph *graph, struct arena *unit);
-
-static bool copy_node(struct absorption *a, const struct node *node, struct arena *unit)
+/* What a dequantize opens; i8 that is kept as u8 is found as that. */
+static bool opened(struct absorption *a, const struct node *node, struct view *view)
 {
-    struct node copy = *node;
-    copy.attrs = arena_copy(unit, node->attrs, (size_t)node->n_attrs * sizeof *node->attrs);
-    for (int i = 0; i < node->n_attrs; i++)
-        if (copy.attrs[i].kind == ATTR_GRAPH && !(copy.attrs[i].graph = absorb(copy.attrs[i].graph, unit))) return false;
-    return graph_copy_node(a->to, &copy, a->map);
+    struct value *scale = a->map[node->in[1]->id], *zero = a->map[node->in[2]->id];
+    const struct view *known = &a->view[node->in[0]->id];
+    double z;
+    if (!is_constant(scale) || !is_constant(zero)) return false;
+    bool moved = known->q && known->q->type.dt != node->in[0]->type.dt && is_single(zero) && value_number(zero, &z);
+    *view = moved ? (struct view){known->q, scale, graph_scalar(a->to, DT_u8, z + 128)} : (struct view){a->map[node->in[0]->id], scale, zero};
+    return true;
 }
 
 /* What is known of the integers behind a quantized value follows the value itself; a dequantize reads it. */
-static bool convert(struct absorption *a, const struct node *node, struct arena *unit)
+static bool convert(struct absorption *a, const struct node *node, struct arena *unit, const struct pass_options *options)
 {
     const struct value *out = &node->out[0];
     struct view *view = &a->view[out->id];
     struct sums *sums = &a->sums[out->id];
-    if (node->op == OP_quantize) {
-        a->map[out->id] = quantized(a, node, view);
-        if (a->map[out->id] && out->name) graph_name(a->to, a->map[out->id], out->name);
-        return a->map[out->id] != NULL;
-    }
-    if (node->op == OP_dequantize && out->type.dt == DT_f32) {
-        struct value *scale = a->map[node->in[1]->id], *zero = a->map[node->in[2]->id];
-        const struct view *known = &a->view[node->in[0]->id];
-        if (is_constant(scale) && is_constant(zero)) {
-            *view = (struct view){a->map[node->in[0]->id], scale, zero};
-            bool moved = known->q && known->q->type.dt != node->in[0]->type.dt; /* i8 kept as u8 */
-            double z;
-            if (moved && is_single(zero) && value_number(zero, &z)) *view = (struct view){known->q, scale, graph_scalar(a->to, DT_u8, z + 128)};
-            a->map[out->id] = graph_node(a->to, OP_dequantize, 3, (struct value *[]){view->q, view->scale, view->zero}, 0, NULL);
-            return a->map[out->id] != NULL;
-        }
-    }
-    if (out->type.dt != DT_f32) return copy_node(a, node, unit);
-    if (move(a, node, view)) a->map[out->id] = graph_node(a->to, OP_dequantize, 3, (struct value *[]){view->q, view->scale, view->zero}, 0, NULL);
-    else if (find_sums(a, node, sums)) a->map[out->id] = real_value(a->to, sums);
-    else return copy_node(a, node, unit);
-    if (a->map[out->id] && out->name) graph_name(a->to, a->map[out->id], out->name);
-    return a->map[out->id] != NULL;
+    struct value *made;
+    if (node->op == OP_quantize) made = quantized(a, node, view);
+    else if (out->type.dt != DT_f32) return pass_copy_node(a->to, node, a->map, pass_absorb, unit, options);
+    else if (node->op == OP_dequantize ? opened(a, node, view) : move(a, node, view))
+        made = graph_node(a->to, OP_dequantize, 3, (struct value *[]){view->q, view->scale, view->zero}, 0, NULL);
+    else if (find_sums(a, node, sums)) made = real_value(a->to, sums);
+    else return pass_copy_node(a->to, node, a->map, pass_absorb, unit, options);
+    a->map[out->id] = made;
+    if (made && out->name && node->op != OP_dequantize) graph_name(a->to, made, out->name);
+    return made != NULL;
 }
 
-static struct graph *absorb(const struct graph *graph, struct arena *unit)
+struct graph *pass_absorb(const struct graph *graph, struct arena *unit, const struct pass_options *options)
 {
     struct absorption a = {.to = graph_like(graph, unit, graph->name), .map = NEW_ARRAY(unit, struct value *, graph->next_value + 1),
                            .view = NEW_ARRAY(unit, struct view, graph->next_value + 1), .sums = NEW_ARRAY(unit, struct sums, graph->next_value + 1)};
@@ -313,16 +290,8 @@ static struct graph *absorb(const struct graph *graph, struct arena *unit)
     for (int i = 0; i < graph->nodes.n; i++) {
         if (!live[i]) continue;
         graph_at(a.to, graph->nodes.at[i]);
-        if (!convert(&a, graph->nodes.at[i], unit)) return NULL;
+        if (!convert(&a, graph->nodes.at[i], unit, options)) return NULL;
     }
-    a.to->place = graph->place;
-    a.to->home = graph->home;
-    for (int i = 0; i < graph->outputs.n; i++) graph_output(a.to, graph->output_names.at[i], a.map[graph->outputs.at[i]->id]);
+    pass_copy_outputs(a.to, graph, a.map);
     return a.to;
-}
-
-struct graph *pass_absorb(const struct graph *graph, struct arena *unit, const struct pass_options *options)
-{
-    (void)options;
-    return absorb(graph, unit);
 }

@@ -11,19 +11,14 @@
  * Sums that stay below 2^24 are exact in f32 too, where depthwise convolutions are faster.
  */
 #include "bytes.h"
+#include "constant.h"
 
 #include <string.h>
-
-static const struct value *before_spreading(const struct value *value)
-{
-    while (value->node->op == OP_broadcast || value->node->op == OP_reshape) value = value->node->in[0];
-    return value;
-}
 
 /* The number that all elements are. */
 static bool scalar_of(const struct value *value, int64_t *number)
 {
-    const struct tensor *t = value_const(before_spreading(value));
+    const struct tensor *t = value_const(value_before_spreading(value));
     if (!t || t->is_dims || t->type.dt != DT_i32 || t->n_bytes < 4) return false;
     if (memcmp(t->data, (const char *)t->data + 4, (size_t)t->n_bytes - 4)) return false;
     *number = *(const int32_t *)t->data;
@@ -33,7 +28,7 @@ static bool scalar_of(const struct value *value, int64_t *number)
 /* A computed zero point: one element, cast from the type of the byte it is subtracted from. */
 static const struct value *moving_of(const struct value *zero, enum dtype dt)
 {
-    zero = before_spreading(zero);
+    zero = value_before_spreading(zero);
     if (zero->node->op != OP_cast || type_count(&zero->type) != 1 || zero->node->in[0]->type.dt != dt) return NULL;
     return zero->node->in[0];
 }
@@ -110,12 +105,10 @@ static struct value *pack_words(struct graph *to, const struct bytes_product *pr
 {
     int64_t words = (from->inputs + 3) / 4, block = product->block, count = product->size * from->positions * words;
     const int32_t *w = value_const(product->w)->data;
-    struct tensor *tensor = NEW(to->session, struct tensor);
-    *tensor = (struct tensor){.type = {.dt = DT_i32, .rank = product->n + 3}, .n_bytes = count * (int64_t)sizeof(int32_t)};
-    tensor->type.dim[0] = product->size / block;
-    for (int i = 0; i < product->n; i++) tensor->type.dim[i + 1] = product->w->type.dim[i + 2];
-    tensor->type.dim[product->n + 1] = words;
-    tensor->type.dim[product->n + 2] = block;
+    struct type type = {.dt = DT_i32, .rank = product->n + 3, .dim = {product->size / block}};
+    for (int i = 0; i < product->n; i++) type.dim[i + 1] = product->w->type.dim[i + 2];
+    type.dim[product->n + 1] = words;
+    type.dim[product->n + 2] = block;
     uint32_t *data = arena_array(to->session, (size_t)count, sizeof *data), *at = data;
     for (int64_t q = 0; q < product->size / block; q++)
         for (int64_t k = 0; k < from->positions; k++)
@@ -128,15 +121,12 @@ static struct value *pack_words(struct graph *to, const struct bytes_product *pr
                         *at |= ((uint32_t)v & 0xff) << 8 * d;
                     }
                 }
-    tensor->data = data;
-    return graph_const(to, tensor);
+    return graph_data(to, &type, data);
 }
 
 static struct value *constant_row(struct graph *to, const uint32_t *data, int64_t n)
 {
-    struct tensor *tensor = NEW(to->session, struct tensor);
-    *tensor = (struct tensor){.type = {.dt = DT_i32, .rank = 1, .dim = {n}}, .n_bytes = n * (int64_t)sizeof *data, .data = data};
-    return graph_const(to, tensor);
+    return graph_data(to, &(struct type){.dt = DT_i32, .rank = 1, .dim = {n}}, data);
 }
 
 /* The sums of weights by output channel times -`zero`. Channels that fill words up have the weight 0, which is the shift
@@ -216,17 +206,6 @@ struct value *bytes_build(struct graph *to, const struct bytes_product *product)
     return less ? graph_binary(to, OP_add, y, less) : y;
 }
 
-/* [k.., c] in f32 */
-static struct value *depthwise_weight(struct graph *to, const struct bytes_product *product)
-{
-    struct value *w = graph_const(to, value_const(product->w));
-    int64_t perm[RANK_MOST];
-    dim dims[RANK_MOST] = {w->type.dim[0]};
-    for (int i = 0; i < product->n; i++) perm[i] = i + 1, dims[i + 1] = w->type.dim[i + 2];
-    perm[product->n] = 0;
-    return graph_cast(to, graph_transpose(to, graph_reshape(to, w, product->n + 1, dims), perm), DT_f32);
-}
-
 /* (byte - zero) in f32, before padding. */
 static struct value *centred_float(struct graph *to, const struct bytes_product *product)
 {
@@ -242,7 +221,7 @@ struct value *bytes_depthwise(struct graph *to, const struct bytes_product *prod
     narrow &= !product->moving;
     if (narrow) x = graph_cast(to, pad_border(to, product, x, graph_scalar(to, x->type.dt, (double)product->zero), 1), DT_f32);
     else x = centred_float(to, product), x = pad_border(to, product, x, graph_scalar(to, DT_f32, 0), 1);
-    struct value *in[] = {x, depthwise_weight(to, product)};
+    struct value *in[] = {x, graph_cast(to, constant_depthwise(to, graph_const(to, value_const(product->w))), DT_f32)};
     struct value *y = graph_node(to, OP_conv_depth, 2, in, 2, (struct attr[]){*product->stride, *product->dilation});
     if (!narrow || product->zero == 0) return y;
     struct layout from = layout_of(product);

@@ -30,13 +30,6 @@ static bool any_denormal(const float *v, int64_t n)
     return any != 0;
 }
 
-static struct value *fresh(struct graph *graph, const struct type *type, float *data)
-{
-    struct tensor *tensor = NEW(graph->session, struct tensor);
-    *tensor = (struct tensor){.type = *type, .data = data, .n_bytes = type_count(type) * (int64_t)sizeof *data};
-    return graph_const(graph, tensor);
-}
-
 struct value *constant_normal(struct graph *graph, struct value *constant)
 {
     const struct tensor *t = value_const(constant);
@@ -46,7 +39,7 @@ struct value *constant_normal(struct graph *graph, struct value *constant)
     if (!any_denormal(from, n)) return constant;
     float *data = arena_array(graph->session, (size_t)n, sizeof *data);
     for (int64_t i = 0; i < n; i++) data[i] = is_denormal(from[i]) ? 0 : from[i];
-    return fresh(graph, &t->type, data);
+    return graph_data(graph, &t->type, data);
 }
 
 struct value *constant_extend(struct graph *graph, struct value *constant, int axis, int64_t size)
@@ -62,5 +55,15 @@ struct value *constant_extend(struct graph *graph, struct value *constant, int a
     const float *from = t->data;
     for (int64_t i = 0; i < outer; i++)
         memcpy(data + i * size * inner, from + i * old * inner, (size_t)(old * inner) * sizeof *data);
-    return fresh(graph, &type, data);
+    return graph_data(graph, &type, data);
+}
+
+struct value *constant_depthwise(struct graph *graph, struct value *constant)
+{
+    int64_t perm[RANK_MOST];
+    dim dims[RANK_MOST] = {constant->type.dim[0]};
+    int n = constant->type.rank - 2;
+    for (int i = 0; i < n; i++) perm[i] = i + 1, dims[i + 1] = constant->type.dim[i + 2];
+    perm[n] = 0;
+    return graph_transpose(graph, graph_reshape(graph, constant, n + 1, dims), perm);
 }

@@ -7,5 +7,7 @@
 struct value *constant_normal(struct graph *graph, struct value *constant);
 /* The constant [.., n] or [n, ..] with zeros appended along `axis` up to `size` elements; f32. */
 struct value *constant_extend(struct graph *graph, struct value *constant, int axis, int64_t size);
+/* The weight [c, 1, k..] of a depthwise convolution as conv_depth reads it, [k.., c]. */
+struct value *constant_depthwise(struct graph *graph, struct value *constant);
 
 #endif

@@ -53,11 +53,10 @@ static bool is_index_map(const struct node *node)
     return op_row(node->op)->kind == OP_MOVE && node->op != OP_concat && node->op != OP_scatter;
 }
 
-/* Index maps whose subscripts stay affine and inside: free to repeat. */
+/* Free to repeat. */
 static bool is_plain_map(const struct node *node)
 {
-    return node->op == OP_reshape || node->op == OP_transpose || node->op == OP_broadcast || node->op == OP_slice || node->op == OP_iota ||
-           node->op == OP_words; /* a wider load */
+    return node_is_plain_map(node) || node->op == OP_words; /* a wider load */
 }
 
 static bool opens(const struct node *node)
@@ -349,21 +348,6 @@ static void decide(struct fusion *f, struct value *value)
     f->root[value->id] = fuse ? root : value;
 }
 
-static struct graph *fuse(const struct graph *graph, struct arena *unit, const struct pass_options *options);
-
-/* The node in the new graph, its subgraphs fused too. */
-static bool copy_node(struct graph *to, const struct node *node, struct value **map, struct arena *unit, const struct pass_options *options)
-{
-    struct node copy = *node;
-    copy.attrs = arena_copy(unit, node->attrs, (size_t)node->n_attrs * sizeof *node->attrs);
-    for (int i = 0; i < node->n_attrs; i++)
-        if (copy.attrs[i].kind == ATTR_GRAPH) {
-            copy.attrs[i].graph = fuse(copy.attrs[i].graph, unit, options);
-            if (!copy.attrs[i].graph) return false;
-        }
-    return graph_copy_node(to, &copy, map);
-}
-
 static struct graph *fuse(const struct graph *graph, struct arena *unit, const struct pass_options *options)
 {
     struct graph *to = graph_like(graph, unit, graph->name);
@@ -371,7 +355,7 @@ static struct graph *fuse(const struct graph *graph, struct arena *unit, const s
     to->no_fold = true; /* the graph is final: what is marked must stay what it is */
     bool *live = graph_live(graph, unit);
     for (int i = 0; i < graph->nodes.n; i++)
-        if (live[i] && !copy_node(to, graph->nodes.at[i], map, unit, options)) return NULL;
+        if (live[i] && !pass_copy_node(to, graph->nodes.at[i], map, fuse, unit, options)) return NULL;
     for (int i = 0; i < graph->outputs.n; i++) graph_output(to, graph->output_names.at[i], map[graph->outputs.at[i]->id]);
     struct fusion f = {.graph = to, .options = options, .scratch = unit};
     f.is_output = NEW_ARRAY(unit, bool, to->next_value + 1);

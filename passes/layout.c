@@ -181,11 +181,10 @@ static struct value *moving_zero(struct layout *l, const struct bytes_operand *b
 }
 
 /* A convolution as a product of bytes; false where the operands are no bytes. */
-static bool product_of_bytes(struct layout *l, const struct node *node, struct value *w, struct bytes_product *product)
+static bool product_of_bytes(struct layout *l, const struct node *node, struct value *w, struct bytes_operand *bytes, struct bytes_product *product)
 {
-    struct bytes_operand bytes;
-    if (!bytes_find(node->in[0], &bytes)) return false;
-    *product = (struct bytes_product){.x = get_last(l, bytes.byte), .zero = bytes.zero, .moving = moving_zero(l, &bytes), .w = w, .n = w->type.rank - 2,
+    if (!bytes_find(node->in[0], bytes)) return false;
+    *product = (struct bytes_product){.x = get_last(l, bytes->byte), .zero = bytes->zero, .moving = moving_zero(l, bytes), .w = w, .n = w->type.rank - 2,
                                       .pad = node_attr(node, "pad")->ints, .pad_after = node_attr(node, "pad_after")->ints,
                                       .stride = node_attr(node, "stride"), .dilation = node_attr(node, "dilation")};
     product->block = pick_blocks(l, w, w->type.dim[0], &product->size);
@@ -194,21 +193,15 @@ static bool product_of_bytes(struct layout *l, const struct node *node, struct v
 
 static struct value *convolution_of_bytes(struct layout *l, const struct node *node, struct value *w)
 {
+    struct bytes_operand bytes;
     struct bytes_product product;
-    return product_of_bytes(l, node, w, &product) ? first_of(l, bytes_build(l->to, &product), w->type.dim[0]) : NULL;
+    return product_of_bytes(l, node, w, &bytes, &product) ? first_of(l, bytes_build(l->to, &product), w->type.dim[0]) : NULL;
 }
 
 static struct value *depthwise_convolution(struct layout *l, const struct node *node, struct value *padded, struct value *w)
 {
     struct attr attrs[] = {*node_attr(node, "stride"), *node_attr(node, "dilation")};
-    int64_t perm[RANK_MOST];
-    dim dims[RANK_MOST];
-    int n = w->type.rank - 2;
-    for (int i = 0; i < n; i++) perm[i] = i + 1, dims[i + 1] = w->type.dim[i + 2];
-    dims[0] = w->type.dim[0];
-    perm[n] = 0;
-    w = graph_transpose(l->to, graph_reshape(l->to, w, n + 1, dims), perm);
-    return graph_node(l->to, OP_conv_depth, 2, (struct value *[]){padded, w}, 2, attrs);
+    return graph_node(l->to, OP_conv_depth, 2, (struct value *[]){padded, constant_depthwise(l->to, w)}, 2, attrs);
 }
 
 /* A depthwise convolution of bytes in f32, where it is exact. What would not stay in the second cache level stays bytes. */
@@ -216,12 +209,14 @@ static struct value *depthwise_of_bytes(struct layout *l, const struct node *nod
 {
     struct bytes_product product;
     struct bytes_operand bytes;
-    int64_t terms = type_count(&w->type) / w->type.dim[0], n_in = type_count(&node->in[0]->type);
-    if (!bytes_find(node->in[0], &bytes) || bytes_most(&bytes, w, terms) > FLOAT_EXACT || !product_of_bytes(l, node, w, &product)) return NULL;
+    int64_t n_in = type_count(&node->in[0]->type);
+    if (!product_of_bytes(l, node, w, &bytes, &product)) return NULL;
+    int64_t most = bytes_most(&bytes, w, type_count(&w->type) / w->type.dim[0]);
+    if (most > FLOAT_EXACT) return NULL;
     product.size = w->type.dim[0];
     struct value *y = bytes_depthwise(l->to, &product, n_in < 0 || pass_is_large(l->options, n_in * 4));
     l->real[node->out[0].id] = y;
-    l->most[node->out[0].id] = bytes_most(&bytes, w, terms);
+    l->most[node->out[0].id] = most;
     return graph_cast(l->to, y, DT_i32);
 }
 
@@ -299,12 +294,17 @@ static struct value *follow(struct layout *l, const struct node *node)
     return graph_node(l->to, node->op, n_in, x, node->n_attrs, attrs);
 }
 
+static struct value *before_broadcast(struct value *value)
+{
+    while (value->node->op == OP_broadcast) value = value->node->in[0];
+    return value;
+}
+
 /* A constant on top of numbers that are known in f32: in f32 as well, where that is exact. */
 static void add_real(struct layout *l, const struct node *node)
 {
     for (int side = 0; side < 2 && node->op == OP_add; side++) {
-        const struct value *x = node->in[side], *constant = node->in[1 - side];
-        while (constant->node->op == OP_broadcast) constant = constant->node->in[0];
+        const struct value *x = node->in[side], *constant = before_broadcast(node->in[1 - side]);
         if (!l->real[x->id] || !value_const(constant) || constant->type.dt != DT_i32) continue;
         int64_t most = l->most[x->id] + bytes_magnitude(constant);
         if (most > FLOAT_EXACT) continue;
@@ -317,9 +317,7 @@ static void add_real(struct layout *l, const struct node *node)
 static void join_constants(struct layout *l, const struct node *node, struct value **in)
 {
     if (node->op != OP_add || node->out[0].type.dt != DT_i32 || in[0]->node->op != OP_add) return;
-    struct value *c = in[0]->node->in[1], *d = in[1];
-    while (c->node->op == OP_broadcast) c = c->node->in[0];
-    while (d->node->op == OP_broadcast) d = d->node->in[0];
+    struct value *c = before_broadcast(in[0]->node->in[1]), *d = before_broadcast(in[1]);
     if (!value_const(c) || !value_const(d)) return;
     in[0] = in[0]->node->in[0];
     in[1] = graph_broadcast(l->to, graph_binary(l->to, OP_add, c, d), in[0]->type.rank, in[0]->type.dim);
@@ -467,13 +465,9 @@ static struct graph *layout(const struct graph *graph, struct arena *unit, const
             if (node->out[0].name) graph_name(to, last ? last : same, node->out[0].name);
             continue;
         }
-        struct node copy = *node;
-        copy.attrs = arena_copy(unit, node->attrs, (size_t)node->n_attrs * sizeof *node->attrs);
-        for (int k = 0; k < node->n_attrs; k++)
-            if (copy.attrs[k].kind == ATTR_GRAPH && !(copy.attrs[k].graph = layout(copy.attrs[k].graph, unit, options))) return NULL;
         for (int k = 0; k < node->n_in; k++)
             if (!get(&l, node->in[k])) return NULL;
-        if (!graph_copy_node(to, &copy, l.map)) return NULL;
+        if (!pass_copy_node(to, node, l.map, layout, unit, options)) return NULL;
     }
     to->place = graph->place;
     to->home = graph->home;

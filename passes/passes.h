@@ -32,6 +32,13 @@ static inline bool pass_is_large(const struct pass_options *options, int64_t n_b
     return options->target && options->target->l2_bytes && n_bytes > 2 * (int64_t)options->target->l2_bytes;
 }
 
+/* A pass over graphs, and a copy of a node into its result, subgraphs through the pass as well. False after an error. */
+typedef struct graph *graph_pass(const struct graph *graph, struct arena *unit, const struct pass_options *options);
+bool pass_copy_node(struct graph *to, const struct node *node, struct value **map, graph_pass *pass, struct arena *unit,
+                    const struct pass_options *options);
+/* What the results of `from` became are those of `to`, which then stands where `from` does. */
+void pass_copy_outputs(struct graph *to, const struct graph *from, struct value *const *map);
+
 /* graph -> graph; NULL after an error in graph->diag */
 struct graph *pass_absorb(const struct graph *graph, struct arena *unit, const struct pass_options *options);
 struct graph *pass_compose(const struct graph *graph, struct arena *unit, const struct pass_options *options);

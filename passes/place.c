@@ -39,11 +39,6 @@ static const char *why_not(const struct node *node, const struct device *device)
     return f64 && !device->has_f64 ? "double precision, which the device does not have" : NULL;
 }
 
-static bool is_index_map(const struct node *node)
-{
-    return node->op == OP_broadcast || node->op == OP_reshape || node->op == OP_transpose || node->op == OP_slice || node->op == OP_iota;
-}
-
 static void note_values(struct placing *p)
 {
     int need = p->to->next_value + 1;
@@ -114,7 +109,7 @@ static bool place_node(struct placing *p, const struct node *node)
 static bool is_anywhere(const struct placing *p, const struct node *node)
 {
     if (node->op == OP_const) return true;
-    if (!is_index_map(node)) return false;
+    if (!node_is_plain_map(node)) return false;
     for (int i = 0; i < node->n_in; i++)
         if (!p->anywhere[node->in[i]->id] || node->in[i]->node->op == OP_input) return false;
     return true;

@@ -20,11 +20,9 @@ struct rewriting {
 
 static struct value *constant(struct graph *to, enum dtype dt, int rank, const dim *dims, const void *data)
 {
-    struct tensor *t = NEW(to->session, struct tensor);
-    *t = (struct tensor){.type = {.dt = dt, .rank = rank}, .data = data};
-    for (int i = 0; i < rank; i++) t->type.dim[i] = dims[i];
-    t->n_bytes = type_count(&t->type) * dtype_bytes(dt);
-    return graph_const(to, t);
+    struct type type = {.dt = dt, .rank = rank};
+    for (int i = 0; i < rank; i++) type.dim[i] = dims[i];
+    return graph_data(to, &type, data);
 }
 
 static struct value *pair(struct graph *to, struct value *x, const struct quantize_point *point)

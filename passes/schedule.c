@@ -149,8 +149,11 @@ static void decide_groups(struct scheduler *s, const struct stmt *loop, const st
 static void decide(struct scheduler *s, struct stmt *loop, const struct loopnest *nest, struct choice *best)
 {
     best->nest = *nest;
-    if (!nest->too_big && !nest->parallel) decide_groups(s, loop, nest, best);
-    if (nest->too_big || !nest->parallel) return;
+    if (nest->too_big) return;
+    if (!nest->parallel) {
+        decide_groups(s, loop, nest, best);
+        return;
+    }
     best->found = choose_plan(nest, s->target, NULL, &best->plan, &best->cost);
     for (int i = 0; i < nest->accesses.n && best->found && choose_lanes(nest, s->target) > 1; i++)
         if (schedule_may_pack(s, &nest->accesses.at[i]) && !is_packed(nest, &nest->accesses.at[i], choose_lanes(nest, s->target)))

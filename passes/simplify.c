@@ -116,8 +116,7 @@ static struct value *number_instead(struct simplification *s, const struct node 
     struct value *in[3];
     if (op_row(node->op)->kind != OP_MAP || node->out[0].type.rank == 0) return NULL;
     for (int i = 0; i < node->n_in; i++) {
-        struct value *x = s->map[node->in[i]->id];
-        while (x->node->op == OP_broadcast || x->node->op == OP_reshape) x = x->node->in[0];
+        struct value *x = value_before_spreading(s->map[node->in[i]->id]);
         const struct tensor *t = value_const(x);
         if (!t || t->is_dims || type_count(&t->type) != 1) return NULL;
         in[i] = graph_reshape(s->to, x, 0, NULL);
@@ -126,7 +125,7 @@ static struct value *number_instead(struct simplification *s, const struct node 
     return graph_broadcast(s->to, number, node->out[0].type.rank, node->out[0].type.dim);
 }
 
-static struct graph *simplify(const struct graph *graph, struct arena *unit)
+struct graph *pass_simplify(const struct graph *graph, struct arena *unit, const struct pass_options *options)
 {
     struct graph *to = graph_like(graph, unit, graph->name);
     struct simplification s = {.to = to, .map = NEW_ARRAY(unit, struct value *, graph->next_value + 1)};
@@ -145,20 +144,8 @@ static struct graph *simplify(const struct graph *graph, struct arena *unit)
             if (node->out[0].name) graph_name(to, folded, node->out[0].name);
             continue;
         }
-        struct node copy = *node;
-        copy.attrs = arena_copy(unit, node->attrs, (size_t)node->n_attrs * sizeof *node->attrs);
-        for (int k = 0; k < node->n_attrs; k++)
-            if (copy.attrs[k].kind == ATTR_GRAPH && !(copy.attrs[k].graph = simplify(copy.attrs[k].graph, unit))) return NULL;
-        if (!graph_copy_node(to, &copy, s.map)) return NULL;
+        if (!pass_copy_node(to, node, s.map, pass_simplify, unit, options)) return NULL;
     }
-    to->place = graph->place;
-    to->home = graph->home;
-    for (int i = 0; i < graph->outputs.n; i++) graph_output(to, graph->output_names.at[i], s.map[graph->outputs.at[i]->id]);
+    pass_copy_outputs(to, graph, s.map);
     return to;
-}
-
-struct graph *pass_simplify(const struct graph *graph, struct arena *unit, const struct pass_options *options)
-{
-    (void)options;
-    return simplify(graph, unit);
 }

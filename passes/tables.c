@@ -24,12 +24,10 @@ struct tables {
 };
 
 /* The constant that a value is, spread or not, where it is one number; NULL where it is none. */
-static struct value *number_of(struct value *value)
+static const struct tensor *number_of(const struct value *value)
 {
-    while (value->node->op == OP_broadcast || value->node->op == OP_reshape) value = value->node->in[0];
-    const struct tensor *t = value_const(value);
-    bool one = t && !t->is_dims && type_count(&t->type) == 1;
-    return one ? value : NULL;
+    const struct tensor *t = value_const(value_before_spreading(value));
+    return t && !t->is_dims && type_count(&t->type) == 1 ? t : NULL;
 }
 
 static int cost_of(const struct node *node)
@@ -72,10 +70,11 @@ static void find_sources(struct tables *t, const struct graph *graph, const bool
 /* The old value for all 256 values of its source, which `known` has at its id. */
 static struct value *all_results(struct tables *t, const struct value *value, struct value **known)
 {
-    struct value *in[3] = {NULL}, *number = number_of((struct value *)(uintptr_t)value);
+    struct value *in[3] = {NULL};
+    const struct tensor *number = number_of(value);
     if (known[value->id]) return known[value->id];
     if (number) {
-        struct value *one = graph_reshape(t->to, graph_const(t->to, value_const(number)), 0, NULL);
+        struct value *one = graph_reshape(t->to, graph_const(t->to, number), 0, NULL);
         return graph_broadcast(t->to, one, 1, (dim[]){BYTES});
     }
     const struct node *node = value->node;
@@ -89,15 +88,13 @@ static struct value *look_up(struct tables *t, const struct graph *graph, const 
     struct value **known = NEW_ARRAY(t->to->arena, struct value *, graph->next_value + 1);
     uint8_t *bytes = arena_alloc(t->to->session, BYTES);
     for (int i = 0; i < BYTES; i++) bytes[i] = (uint8_t)i;
-    struct tensor *all = NEW(t->to->session, struct tensor);
-    *all = (struct tensor){.type = {.dt = DT_u8, .rank = 1, .dim = {BYTES}}, .data = bytes, .n_bytes = BYTES};
-    known[source->id] = graph_const(t->to, all);
+    known[source->id] = graph_data(t->to, &(struct type){.dt = DT_u8, .rank = 1, .dim = {BYTES}}, bytes);
     struct value *table = all_results(t, value, known);
     if (!table || !value_const(table)) return NULL;
     return graph_gather(t->to, table, t->map[source->id], 0, 0);
 }
 
-static struct graph *tables(const struct graph *graph, struct arena *unit)
+struct graph *pass_tables(const struct graph *graph, struct arena *unit, const struct pass_options *options)
 {
     int n = graph->next_value + 1;
     struct tables t = {.to = graph_like(graph, unit, graph->name), .map = NEW_ARRAY(unit, struct value *, n),
@@ -117,20 +114,8 @@ static struct graph *tables(const struct graph *graph, struct arena *unit)
             if (out->name) graph_name(t.to, found, out->name);
             continue;
         }
-        struct node copy = *node;
-        copy.attrs = arena_copy(unit, node->attrs, (size_t)node->n_attrs * sizeof *node->attrs);
-        for (int k = 0; k < node->n_attrs; k++)
-            if (copy.attrs[k].kind == ATTR_GRAPH && !(copy.attrs[k].graph = tables(copy.attrs[k].graph, unit))) return NULL;
-        if (!graph_copy_node(t.to, &copy, t.map)) return NULL;
+        if (!pass_copy_node(t.to, node, t.map, pass_tables, unit, options)) return NULL;
     }
-    t.to->place = graph->place;
-    t.to->home = graph->home;
-    for (int i = 0; i < graph->outputs.n; i++) graph_output(t.to, graph->output_names.at[i], t.map[graph->outputs.at[i]->id]);
+    pass_copy_outputs(t.to, graph, t.map);
     return t.to;
-}
-
-struct graph *pass_tables(const struct graph *graph, struct arena *unit, const struct pass_options *options)
-{
-    (void)options;
-    return tables(graph, unit);
 }

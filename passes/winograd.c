@@ -176,10 +176,7 @@ static struct value *pack_weights(struct graph *to, const struct transform *t, c
             for (int p = 0; p < t->side; p++)
                 for (int q = 0; q < t->side; q++, at += n_out * n_in) *at = (float)u[p][q];
         }
-    struct tensor *tensor = NEW(to->session, struct tensor);
-    *tensor = (struct tensor){.type = {.dt = DT_f32, .rank = 5, .dim = {t->side, t->side, n_out / block, n_in, block}},
-                              .data = data, .n_bytes = count * (int64_t)sizeof *data};
-    return graph_const(to, tensor);
+    return graph_data(to, &(struct type){.dt = DT_f32, .rank = 5, .dim = {t->side, t->side, n_out / block, n_in, block}}, data);
 }
 
 /* Estimated cycles. Figures per cycle of the x86 cores since 2013: two multiply-adds of a vector, sustained to 92 and 80 %;
