@@ -5,6 +5,7 @@
  * single dim is known, anything else leaves the node as it is. */
 #include "graph_inside.h"
 #include "graph_eval.h"
+#include "lane.h"
 #include "nest.h"
 
 #include <string.h>
@@ -144,6 +145,20 @@ static bool fold_map(struct graph *graph, const struct node *node, struct tensor
     return true;
 }
 
+/* Integers as integers of another type: quantized weights are as many as a model has. */
+static bool fold_cast(struct graph *graph, const struct node *node, struct tensor *result)
+{
+    const struct tensor *x = node->in[0]->node->tensor;
+    enum dtype from = x->type.dt, to = node->out[0].type.dt;
+    if (node->op != OP_cast || !dtype_is_int(from) || !dtype_is_int(to)) return false;
+    int64_t n = type_count(&x->type), step = dtype_bytes(from), size = dtype_bytes(to);
+    const char *at = x->data;
+    char *made = arena_alloc(graph->session, (size_t)result->n_bytes);
+    for (int64_t i = 0; i < n; i++) lane_store(to, made + i * size, lane_cast(from, to, lane_load(from, at + i * step)));
+    result->data = made;
+    return true;
+}
+
 bool node_fold(struct graph *graph, const struct node *node, struct tensor *result)
 {
     const struct type *type = &node->out[0].type;
@@ -167,7 +182,7 @@ bool node_fold(struct graph *graph, const struct node *node, struct tensor *resu
             for (int64_t i = 0; i < n; i++) memmove((char *)out + i * dtype_bytes(type->dt), &out[i], (size_t)dtype_bytes(type->dt));
         return true;
     }
-    if (node->n_in == 1 && fold_map(graph, node, result)) return true;
+    if (node->n_in == 1 && (fold_map(graph, node, result) || fold_cast(graph, node, result))) return true;
     struct arena *scratch = arena_new();
     const struct tensor **in = NEW_ARRAY(scratch, const struct tensor *, node->n_in + 1);
     struct tensor out;

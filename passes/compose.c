@@ -22,18 +22,6 @@ static bool has_composite(const struct graph *graph)
     return false;
 }
 
-/* A control node with its subgraphs composed. */
-static bool copy_control(struct graph *to, const struct node *node, struct arena *unit,
-                         const struct pass_options *options, struct value **map)
-{
-    struct node copy = *node;
-    copy.attrs = arena_copy(unit, node->attrs, (size_t)node->n_attrs * sizeof *node->attrs);
-    for (int i = 0; i < node->n_attrs; i++)
-        if (node->attrs[i].kind == ATTR_GRAPH && !(copy.attrs[i].graph = compose(node->attrs[i].graph, unit, options)))
-            return false;
-    return graph_copy_node(to, &copy, map);
-}
-
 static bool expand(struct graph *to, const struct node *node, const struct pass_options *options, struct value **map)
 {
     struct value **in = NEW_ARRAY(to->arena, struct value *, node->n_in + 1),
@@ -52,12 +40,12 @@ static struct graph *compose(const struct graph *graph, struct arena *unit, cons
 {
     struct graph *to = graph_like(graph, unit, graph->name);
     struct value **map = NEW_ARRAY(unit, struct value *, graph->next_value + 1);
+    bool *live = graph_live(graph, unit); /* what folds to a constant is computed: only where somebody wants it */
     for (int i = 0; i < graph->nodes.n; i++) {
         const struct node *node = graph->nodes.at[i];
-        enum op_kind kind = op_row(node->op)->kind;
-        bool ok = kind == OP_COMPOSITE ? expand(to, node, options, map)
-                  : kind == OP_CONTROL ? copy_control(to, node, unit, options, map)
-                                       : graph_copy_node(to, node, map);
+        if (!live[i]) continue;
+        bool ok = op_row(node->op)->kind == OP_COMPOSITE ? expand(to, node, options, map)
+                                                         : pass_copy_node(to, node, map, compose, unit, options);
         if (!ok) return NULL;
     }
     for (int i = 0; i < graph->outputs.n; i++)
