@@ -6,8 +6,8 @@
 struct prefetch {
     struct buffer *buf;
     int64_t ahead; /* elements from a panel to the next */
-    ex turn;       /* which of `turns` visits of the panel this is; NULL: it is visited once */
-    int turns;     /* 1, 2 or 4 */
+    ex visit;      /* which visit of the panel this is */
+    int turns;     /* visits that share the next panel: 1, 2, 4 or 8 */
 };
 /* Adds prefetches to the innermost loops of the list that load vectors of buf. In place. */
 void prefetch_panel(struct prog *prog, struct stmt *list, const struct prefetch *prefetch);

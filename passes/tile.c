@@ -268,10 +268,9 @@ static bool find_prefetch(const struct tiling *t, const struct access *access, s
     const struct chosen *v = &t->chosen[visitor];
     int64_t visits = trips_along(t, visitor), height = (int64_t)v->segment->copies * v->segment->lanes, before = 0;
     for (const struct segment *earlier = t->cut[visitor].at; earlier != v->segment; earlier++) before += trips_of(earlier);
-    prefetch->turns = visits >= 4 ? 4 : visits >= 2 ? 2 : 1;
+    prefetch->turns = visits >= 8 ? 8 : visits >= 4 ? 4 : visits >= 2 ? 2 : 1;
     ex at = ex_binary(prog, EX_div, ex_binary(prog, EX_sub, v->base, ex_dim(prog, v->segment->lo)), ex_int(prog, DT_index, height));
-    at = ex_binary(prog, EX_add, at, ex_int(prog, DT_index, before));
-    prefetch->turn = ex_binary(prog, EX_mod, at, ex_int(prog, DT_index, prefetch->turns));
+    prefetch->visit = ex_binary(prog, EX_add, at, ex_int(prog, DT_index, before));
     return true;
 }
 
