@@ -333,7 +333,11 @@ static struct value *elementwise(struct layout *l, const struct node *node)
     return graph_node(l->to, node->op, node->n_in, in, node->n_attrs, node->attrs);
 }
 
-/* Sums over all spatial axes give the same [n, c] in either layout. */
+enum { ROWS_APART = 64 << 10 }; /* bytes */
+
+/* Sums over all spatial axes give the same [n, c] in either layout. Large ones go row by row, then over the rows: several
+ * threads have rows of their own, as in the kernels before and after. (ppocr_det's largest mean on two threads: 187 us in
+ * one sum, whose threads had channels of their own, most of the time to fetch what the other had written.) */
 static struct value *spatial_reduce(struct layout *l, const struct node *node)
 {
     const struct attr *axes = node_attr(node, "axes");
@@ -341,7 +345,10 @@ static struct value *spatial_reduce(struct layout *l, const struct node *node)
     int64_t spatial[RANK_MOST];
     if (!is_last(l, node->in[0]) || axes->n != r - 2 || axes->ints[0] != 2) return NULL;
     for (int i = 0; i < r - 2; i++) spatial[i] = i + 1;
-    return graph_reduce(l->to, node->op, get_last(l, node->in[0]), r - 2, spatial, false);
+    struct value *x = get_last(l, node->in[0]);
+    bool apart = r > 3 && type_count(&x->type) * dtype_bytes(x->type.dt) >= ROWS_APART;
+    if (apart) x = graph_reduce(l->to, node->op, x, r - 3, spatial + 1, false);
+    return graph_reduce(l->to, node->op, x, apart ? 1 : r - 2, spatial, false);
 }
 
 enum { SUM_LONG = 1024, SUM_PART = 256, ROWS_FEW = 4, ROWS_MANY = 32 };
