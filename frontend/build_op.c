@@ -28,6 +28,7 @@ static const struct attr_row {
     const char *string;
 } rows[] = {
     {OP_cast, "to", FILL_NEEDED, 0, NULL},
+    {OP_bitcast, "to", FILL_NEEDED, 0, NULL},
     {OP_reshape, "shape", FILL_NEEDED, 0, NULL},
     {OP_broadcast, "shape", FILL_NEEDED, 0, NULL},
     {OP_transpose, "perm", FILL_REVERSE, 0, NULL},

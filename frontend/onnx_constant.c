@@ -1,6 +1,6 @@
 /* Operators that make tensors: constants, fills, ranges, diagonals, windows of ones.
  */
-#include "onnx_build.h"
+#include "onnx_narrow.h"
 #include "onnx_scope.h"
 
 #include <math.h>
@@ -17,6 +17,7 @@ static struct value *tensor_value(struct onnx_call *c, const Onnx__TensorProto *
     struct onnx_source source = c->importer->source;
     struct tensor *t = NEW(c->graph->session, struct tensor);
     source.place = c->graph->place;
+    c->narrow_out[0] = onnx_narrow(proto->data_type);
     return onnx_tensor(&source, proto, t) ? graph_const(c->graph, t) : NULL;
 }
 

@@ -5,7 +5,7 @@
  * whose body is inlined. A node that fails is reported and poisons its results; the walk goes on, so that one run tells
  * everything that is wrong. Read next: onnx_scope.h, onnx_call.c, then any family.
  */
-#include "onnx_build.h"
+#include "onnx_narrow.h"
 #include "onnx_scope.h"
 
 #include <string.h>
@@ -57,6 +57,8 @@ struct value *onnx_build_as(struct onnx_call *call, const char *name, int versio
     plain.n_out = 1;
     plain.in = NEW_ARRAY(call->graph->arena, struct value *, n_in + 16);
     plain.out = NEW_ARRAY(call->graph->arena, struct value *, 16);
+    plain.narrow_in = NEW_ARRAY(call->graph->arena, const struct narrow *, n_in + 16);
+    plain.narrow_out = NEW_ARRAY(call->graph->arena, const struct narrow *, 16);
     for (int i = 0; i < n_in; i++)
         if (!(plain.in[i] = in[i])) return NULL;
     if (row) return build_row(&plain, row);
@@ -99,6 +101,7 @@ static bool build_node(struct onnx_call *call, bool is_poisoned)
     const char *domain = node_domain(call->node), *name = call->node->op_type;
     const Onnx__FunctionProto *function = find_function(call);
     if (function) return !is_poisoned && onnx_import_function(call, function);
+    if (!narrow_check(call)) return false;
     if (!*domain && !call->version)
         return onnx_error(call, "the model does not name the opset of its operators") != NULL;
     const struct onnx_row *other = NULL;
@@ -120,6 +123,7 @@ static bool build_node(struct onnx_call *call, bool is_poisoned)
                            domain),
                false;
     }
+    narrow_hand_on(call);
     return !is_poisoned && call->out[0] != NULL;
 }
 
@@ -133,6 +137,7 @@ static bool resolve_inputs(struct onnx_call *call, bool *is_poisoned)
         if (found == FOUND_NOTHING)
             ok = onnx_input_error(call, i, "nothing before this node gives \"%s\"", name) != NULL;
         if (found == FOUND_POISON) *is_poisoned = true;
+        call->narrow_in[i] = scope_narrow(call->importer->scope, name);
     }
     if (!*is_poisoned && ok)
         while (call->n_in > 0 && !call->in[call->n_in - 1]) call->n_in--;
@@ -145,7 +150,7 @@ static bool bind_outputs(struct onnx_call *call, bool ok)
         const char *name = call->node->output[i];
         if (!name || !*name) continue;
         if (ok && !call->out[i]) ok = onnx_refuse(call, "its output %d is not supported", i) != NULL;
-        if (!scope_bind(call->importer->scope, name, ok ? call->out[i] : NULL)) ok = false;
+        if (!scope_bind(call->importer->scope, name, ok ? call->out[i] : NULL, call->narrow_out[i])) ok = false;
     }
     return ok;
 }
@@ -182,9 +187,11 @@ static bool import_node(struct importer *importer, size_t index, const Onnx__Nod
     if (ok) {
         struct onnx_call call = {
             importer, graph, node, opset_version(scope, node_domain(node)), (int)node->n_input, (int)node->n_output,
-            NULL,     NULL};
+            NULL,     NULL,  NULL, NULL};
         call.in = NEW_ARRAY(graph->arena, struct value *, node->n_input + 16);
         call.out = NEW_ARRAY(graph->arena, struct value *, node->n_output + 16);
+        call.narrow_in = NEW_ARRAY(graph->arena, const struct narrow *, node->n_input + 16);
+        call.narrow_out = NEW_ARRAY(graph->arena, const struct narrow *, node->n_output + 16);
         if (!resolve_inputs(&call, &is_poisoned)) is_poisoned = true, ok = false;
         int errors = diag_errors(graph->diag);
         bool is_built = build_node(&call, is_poisoned) && errors == diag_errors(graph->diag);
@@ -220,7 +227,7 @@ bool onnx_import_initializers(struct importer *importer, const Onnx__GraphProto 
         struct entry *entry = table_add(&scope->table, name);
         if (!entry)
             is_good = diag_error(scope->graph->diag, scope->graph->place, "the name \"%s\" is given twice", name);
-        else if (is_good) entry->tensor = tensor;
+        else if (is_good) entry->tensor = tensor, entry->narrow = onnx_narrow(proto->initializer[i]->data_type);
         if (!is_good) ok = false;
     }
     return ok;
@@ -280,7 +287,9 @@ static bool input_type(struct importer *importer, const Onnx__ValueInfoProto *in
         return diag_error(graph->diag, graph->place, "input \"%s\": sequences, optionals and maps are not supported",
                           name);
     const Onnx__TypeProto__Tensor *tensor = info->type->tensor_type;
-    if (!onnx_dtype(tensor->elem_type, &type->dt, &type_name))
+    const struct narrow *narrow = onnx_narrow(tensor->elem_type);
+    if (narrow) type->dt = narrow->dt;
+    else if (!onnx_dtype(tensor->elem_type, &type->dt, &type_name))
         return diag_error(graph->diag, graph->place, "input \"%s\": element type %s is not supported", name, type_name);
     if (!tensor->shape) return diag_error(graph->diag, graph->place, "input \"%s\": its rank is not known", name);
     if (tensor->shape->n_dim > RANK_MOST)
@@ -300,6 +309,8 @@ static bool import_inputs(struct importer *importer, const Onnx__GraphProto *pro
     bool ok = true;
     for (size_t i = 0; i < proto->n_input; i++) {
         const char *name = proto->input[i]->name ? proto->input[i]->name : "";
+        const Onnx__TypeProto *of = proto->input[i]->type;
+        bool is_tensor = of && of->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE;
         struct value *value = NULL;
         struct type type = {0};
         if (!*name) ok = diag_error(scope->graph->diag, scope->graph->place, "input %zu has no name", i);
@@ -311,7 +322,7 @@ static bool import_inputs(struct importer *importer, const Onnx__GraphProto *pro
             if (!strcmp(importer->options->constants[k].name, name))
                 value = graph_const(scope->graph, importer->options->constants[k].tensor);
         if (!value && input_type(importer, proto->input[i], &type)) value = graph_input(scope->graph, name, &type);
-        if (!scope_bind(scope, name, value) || !value) ok = false;
+        if (!scope_bind(scope, name, value, is_tensor ? onnx_narrow(of->tensor_type->elem_type) : NULL) || !value) ok = false;
     }
     return ok;
 }

@@ -27,6 +27,7 @@ bool onnx_dtype(int32_t type, enum dtype *dt, const char **name);
 bool onnx_tensor(const struct onnx_source *source, const Onnx__TensorProto *proto, struct tensor *tensor);
 
 struct importer;
+struct narrow;
 struct onnx_call {
     struct importer *importer;
     struct graph *graph;
@@ -35,6 +36,7 @@ struct onnx_call {
     int n_in, n_out;
     struct value **in;  /* NULL where absent, also past n_in (to 16 at least) */
     struct value **out; /* to be filled */
+    const struct narrow **narrow_in, **narrow_out; /* what bytes stand for (onnx_narrow.h); NULL: for themselves */
 };
 struct onnx_row {
     const char *name;

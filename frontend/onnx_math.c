@@ -1,7 +1,7 @@
 /* Elementwise operators of ONNX that are no row of ops.def by themselves: formulas over such rows, variadic ones,
  * casts, shifts, clipping.  Rows in alphabetical order at the end.
  */
-#include "onnx_build.h"
+#include "onnx_narrow.h"
 
 #include <math.h>
 #include <string.h>
@@ -183,17 +183,38 @@ static struct value *cast_to(struct onnx_call *c, enum dtype dt)
         return build_not(c->graph, build_with(c->graph, OP_eq, c->in[0], 0));
     return graph_cast(c->graph, c->in[0], dt);
 }
+/* to: what bytes of the result stand for, NULL: it is of type dt. */
+static struct value *cast_between(struct onnx_call *c, const struct narrow *to, enum dtype dt)
+{
+    c->in[0] = narrow_open(c->graph, c->narrow_in[0], c->in[0]);
+    c->narrow_out[0] = to;
+    if (!to) return cast_to(c, dt);
+    return narrow_close(c, to, c->in[0], onnx_int(c, "saturate", 1) != 0, onnx_string(c, "round_mode", "up"));
+}
 static struct value *build_cast(struct onnx_call *c)
 {
-    enum dtype dt;
+    enum dtype dt = DT_f32;
     const char *name;
-    if (!onnx_dtype((int32_t)onnx_int(c, "to", 0), &dt, &name)) return onnx_refuse(c, "element type %s", name);
-    return cast_to(c, dt);
+    const struct narrow *to = onnx_narrow((int32_t)onnx_int(c, "to", 0));
+    if (!to && !onnx_dtype((int32_t)onnx_int(c, "to", 0), &dt, &name)) return onnx_refuse(c, "element type %s", name);
+    return cast_between(c, to, dt);
 }
 static struct value *build_cast_like(struct onnx_call *c)
 {
     if (!c->in[1]) return onnx_error(c, "needs two inputs");
-    return cast_to(c, c->in[1]->type.dt);
+    return cast_between(c, c->narrow_in[1], c->in[1]->type.dt);
+}
+
+/* Of one size, the last axis stays as it is; bool counts as a byte. */
+static struct value *build_bitcast(struct onnx_call *c)
+{
+    enum dtype dt;
+    const char *name;
+    if (!onnx_dtype((int32_t)onnx_int(c, "to", 0), &dt, &name)) return onnx_refuse(c, "element type %s", name);
+    struct value *x = c->in[0]->type.dt == DT_bool ? graph_cast(c->graph, c->in[0], DT_u8) : c->in[0];
+    if (dt == DT_bool || dtype_bytes(dt) != dtype_bytes(x->type.dt) || dtype_compute(dt) != dt || dtype_compute(x->type.dt) != x->type.dt)
+        return onnx_refuse(c, "from %s to %s", dtype_name(c->in[0]->type.dt), name);
+    return graph_bitcast(c->graph, x, dt);
 }
 
 static struct value *build_is_inf(struct onnx_call *c)
@@ -242,6 +263,7 @@ static struct value *build_bit_xor(struct onnx_call *c)
 }
 
 const struct onnx_row onnx_math_rows[] = {
+    {"BitCast", 26, 0, 1, build_bitcast},
     {"BitShift", 11, 0, 2, build_bit_shift},
     {"BitwiseAnd", 18, 0, 2, build_bit_and},
     {"BitwiseOr", 18, 0, 2, build_bit_or},

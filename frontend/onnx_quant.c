@@ -2,7 +2,7 @@
  *
  * A scale is one number, one per element of an axis, or one per block of elements along it.
  */
-#include "onnx_build.h"
+#include "onnx_narrow.h"
 
 /* Scale or zero point (rank 0, 1, or that of x when blocked) spread so that it broadcasts against x. */
 static struct value *spread(struct onnx_call *c, const struct value *x, struct value *p, int64_t block)
@@ -53,18 +53,43 @@ struct value *build_dequantized(struct graph *g, struct value *x, struct value *
     return x ? node_of(g, OP_dequantize, x, scale, zero, x->type.dt) : NULL;
 }
 
+/* The type that the result is to have: that of the zero point, else output_dtype; *narrow where it is one of those. False
+ * after a message. */
+static bool result_type(struct onnx_call *c, struct value *zero, enum dtype *dt, const struct narrow **narrow)
+{
+    int32_t number = (int32_t)onnx_int(c, "output_dtype", 0);
+    const char *name = "";
+    *narrow = zero ? c->narrow_in[2] : onnx_narrow(number);
+    if (*narrow) *dt = (*narrow)->dt;
+    else if (zero) *dt = zero->type.dt;
+    else if (number && !onnx_dtype(number, dt, &name)) return onnx_refuse(c, "element type %s", name) != NULL;
+    return true;
+}
+
+/* The zero point of floats can only be 0; adding it makes -0 a 0, as ONNX's own code does for those of 4 bits. */
+static struct value *quantize_to_float(struct onnx_call *c, const struct narrow *narrow, struct value *x, struct value *scale, struct value *zero)
+{
+    struct value *y = build_div(c->graph, x, scale);
+    if (zero && narrow->bits < 8) y = build_add(c->graph, y, narrow_open(c->graph, narrow, zero));
+    return narrow_close(c, narrow, y, onnx_int(c, "saturate", 1) != 0, "nearest");
+}
+
 static struct value *build_quantize(struct onnx_call *c)
 {
     struct graph *g = c->graph;
     struct value *x = c->in[0], *scale = c->in[1], *zero = c->in[2];
-    const char *name = "";
-    enum dtype dt = zero ? zero->type.dt : DT_u8;
+    const struct narrow *narrow;
+    enum dtype dt = DT_u8;
     int64_t block = onnx_int(c, "block_size", 0);
     if (!x || !scale) return onnx_error(c, "needs an input and a scale");
-    if (!zero && onnx_int(c, "output_dtype", 0) && !onnx_dtype((int32_t)onnx_int(c, "output_dtype", 0), &dt, &name))
-        return onnx_refuse(c, "element type %s", name);
+    if (!result_type(c, zero, &dt, &narrow)) return NULL;
     if (!dtype_is_int(dt) || dtype_bytes(dt) > 2) return onnx_refuse(c, "quantized type %s", dtype_name(dt));
-    return build_quantized(g, graph_cast(g, x, DT_f32), graph_cast(g, spread(c, x, scale, block), DT_f32), spread(c, x, zero, block), dt);
+    x = graph_cast(g, x, DT_f32);
+    scale = graph_cast(g, spread(c, x, scale, block), DT_f32);
+    c->narrow_out[0] = narrow;
+    if (narrow && narrow_is_float(narrow)) return quantize_to_float(c, narrow, x, scale, spread(c, x, zero, block));
+    struct value *y = build_quantized(g, x, scale, spread(c, x, zero, block), dt);
+    return narrow ? narrow_limit(g, narrow, y) : y;
 }
 
 static struct value *build_dequantize(struct onnx_call *c)
@@ -75,8 +100,11 @@ static struct value *build_dequantize(struct onnx_call *c)
     int64_t block = onnx_int(c, "block_size", 0);
     if (!x || !scale) return onnx_error(c, "needs an input and a scale");
     enum dtype dt = scale->type.dt;
+    const struct narrow *narrow = c->narrow_in[0];
     if (onnx_int(c, "output_dtype", 0) && !onnx_dtype((int32_t)onnx_int(c, "output_dtype", 0), &dt, &name))
         return onnx_refuse(c, "element type %s", name);
+    if (narrow && narrow_is_float(narrow)) /* their zero point can only be 0 */
+        return graph_cast(g, build_mul(g, narrow_open(g, narrow, x), graph_cast(g, spread(c, x, scale, block), DT_f32)), dt);
     return graph_cast(g, build_dequantized(g, x, spread(c, x, scale, block), spread(c, x, zero, block)), dt);
 }
 

@@ -64,18 +64,28 @@ enum found scope_find(struct scope *scope, const char *name, struct value **valu
     if (at->graph != scope->graph) { /* what is no constant was bound here when captures were collected */
         const struct tensor *tensor = entry->tensor ? entry->tensor : entry->value ? value_const(entry->value) : NULL;
         if (!tensor) return FOUND_POISON;
+        const struct narrow *narrow = entry->narrow;
         entry = table_add(&scope->table, name);
         entry->tensor = tensor;
+        entry->narrow = narrow;
     }
     *value = entry_value(entry, scope->graph);
     return *value ? FOUND_VALUE : FOUND_POISON;
 }
 
-bool scope_bind(struct scope *scope, const char *name, struct value *value)
+const struct narrow *scope_narrow(const struct scope *scope, const char *name)
+{
+    struct entry *entry = NULL;
+    for (; scope && !entry; scope = scope->parent) entry = table_find(&scope->table, name);
+    return entry ? entry->narrow : NULL;
+}
+
+bool scope_bind(struct scope *scope, const char *name, struct value *value, const struct narrow *narrow)
 {
     struct entry *entry = table_add(&scope->table, name);
     if (!entry) return diag_error(scope->graph->diag, scope->graph->place, "the name \"%s\" is given twice", name);
     entry->value = value;
+    entry->narrow = narrow;
     if (value) graph_name(scope->graph, value, name);
     return true;
 }

@@ -13,6 +13,7 @@ struct entry {
     const char *name;
     struct entry *next; /* of the same bucket */
     struct value *value;
+    const struct narrow *narrow; /* what its bytes stand for; NULL: for themselves */
     const struct tensor *tensor; /* a weight not used yet */
     const void *item;            /* tables of other things */
     bool is_absent;              /* an optional input that the caller of a function left out */
@@ -61,8 +62,10 @@ struct entry *table_add(struct table *table, const char *name);
 
 /* What name stands for as seen in scope; *value is NULL for all but FOUND_VALUE. */
 enum found scope_find(struct scope *scope, const char *name, struct value **value);
+/* What the bytes of the value stand for; NULL for values of the graph's own types, and where there is no such name. */
+const struct narrow *scope_narrow(const struct scope *scope, const char *name);
 /* Reports a name bound twice. value may be NULL (poison). */
-bool scope_bind(struct scope *scope, const char *name, struct value *value);
+bool scope_bind(struct scope *scope, const char *name, struct value *value, const struct narrow *narrow);
 
 /* An empty scope for nodes going into graph, inside the importer's present one (is_function: seeing none of it). */
 struct scope *scope_open(struct importer *importer, struct graph *graph, bool is_function);

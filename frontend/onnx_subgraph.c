@@ -4,6 +4,7 @@
  * up outside: names it gives itself are not found there (ONNX forbids giving a visible name again), and one input too
  * many would only be unused.
  */
+#include "onnx_narrow.h"
 #include "onnx_scope.h"
 
 #include <string.h>
@@ -38,6 +39,10 @@ static bool collect_results(struct scope *scope, const Onnx__GraphProto *body, i
             ok =
                 diag_error(scope->graph->diag, scope->graph->place, "nothing gives the subgraph's output \"%s\"", name);
         if (found == FOUND_POISON) ok = false;
+        const struct narrow *narrow = scope_narrow(scope, name);
+        if (narrow)
+            ok = diag_error(scope->graph->diag, scope->graph->place, "the subgraph's output \"%s\": element type %s is not supported there",
+                            name, narrow->name);
     }
     return ok;
 }
@@ -62,7 +67,7 @@ bool onnx_import_inline(struct onnx_call *call, const Onnx__GraphProto *body, in
     importer->scope = open_body(call, call->graph, false);
     bool ok = onnx_import_initializers(importer, body);
     for (int i = 0; i < n_in; i++)
-        if (!scope_bind(importer->scope, body->input[i]->name ? body->input[i]->name : "", in[i])) ok = false;
+        if (!scope_bind(importer->scope, body->input[i]->name ? body->input[i]->name : "", in[i], NULL)) ok = false;
     ok = onnx_import_nodes(importer, body->n_node, body->node) && ok;
     ok = ok && collect_results(importer->scope, body, n_out, out);
     call->graph->place = place;
@@ -109,13 +114,13 @@ struct graph *onnx_import_subgraph(struct onnx_call *call, const Onnx__GraphProt
     bool ok = onnx_import_initializers(importer, body);
     for (int i = 0; i < n_formals; i++) {
         const char *name = body->input[i]->name ? body->input[i]->name : "";
-        if (!scope_bind(importer->scope, name, graph_input(graph, name, &formals[i]))) ok = false;
+        if (!scope_bind(importer->scope, name, graph_input(graph, name, &formals[i]), NULL)) ok = false;
     }
     for (int i = 0; i < captures->n; i++) {
         const struct onnx_capture *capture = &captures->at[i];
         struct value *value = graph_input(graph, capture->name, &capture->value->type);
         struct entry *entry = table_add(&importer->scope->table, capture->name);
-        if (entry) entry->value = value; /* a formal of that name hides it */
+        if (entry) entry->value = value, entry->narrow = scope_narrow(before, capture->name); /* a formal of that name hides it */
     }
     ok = onnx_import_nodes(importer, body->n_node, body->node) && ok;
     struct value **out = NEW_ARRAY(graph->arena, struct value *, body->n_output + 1);
@@ -148,7 +153,7 @@ bool onnx_import_function(struct onnx_call *call, const Onnx__FunctionProto *fun
         struct value *value = i < (size_t)call->n_in ? call->in[i] : NULL;
         struct entry *entry = table_add(&scope->table, function->input[i]);
         if (!entry) ok = onnx_error(call, "the function names its input \"%s\" twice", function->input[i]) != NULL;
-        else entry->value = value, entry->is_absent = !value;
+        else entry->value = value, entry->is_absent = !value, entry->narrow = value ? call->narrow_in[i] : NULL;
     }
     ok = onnx_import_nodes(importer, function->n_node, function->node) && ok;
     for (int i = 0; ok && i < call->n_out; i++) {
@@ -156,6 +161,7 @@ bool onnx_import_function(struct onnx_call *call, const Onnx__FunctionProto *fun
         if (found == FOUND_NOTHING)
             ok = onnx_error(call, "nothing gives the function's output \"%s\"", function->output[i]) != NULL;
         if (found == FOUND_POISON) ok = false;
+        call->narrow_out[i] = scope_narrow(scope, function->output[i]);
     }
     call->graph->place = place;
     importer->scope = before;

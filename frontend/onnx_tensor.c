@@ -5,7 +5,7 @@
  * where the kernel has it, otherwise component by component with O_NOFOLLOW; a hard link to elsewhere is refused too.
  */
 #define _GNU_SOURCE
-#include "onnx_import.h"
+#include "onnx_narrow.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -40,22 +40,13 @@ static const struct {
     {"complex64", DT_COUNT},
     {"complex128", DT_COUNT},
     {"bfloat16", DT_bf16},
-    {"float8e4m3fn", DT_COUNT},
-    {"float8e4m3fnuz", DT_COUNT},
-    {"float8e5m2", DT_COUNT},
-    {"float8e5m2fnuz", DT_COUNT},
-    {"uint4", DT_COUNT},
-    {"int4", DT_COUNT},
-    {"float4e2m1", DT_COUNT},
-    {"float8e8m0", DT_COUNT},
-    {"uint2", DT_COUNT},
-    {"int2", DT_COUNT},
 };
 
 bool onnx_dtype(int32_t type, enum dtype *dt, const char **name)
 {
-    bool is_known = type >= 0 && (size_t)type < sizeof type_rows / sizeof *type_rows;
-    *name = is_known ? type_rows[type].name : "of unknown number";
+    const struct narrow *narrow = onnx_narrow(type);
+    bool is_known = !narrow && type >= 0 && (size_t)type < sizeof type_rows / sizeof *type_rows;
+    *name = narrow ? narrow->name : is_known ? type_rows[type].name : "of unknown number";
     if (!is_known || type_rows[type].dt == DT_COUNT) return false;
     *dt = (enum dtype)type_rows[type].dt;
     return true;
@@ -202,7 +193,7 @@ static struct typed typed_field(const Onnx__TensorProto *proto, enum dtype dt)
     return (struct typed){0};
 }
 
-static const void *narrow(struct arena *arena, struct typed typed, size_t bytes)
+static const void *narrowed(struct arena *arena, struct typed typed, size_t bytes)
 {
     if (typed.bytes == bytes) return typed.at;
     uint8_t *to = arena_array(arena, typed.n ? typed.n : 1, bytes);
@@ -225,7 +216,9 @@ static const void *bool_bytes(struct arena *arena, const void *data, int64_t n)
 static bool tensor_type(const struct onnx_source *source, const Onnx__TensorProto *proto, struct type *type)
 {
     const char *name;
-    if (!onnx_dtype(proto->data_type, &type->dt, &name))
+    const struct narrow *narrow = onnx_narrow(proto->data_type);
+    if (narrow) type->dt = narrow->dt;
+    else if (!onnx_dtype(proto->data_type, &type->dt, &name))
         return diag_error(source->diag, source->place, "tensor \"%s\": element type %s is not supported",
                           proto->name ? proto->name : "", name);
     if (proto->n_dims > RANK_MOST) return complain(source, proto, "rank above 16");
@@ -243,8 +236,10 @@ bool onnx_tensor(const struct onnx_source *source, const Onnx__TensorProto *prot
 {
     *tensor = (struct tensor){0};
     if (!tensor_type(source, proto, &tensor->type)) return false;
-    int64_t n = type_count(&tensor->type), size = dtype_bytes(tensor->type.dt);
+    const struct narrow *narrow = onnx_narrow(proto->data_type);
+    int64_t n = type_count(&tensor->type), size = dtype_bytes(tensor->type.dt), n_elements = n;
     if (n < 0) return complain(source, proto, "more than 2^40 elements");
+    if (narrow) n = (n * narrow->bits + 7) / 8; /* what the file has are bytes of several elements */
     if (proto->segment) return complain(source, proto, "data in segments is not supported");
     tensor->n_bytes = n * size;
     struct typed typed = typed_field(proto, tensor->type.dt);
@@ -260,9 +255,15 @@ bool onnx_tensor(const struct onnx_source *source, const Onnx__TensorProto *prot
             return diag_error(source->diag, source->place,
                               "tensor \"%s\": its shape needs %lld elements, %zu are there",
                               proto->name ? proto->name : "", (long long)n, typed.n);
-        tensor->data = narrow(source->arena, typed, (size_t)size);
+        tensor->data = narrowed(source->arena, typed, (size_t)size);
     }
     if (!n) tensor->data = "";
+    if (narrow && narrow->bits < 8) {
+        uint8_t *bytes = arena_array(source->arena, (size_t)n_elements + 1, 1);
+        narrow_unpack(narrow, tensor->data, n_elements, bytes);
+        tensor->data = bytes;
+        tensor->n_bytes = n_elements;
+    }
     if (tensor->type.dt == DT_bool) tensor->data = bool_bytes(source->arena, tensor->data, n);
     return true;
 }

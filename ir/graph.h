@@ -122,6 +122,7 @@ struct value *graph_unary(struct graph *graph, enum op op, struct value *x);
 struct value *graph_binary(struct graph *graph, enum op op, struct value *x, struct value *z); /* broadcasts */
 struct value *graph_select(struct graph *graph, struct value *c, struct value *x, struct value *z);
 struct value *graph_cast(struct graph *graph, struct value *x, enum dtype dt);
+struct value *graph_bitcast(struct graph *graph, struct value *x, enum dtype dt); /* the same bits, of a type of the same size */
 struct value *graph_reshape(struct graph *graph, struct value *x, int rank, const dim *dims);
 struct value *graph_transpose(struct graph *graph, struct value *x, const int64_t *perm);
 struct value *graph_broadcast(struct graph *graph, struct value *x, int rank, const dim *dims);

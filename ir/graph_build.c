@@ -127,6 +127,12 @@ struct value *graph_cast(struct graph *graph, struct value *x, enum dtype dt)
     return graph_node(graph, OP_cast, 1, &x, 1, (struct attr[]){ATTR_S("to", dtype_name(dt))});
 }
 
+struct value *graph_bitcast(struct graph *graph, struct value *x, enum dtype dt)
+{
+    if (!x || x->type.dt == dt) return x;
+    return graph_node(graph, OP_bitcast, 1, &x, 1, (struct attr[]){ATTR_S("to", dtype_name(dt))});
+}
+
 struct value *graph_reshape(struct graph *graph, struct value *x, int rank, const dim *dims)
 {
     static const dim none[1];

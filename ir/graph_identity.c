@@ -53,7 +53,7 @@ struct value *node_identity(struct graph *graph, const struct node *node, const 
         if (x->node->op == OP_reshape) return graph_reshape(graph, x->node->in[0], type->rank, type->dim);
         return NULL;
     case OP_transpose: return transpose_identity(graph, node);
-    case OP_broadcast: case OP_cast: return same ? x : NULL;
+    case OP_broadcast: case OP_cast: case OP_bitcast: return same ? x : NULL;
     case OP_slice: return same && ints_are(node, "start", 0) && ints_are(node, "step", 1) ? x : NULL;
     case OP_pad: case OP_pad_edge: case OP_pad_reflect: case OP_pad_wrap:
         return ints_are(node, "before", 0) && ints_are(node, "after", 0) ? x : NULL;

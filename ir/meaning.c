@@ -353,6 +353,7 @@ static struct amount evaluate_call(struct evaluation *e, const struct term *t)
         dt = t->op == EX_select ? DT_index : dtype_compute(e->o->node->out[0].type.dt);
     }
     if (t->op == EX_cast) return (struct amount){amount_as(prog, arg[0], value_dtype(e->o, -1)), 0};
+    if (t->op == EX_bits) return (struct amount){ex_bits(prog, arg[0].e, value_dtype(e->o, -1)), 0};
     if (t->op == EX_dot4)
         return (struct amount){ex_dot4(prog, amount_as(prog, arg[0], dt), amount_as(prog, arg[1], dt), amount_as(prog, arg[2], dt)), 0};
     if (t->op == EX_select)

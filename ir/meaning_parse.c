@@ -162,7 +162,7 @@ static const struct term *parse_call(struct parser *p, const char *name)
         else t->arg[t->n++] = parse_expr(p);
     }
     int wanted = t->op == EX_COUNT || t->op == EX_const ? 2 : expr_row(t->op)->args;
-    if (t->op == EX_cast) wanted = 1;
+    if (t->op == EX_cast || t->op == EX_bits) wanted = 1;
     if (!p->error && t->n != wanted) fail(p, "wrong number of arguments");
     return t;
 }

@@ -12,7 +12,7 @@ enum op {
 enum op_kind { OP_LEAF, OP_MAP, OP_MOVE, OP_REDUCE, OP_CONTRACT, OP_COMPOSITE, OP_CONTROL, OP_EXTERN };
 
 enum shape_rule {
-    SHAPE_none, SHAPE_same, SHAPE_first, SHAPE_float, SHAPE_bool, SHAPE_int, SHAPE_bits, SHAPE_compare, SHAPE_cast,
+    SHAPE_none, SHAPE_same, SHAPE_first, SHAPE_float, SHAPE_bool, SHAPE_int, SHAPE_bits, SHAPE_compare, SHAPE_cast, SHAPE_bitcast,
     SHAPE_select, SHAPE_reshape, SHAPE_transpose, SHAPE_broadcast, SHAPE_slice, SHAPE_pad, SHAPE_dilate, SHAPE_repeat,
     SHAPE_concat, SHAPE_gather, SHAPE_gather_elements, SHAPE_scatter, SHAPE_iota, SHAPE_reduce, SHAPE_find,
     SHAPE_pool, SHAPE_matmul, SHAPE_conv, SHAPE_index, SHAPE_control, SHAPE_top_k, SHAPE_det,

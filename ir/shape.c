@@ -88,6 +88,15 @@ bool same_dtypes(struct inference *inf, int first, int n)
     return true;
 }
 
+/* f16 and bf16 are computed with as f32: their bits are at hand only in memory. */
+static bool same_bits(struct inference *inf)
+{
+    const enum dtype types[] = {inf->node->in[0]->type.dt, inf->out->dt};
+    bool fits = dtype_bytes(types[0]) == dtype_bytes(types[1]);
+    for (int i = 0; i < 2; i++) fits &= types[i] != DT_bool && dtype_compute(types[i]) == types[i];
+    return fits || FAIL(inf, "bitcast of %s to %s: needs types of one size, no bool and no floats of 16 bits", infer_shown(inf, 0), dtype_name(types[1]));
+}
+
 static bool infer_map(struct inference *inf, enum shape_rule rule)
 {
     enum dtype dt = inf->node->in[0]->type.dt;
@@ -98,6 +107,7 @@ static bool infer_map(struct inference *inf, enum shape_rule rule)
     }
     *inf->out = inf->node->in[0]->type;
     if (rule == SHAPE_cast) return wants_dtype(inf, &inf->out->dt);
+    if (rule == SHAPE_bitcast) return wants_dtype(inf, &inf->out->dt) && same_bits(inf);
     if (rule != SHAPE_first && !same_dtypes(inf, 0, inf->node->n_in)) return false;
     if (rule == SHAPE_compare) inf->out->dt = DT_bool;
     if (rule == SHAPE_same && dt == DT_bool) return FAIL(inf, "%s of %s: needs numbers", infer_name(inf), infer_shown(inf, 0));
@@ -415,7 +425,7 @@ static bool infer(struct inference *inf)
         return FAIL(inf, "%s of %s: needs words, i32", infer_name(inf), infer_shown(inf, 0));
     switch (rule) {
     case SHAPE_same: case SHAPE_first: case SHAPE_float: case SHAPE_bool: case SHAPE_int: case SHAPE_bits:
-    case SHAPE_compare: case SHAPE_cast: case SHAPE_select: return infer_map(inf, rule);
+    case SHAPE_compare: case SHAPE_cast: case SHAPE_bitcast: case SHAPE_select: return infer_map(inf, rule);
     case SHAPE_reshape: return infer_reshape(inf);
     case SHAPE_transpose: return infer_transpose(inf);
     case SHAPE_broadcast: return infer_broadcast(inf);

@@ -90,6 +90,7 @@ static bool takes(enum op op, enum dtype dt)
         return dt != DT_bool;
     case SHAPE_conv_depth: case SHAPE_pool_last:
     case SHAPE_pool: case SHAPE_matmul: case SHAPE_conv: case SHAPE_index: case SHAPE_iota: case SHAPE_top_k: return dt != DT_bool;
+    case SHAPE_bitcast: return dt != DT_bool && dtype_compute(dt) == dt;
     case SHAPE_cast: case SHAPE_select: case SHAPE_reshape: case SHAPE_transpose: case SHAPE_broadcast: case SHAPE_slice:
     case SHAPE_pad: case SHAPE_concat: case SHAPE_gather: case SHAPE_gather_elements: case SHAPE_scatter:
     case SHAPE_find: return true;
@@ -266,6 +267,12 @@ static struct value *build_others(struct lab *lab, enum op op, enum shape_class 
     case SHAPE_cast:
         in[0] = input(lab, x);
         return graph_node(lab->graph, op, 1, in, 1, (struct attr[]){ATTR_S("to", dtype_name((enum dtype)(((int)dt * 5 + (int)class + 1) % DT_index)))});
+    case SHAPE_bitcast: {
+        static const enum dtype other[] = {[DT_f32] = DT_i32, [DT_f64] = DT_u64, [DT_i8] = DT_u8, [DT_u8] = DT_i8, [DT_i16] = DT_u16,
+                                           [DT_u16] = DT_i16, [DT_i32] = DT_u32, [DT_u32] = DT_f32, [DT_i64] = DT_f64, [DT_u64] = DT_i64};
+        in[0] = input(lab, x);
+        return graph_node(lab->graph, op, 1, in, 1, (struct attr[]){ATTR_S("to", dtype_name(other[dt]))});
+    }
     case SHAPE_concat:
         if (x.rank == 0) return NULL;
         in[0] = input(lab, x), in[1] = input(lab, x);
@@ -311,7 +318,7 @@ static struct value *build(struct lab *lab, enum op op, enum shape_class class, 
     case SHAPE_pool: case SHAPE_conv: return build_window(lab, op, class, dt);
     case SHAPE_matmul: case SHAPE_index: return build_contraction(lab, op, class, dt);
     case SHAPE_conv_last: case SHAPE_conv_depth: case SHAPE_pool_last: case SHAPE_matmul_packed: return build_packed(lab, op, class, dt);
-    case SHAPE_cast: case SHAPE_concat: case SHAPE_iota: case SHAPE_top_k: case SHAPE_det:
+    case SHAPE_cast: case SHAPE_bitcast: case SHAPE_concat: case SHAPE_iota: case SHAPE_top_k: case SHAPE_det:
     case SHAPE_quantize: case SHAPE_dequantize: case SHAPE_words: return build_others(lab, op, class, dt);
     case SHAPE_none: case SHAPE_control: return NULL;
     }
