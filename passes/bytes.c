@@ -182,6 +182,33 @@ static struct value *unsigned_byte(struct graph *to, struct value *x)
     return graph_cast(to, graph_binary(to, OP_add, x, graph_scalar(to, DT_i32, 128)), DT_u8);
 }
 
+static struct value *byte_at(struct graph *to, struct value *byte, int place)
+{
+    byte = graph_cast(to, byte, DT_i32);
+    return place ? graph_binary(to, OP_mul, byte, graph_int(to, DT_i32, (int64_t)1 << 8 * place)) : byte;
+}
+
+/* x as words, with its border. Up to three channels are put together by arithmetic, before the border is put round them: a
+ * vector of words is computed where the bytes are, of one channel after the other, and nothing is stored byte by byte.
+ * mobilenetv2's input: 97 us to 31. */
+static struct value *words_with_border(struct graph *to, const struct bytes_product *product, struct value *x, struct value *zero)
+{
+    enum { BYTES = 4 };
+    int last = x->type.rank - 1;
+    dim channels = x->type.dim[last];
+    if (product->matrix || !dim_is_const(channels) || channels >= BYTES) {
+        x = pad_border(to, product, x, zero, BYTES);
+        return x ? graph_node(to, OP_words, 1, &x, 0, NULL) : NULL;
+    }
+    struct value *word = NULL, *border = NULL;
+    for (int c = 0; c < BYTES; c++) {
+        struct value *filling = byte_at(to, zero, c), *byte = c < channels ? byte_at(to, graph_slice_axis(to, x, last, c, 1), c) : filling;
+        border = border ? graph_binary(to, OP_add, border, filling) : filling;
+        word = word ? graph_binary(to, OP_add, word, byte) : byte;
+    }
+    return pad_border(to, product, word, border, 1);
+}
+
 struct value *bytes_build(struct graph *to, const struct bytes_product *product)
 {
     struct value *x = product->x;
@@ -194,13 +221,13 @@ struct value *bytes_build(struct graph *to, const struct bytes_product *product)
     bool is_shifted = false;
     for (int64_t o = 0; o < product->size; o++) is_shifted |= shift[o] != 0;
     x = unsigned_byte(to, x);
-    x = pad_border(to, product, x, moving ? moving : graph_scalar(to, DT_u8, (double)zero), 4);
-    if (!x) return NULL;
-    struct value *in[] = {graph_node(to, OP_words, 1, &x, 0, NULL), pack_words(to, product, &from, shift)};
+    struct value *border = moving ? moving : graph_scalar(to, DT_u8, (double)zero), *words = words_with_border(to, product, x, border);
+    if (!words) return NULL;
+    struct value *in[] = {words, pack_words(to, product, &from, shift)};
     struct attr block = ATTR_I("block", product->block);
     struct value *y = product->matrix ? graph_node(to, OP_matmul_dot, 2, in, 1, &block)
                                       : graph_node(to, OP_conv_dot, 2, in, 3, (struct attr[]){*product->stride, *product->dilation, block});
-    if (is_shifted) y = graph_binary(to, OP_add, y, shifted_sums(to, product, x, shift));
+    if (is_shifted) y = graph_binary(to, OP_add, y, shifted_sums(to, product, pad_border(to, product, x, border, 4), shift));
     struct value *less = moving || zero ? weight_sums(to, product, &from, shift, moving ? 1 : zero) : NULL;
     if (moving) less = graph_binary(to, OP_mul, graph_cast(to, moving, DT_i32), less);
     return less ? graph_binary(to, OP_add, y, less) : y;
