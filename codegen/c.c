@@ -15,39 +15,45 @@ static void kernel_head(struct cfamily *printer, const struct kernel_facts *fact
                 facts->can_fail ? "int" : "void", facts->name);
 }
 
-const struct dialect c_dialect = {
-    .name = "C",
-    .scalar = {[DT_f64] = "double",
-               [DT_f32] = "float",
-               [DT_f16] = "uint16_t",
-               [DT_bf16] = "uint16_t",
-               [DT_i8] = "int8_t",
-               [DT_i16] = "int16_t",
-               [DT_i32] = "int32_t",
-               [DT_i64] = "int64_t",
-               [DT_u8] = "uint8_t",
-               [DT_u16] = "uint16_t",
-               [DT_u32] = "uint32_t",
-               [DT_u64] = "uint64_t",
-               [DT_bool] = "bool",
-               [DT_index] = "int64_t"},
-    .bool_in_memory = "uint8_t",
-    .restrict_word = "restrict ",
-    .global_space = "",
-    .local_array = "_Alignas(64) ",
-    .infinity = "INFINITY",
-    .nan = "NAN",
-    .float_suffix = "f",
-    .fail = "return ",
-    .fail_end = ";",
-    .kernel_head = kernel_head,
-    .first_parameter = "",
-    .next_parameter = ", ",
-    .parameter_const = "",
-    .kernel_end = "    return 0;\n",
-    .bits = "$S b;\n    memcpy(&b, &a, sizeof b);\n    return b;",
-    .vector_helper = c_vector_print,
-};
+/* Sizes fit 32 bits on a microcontroller, where nothing has to be aligned beyond 8 bytes and there is no libc. */
+#define C_DIALECT(small, index_type, alignment, copy)                                                                       \
+    {                                                                                                                  \
+        .name = "C",                                                                                                   \
+        .small_index = small,                                                                                          \
+        .scalar = {[DT_f64] = "double",                                                                                \
+                   [DT_f32] = "float",                                                                                 \
+                   [DT_f16] = "uint16_t",                                                                              \
+                   [DT_bf16] = "uint16_t",                                                                             \
+                   [DT_i8] = "int8_t",                                                                                 \
+                   [DT_i16] = "int16_t",                                                                               \
+                   [DT_i32] = "int32_t",                                                                               \
+                   [DT_i64] = "int64_t",                                                                               \
+                   [DT_u8] = "uint8_t",                                                                                \
+                   [DT_u16] = "uint16_t",                                                                              \
+                   [DT_u32] = "uint32_t",                                                                              \
+                   [DT_u64] = "uint64_t",                                                                              \
+                   [DT_bool] = "bool",                                                                                 \
+                   [DT_index] = index_type},                                                                           \
+        .bool_in_memory = "uint8_t",                                                                                   \
+        .restrict_word = "restrict ",                                                                                  \
+        .global_space = "",                                                                                            \
+        .local_array = alignment,                                                                                      \
+        .infinity = "INFINITY",                                                                                        \
+        .nan = "NAN",                                                                                                  \
+        .float_suffix = "f",                                                                                           \
+        .fail = "return ",                                                                                             \
+        .fail_end = ";",                                                                                               \
+        .kernel_head = kernel_head,                                                                                    \
+        .first_parameter = "",                                                                                         \
+        .next_parameter = ", ",                                                                                        \
+        .parameter_const = "",                                                                                         \
+        .kernel_end = "    return 0;\n",                                                                               \
+        .bits = "$S b;\n    " copy "(&b, &a, sizeof b);\n    return b;",                                               \
+        .vector_helper = c_vector_print,                                                                               \
+    }
+const struct dialect c_dialect = C_DIALECT(false, "int64_t", "_Alignas(64) ", "memcpy");
+const struct dialect c_small_dialect = C_DIALECT(true, "int32_t", "_Alignas(8) ", "__builtin_memcpy");
+#undef C_DIALECT
 
 struct c_state {
     const struct emission *emission;
@@ -236,6 +242,15 @@ static void put_symbols(struct cfamily *printer, struct text *out)
     }
 }
 
+/* Without a caller's arena. */
+static void put_freestanding_head(const struct c_state *state, struct text *out, bool memory)
+{
+    const char *model = state->names.model;
+    if (memory)
+        text_printf(out, "static _Alignas(8) unsigned char %s_arena[%lld];\n\n", model, (long long)state->emission->arena_bytes);
+    text_printf(out, "int %s_run(const struct %s_inputs *in, const struct %s_outputs *out)\n{\n", model, model, model);
+}
+
 /* Main that puts kernels into a device's queue. */
 static void put_main_head(struct cfamily *printer, struct text *out)
 {
@@ -284,11 +299,12 @@ static void put_run(struct cfamily *printer)
         memory |= used.all.at[i]->space == SPACE_ARENA;
     }
     if (prog->threads) put_part_head(final, state->prefix, model);
+    else if (state->emission->freestanding) put_freestanding_head(state, final, memory);
     else
         text_printf(final, "%sint %srun(const struct %s_inputs *in, const struct %s_outputs *out, void *arena)\n{\n",
                     state->emission->n_versions > 1 ? "static " : "", state->prefix, model, model);
-    if (memory) text_add(final, "    unsigned char *const memory = arena;\n");
-    else text_add(final, "    (void)arena;\n");
+    if (memory) text_printf(final, "    unsigned char *const memory = %s;\n", state->emission->freestanding ? arena_printf(printer->arena, "%s_arena", model) : "arena");
+    else if (!state->emission->freestanding) text_add(final, "    (void)arena;\n");
     put_symbols(printer, final);
     if (!in) text_add(final, "    (void)in;\n");
     if (!out) text_add(final, "    (void)out;\n");
@@ -302,7 +318,7 @@ static void reserve_exports(struct cfamily *printer, const char *model, const ch
     static const char *const suffix[] = {"run",    "model",   "plain",       "load",        "weights",
                                          "inputs", "outputs", "arena_bytes", "run_checked", "part",
                                          "main",   "run_on",  "open",        "close",       "message", "cl",          "times",
-                                         "kernels", "kernels_end"};
+                                         "kernels", "kernels_end", "arena"};
     for (size_t i = 0; i < sizeof suffix / sizeof *suffix; i++)
         cfamily_name(printer, arena_printf(printer->arena, "%s_%s", model, suffix[i]));
     cfamily_name(printer, arena_printf(printer->arena, "%srun", prefix));
@@ -323,9 +339,10 @@ static void make_version(const struct emission *emission, int version, struct c_
     state->prefix = own->prefix;
     state->in_part = false;
     printer->prog = (struct prog *)(uintptr_t)own->prog;
-    printer->dialect = &c_dialect;
     printer->target = own->target->host ? own->target->host : own->target;
+    printer->dialect = printer->target->is_small || emission->freestanding ? &c_small_dialect : &c_dialect;
     printer->helper_prefix = "";
+    printer->freestanding = emission->freestanding;
     if (emission->n_versions > 1) {
         printer->type_prefix = arena_printf(arena, "v%d_", own->target->level);
         printer->feature_prefix = "TENON";
@@ -353,7 +370,7 @@ static void put_declarations(const struct c_state *state, struct text *code)
 {
     const struct emission *emission = state->emission;
     const char *hidden = emission->versions->target->vector_bytes ? " __attribute__((visibility(\"hidden\")))" : "";
-    if (emission->weights.n_bytes)
+    if (emission->weights.n_bytes && !emission->freestanding)
         text_printf(code,
                     emission->weights_file ? "extern const unsigned char *%s_weights%s;\n"
                                            : "extern const unsigned char %s_weights[]%s;\n",

@@ -195,6 +195,14 @@ static void print_functions(struct cfamily *printer, struct text *out, bool hori
         }
 }
 
+/* Without a library: gcc would make loops that copy or fill into calls of memcpy and memset. */
+static void print_small_head(struct text *out)
+{
+    text_add(out, "#include <stdbool.h>\n#include <stdint.h>\n\n#if defined(__clang__)\n#pragma STDC FP_CONTRACT OFF\n"
+                  "#elif defined(__GNUC__)\n#pragma GCC optimize(\"no-tree-loop-distribute-patterns\")\n#endif\n"
+                  "#define INFINITY (1.0f/0.0f)\n#define NAN (0.0f/0.0f)\n\n");
+}
+
 /* gcc 12's loop vectorizer loses stores in loops over 64-byte vectors; and the arena's bytes change type. */
 static void print_head(struct text *out, bool vectors, bool intrinsics)
 {
@@ -221,7 +229,8 @@ void helpers_close(struct cfamily *printer)
 void c_helpers_print(struct cfamily *printer, struct text *out)
 {
     helpers_close(printer);
-    if (!printer->type_prefix) print_head(out, any_vector(printer), any_intrinsic(printer));
+    if (printer->freestanding) print_small_head(out);
+    else if (!printer->type_prefix) print_head(out, any_vector(printer), any_intrinsic(printer));
     if (!printer->type_prefix && any_dot(printer))
         text_add(out, "#if defined(__ARM_FEATURE_MATMUL_INT8)\n#include <arm_neon.h>\n#endif\n\n");
     print_types(printer, out);

@@ -28,9 +28,14 @@ static int log_of(int lanes)
     return log;
 }
 
+enum dtype cfamily_index(const struct cfamily *printer)
+{
+    return printer->dialect->small_index ? DT_i32 : DT_i64;
+}
+
 const char *cfamily_type(struct cfamily *printer, enum dtype dt, int lanes)
 {
-    const char *name = dt == DT_index ? "i64" : dtype_name(dt);
+    const char *name = dtype_name(dt == DT_index ? cfamily_index(printer) : dt);
     const char *prefix = printer->type_prefix ? printer->type_prefix : "";
     return lanes == 1 && !*prefix ? name : arena_printf(printer->arena, lanes == 1 ? "%s%s" : "%s%sx%d", prefix, name, lanes);
 }
@@ -39,8 +44,8 @@ const char *cfamily_need(struct cfamily *printer, int h, enum dtype dt, enum dty
 {
     bool floor = h == EX_div || h == EX_mod;
     if (lanes > 1 && printer->target->vector_bytes == 0) bug("cfamily", "a vector for a target without vectors");
-    if (dt == DT_index && !floor) dt = DT_i64;
-    if (other == DT_index && !floor) other = DT_i64;
+    if (dt == DT_index && !floor) dt = cfamily_index(printer);
+    if (other == DT_index && !floor) other = cfamily_index(printer);
     printer->used[h][dt][other][log_of(lanes)] = true;
     return cfamily_type(printer, dt, lanes);
 }

@@ -44,6 +44,7 @@ struct dialect {
     const char *infinity, *nan;
     const char *float_suffix;       /* of the functions of <math.h> on float */
     const char *fail, *fail_end;    /* round the code with which a function ends */
+    bool small_index;               /* indices have 32 bits */
     bool has_vectors;               /* vector types have names of the language: float16 */
     bool has_work_items;            /* group and lane loops are run side by side */
     /* a kernel as a function: its text up to the name's end, what stands before its first and its other parameters and
@@ -91,6 +92,7 @@ struct cfamily {
     const struct target *target;
     struct arena *arena;
     struct text *out;
+    bool freestanding; /* no header but the compiler's own */
     const char *helper_prefix;                                       /* before helpers' names */
     const char *type_prefix, *feature_prefix; /* before vector types' and features' names, where one text has several
                                                  targets; NULL: nothing */
@@ -121,7 +123,9 @@ struct cfamily {
 void cfamily_start(struct cfamily *printer);
 /* Notes that helper `h` is used; returns its name's suffix: "f32" or "f32x16". */
 const char *cfamily_need(struct cfamily *printer, int h, enum dtype dt, enum dtype other, int lanes);
-/* "f32x16"; "f32" for one lane; index as i64. */
+/* What an index is in the text. */
+enum dtype cfamily_index(const struct cfamily *printer);
+/* "f32x16"; "f32" for one lane; index as that. */
 const char *cfamily_type(struct cfamily *printer, enum dtype dt, int lanes);
 /* Name of a vector type in the language. */
 const char *cfamily_vector(struct cfamily *printer, enum dtype dt, int lanes);

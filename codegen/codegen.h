@@ -39,7 +39,7 @@ struct version {
 struct weights_layout {
     const int64_t **offset_bytes; /* by version, by buffer id */
     int64_t *version_bytes;       /* by version: what it reads */
-    int64_t n_bytes;
+    int64_t n_bytes, alignment; /* of each tensor */
     const struct tensor **tensors; /* in their order */
     int n_tensors;
 };
@@ -59,6 +59,7 @@ struct emission {
     int threads;     /* the most of a version */
     bool weights_file;  /* weights come from a mapped file at load: NAME_weights is a pointer variable */
     bool kernels_apart; /* kernels are LLVM's, in other objects */
+    bool freestanding;  /* --freestanding: no libc, arena and weights inside the text */
     const struct device_needs *opencl; /* kernels are a text of OpenCL C; NULL: not */
 };
 /* The versions (prog and target given) as an emission, in arena. */
@@ -86,6 +87,7 @@ struct link_options {
     int n_wider;
     const struct device *device; /* BACKEND_OPENCL: what the kernels are for */
     bool weights_file;
+    bool freestanding;    /* C text that needs no libc */
     const char *cc;       /* C compiler, default "cc" */
     bool keep_temporary;
 };

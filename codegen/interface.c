@@ -116,6 +116,13 @@ static void put_structs(const struct interface *model, struct text *out)
     text_add(out, "};\n");
 }
 
+void interface_structs(const struct emission *emission, struct text *out)
+{
+    struct interface model;
+    interface_start(&model, emission, out->arena);
+    put_structs(&model, out);
+}
+
 static void put_plain_params(const struct interface *model, struct text *out)
 {
     const struct prog *prog = model->prog;

@@ -15,9 +15,11 @@ struct embedded_file;
 const struct embedded_file *embedded_find(const char *path);
 /* NAME_run where it is more than one function of kernels: on several threads, of several versions. */
 void versions_print(const struct emission *emission, struct text *out);
+/* struct NAME_inputs and struct NAME_outputs. */
+void interface_structs(const struct emission *emission, struct text *out);
 /* "s" as a string of C. */
 void text_c_string(struct text *out, const char *s);
 /* The C dialect, for whoever prints dims or types. */
-extern const struct dialect c_dialect;
+extern const struct dialect c_dialect, c_small_dialect; /* small: for microcontrollers */
 
 #endif

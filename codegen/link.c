@@ -5,6 +5,7 @@
  * linked (weights_embed.c), or go through the assembler's .incbin; only a few bytes of them are ever C text.
  */
 #include "../ir/extern.h"
+#include "freestanding.h"
 #include "opencl.h"
 #include "process.h"
 #include "weights_embed.h"
@@ -87,9 +88,10 @@ static void put_weights_array(struct linker *linker, struct text *code)
     struct text bytes = {.arena = linker->arena};
     for (int i = 0; i < weights->n_tensors; i++) {
         text_add_n(&bytes, weights->tensors[i]->data, (size_t)weights->tensors[i]->n_bytes);
-        while (bytes.n % 64) text_add_n(&bytes, "", 1);
+        while (bytes.n % (size_t)weights->alignment) text_add_n(&bytes, "", 1);
     }
-    text_printf(code, "\n_Alignas(64) const unsigned char %s_weights[%zu] = {", linker->emission.name, bytes.n);
+    text_printf(code, "\n%s_Alignas(%lld) const unsigned char %s_weights[%zu] = {", linker->emission.freestanding ? "static " : "",
+                (long long)weights->alignment, linker->emission.name, bytes.n);
     for (size_t i = 0; i < bytes.n; i++)
         text_printf(code, "%s%u,", i % 24 ? " " : "\n    ", (unsigned char)bytes.at[i]);
     text_add(code, "\n};\n");
@@ -117,9 +119,26 @@ static void put_embedded(const char *path, struct text *code)
     text_add_n(code, file->text, file->n_bytes);
 }
 
+/* The same without a library: all in one text and its header. */
+static void make_freestanding(struct linker *linker, const char *header_name, struct text *header, struct text *code)
+{
+    text_printf(header, "/* %s, compiled by tenon: needs no library. */\n", linker->emission.name);
+    freestanding_header(&linker->emission, header);
+    text_printf(code, "/* %s, compiled by tenon: needs no library. Flags that matter: -fno-strict-aliasing -ffp-contract=off. */\n",
+                linker->emission.name);
+    text_printf(code, "#include \"%s\"\n", header_name);
+    if (linker->emission.weights.n_bytes) put_weights_array(linker, code);
+    text_add(code, "\n");
+    c_print(&linker->emission, code);
+}
+
 /* The model's C text, which includes `header_name`. LLVM prints kernels and NAME_run itself. */
 static void make_texts(struct linker *linker, const char *header_name, struct text *header, struct text *code)
 {
+    if (linker->emission.freestanding) {
+        make_freestanding(linker, header_name, header, code);
+        return;
+    }
     put_embedded("runtime/tenon.h", header);
     text_add(header, "\n");
     text_printf(code,
@@ -465,6 +484,8 @@ bool link_artefact(const struct prog *prog, const struct link_options *options, 
     bool opencl = options->backend == BACKEND_OPENCL;
     if (opencl != (kind == ARTEFACT_OPENCL) && (kind == ARTEFACT_OPENCL || kind == ARTEFACT_C || kind == ARTEFACT_ASSEMBLY))
         return diag_error(diag, place, opencl ? "OpenCL text is a .cl file" : "a .cl file comes from --target=opencl");
+    if (options->freestanding && kind != ARTEFACT_C)
+        return diag_error(diag, place, "--freestanding writes C text: a name that ends in .c is expected");
     struct linker linker = {
         .options = options, .diag = diag, .out_path = out_path, .written = written, .arena = arena_new()};
     linker.kernels.arena = linker.arena;
@@ -484,8 +505,13 @@ bool link_artefact(const struct prog *prog, const struct link_options *options, 
             return false;
         }
     }
+    linker.emission.freestanding = options->freestanding;
+    if (options->freestanding && !freestanding_check(&linker.emission, diag)) {
+        arena_free(linker.arena);
+        return false;
+    }
     linker.folder = folder_make(linker.arena, diag);
-    linker.weights_apart =
+    linker.weights_apart = options->freestanding ? false :
         linker.emission.weights.n_bytes > WEIGHTS_IN_TEXT_MOST || (options->weights_file && linker.emission.weights.n_bytes);
     bool good = linker.folder && link_kind(&linker, kind) && put_weights_file(&linker);
     if (linker.folder && options->keep_temporary) note_written(&linker, linker.folder);

@@ -1,4 +1,4 @@
-/* The weight section: constant tensors one after the other, each on a 64-byte boundary.
+/* The weight section: constant tensors one after the other, each on a 64-byte boundary, of 8 bytes for microcontrollers.
  *
  * Tensors with the same bytes share a place, also between versions of a model: first by pointer, then by contents.
  */
@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum { ALIGNMENT = 64 };
+enum { ALIGNMENT = 64, ALIGNMENT_SMALL = 8 };
 
 struct placed {
     const struct tensor *tensor;
@@ -43,9 +43,9 @@ struct places { /* a table of what is placed, open addressing */
     uint32_t cap;
 };
 
-static int64_t padded_bytes(const struct tensor *tensor)
+static int64_t padded_bytes(const struct weights_layout *layout, const struct tensor *tensor)
 {
-    return (tensor->n_bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    return (tensor->n_bytes + layout->alignment - 1) / layout->alignment * layout->alignment;
 }
 
 /* The place of these contents, new at the end where they have none. */
@@ -58,7 +58,7 @@ static struct placed *contents_place(struct places *places, const struct tensor 
     struct placed *found = &places->at[slot];
     if (!found->tensor) {
         *found = (struct placed){.tensor = tensor, .hash = hash, .offset_bytes = layout->n_bytes, .version = -1};
-        layout->n_bytes += padded_bytes(tensor);
+        layout->n_bytes += padded_bytes(layout, tensor);
         layout->tensors[layout->n_tensors++] = tensor;
     }
     return found;
@@ -71,7 +71,8 @@ void weights_place(const struct version *versions, int n_versions, struct arena 
     struct places places = {.cap = 64};
     while (places.cap < 2 * (uint32_t)n_buffers + 2) places.cap *= 2;
     places.at = NEW_ARRAY(arena, struct placed, places.cap);
-    *layout = (struct weights_layout){.offset_bytes = NEW_ARRAY(arena, const int64_t *, n_versions),
+    *layout = (struct weights_layout){.alignment = versions->target && versions->target->is_small ? ALIGNMENT_SMALL : ALIGNMENT,
+                                      .offset_bytes = NEW_ARRAY(arena, const int64_t *, n_versions),
                                       .version_bytes = NEW_ARRAY(arena, int64_t, n_versions),
                                       .tensors = NEW_ARRAY(arena, const struct tensor *, n_buffers + 1)};
     for (int v = 0; v < n_versions; v++) {
@@ -83,7 +84,7 @@ void weights_place(const struct version *versions, int n_versions, struct arena 
             if (!buf->tensor) bug("weights", "buffer %s has no data", buf->name);
             struct placed *found = contents_place(&places, buf->tensor, layout);
             offset[buf->id] = found->offset_bytes;
-            if (found->version != v) layout->version_bytes[v] += padded_bytes(buf->tensor);
+            if (found->version != v) layout->version_bytes[v] += padded_bytes(layout, buf->tensor);
             found->version = v;
         }
         layout->offset_bytes[v] = offset;
@@ -96,7 +97,7 @@ bool weights_put(const struct weights_layout *layout, FILE *file)
     bool good = true;
     for (int i = 0; i < layout->n_tensors && good; i++) {
         const struct tensor *tensor = layout->tensors[i];
-        size_t n = (size_t)tensor->n_bytes, rest = (size_t)padded_bytes(tensor) - n;
+        size_t n = (size_t)tensor->n_bytes, rest = (size_t)padded_bytes(layout, tensor) - n;
         good = (n == 0 || fwrite(tensor->data, 1, n, file) == n) && fwrite(zeros, 1, rest, file) == rest;
     }
     return good;

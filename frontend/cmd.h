@@ -65,7 +65,7 @@ struct options {
     struct pipeline_options pipeline; /* with pass.level, pass.target, pass.max_arena_bytes */
     const char *out, *emit, *output_dir, *cc, *abi_json, *trace;
     bool layers; /* a table of kernel calls */
-    bool weights_file, threads_given, json, keep, random, list_passes, help, quiet;
+    bool weights_file, freestanding, threads_given, json, keep, random, list_passes, help, quiet;
     uint64_t seed;
     int runs, threads, jobs;
     const char *tuning; /* file */

@@ -185,6 +185,7 @@ static int make_artefact(struct session *session, const struct options *options,
         .n_wider = product->n - 1,
         .device = options->device,
         .weights_file = options->weights_file,
+        .freestanding = options->freestanding,
         .cc = options->cc,
         .keep_temporary = options->keep,
     };

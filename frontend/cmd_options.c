@@ -24,6 +24,7 @@ enum option {
     OPT_CC,
     OPT_KEEP,
     OPT_MAX_RAM,
+    OPT_FREESTANDING,
     OPT_INPUT,
     OPT_RANDOM,
     OPT_OUTPUT_DIR,
@@ -129,6 +130,8 @@ static const struct option_row rows[] = {
      "also write the plain call's symbol, inputs and outputs as JSON: void SYMBOL(in0, .., out0, ..)"},
     {OPT_MAX_RAM, "--max-ram", "BYTES", FOR_CODE | FOR_CHECK,
      "refuse a model whose arena is larger (suffix K, M or G)"},
+    {OPT_FREESTANDING, "--freestanding", NULL, FOR_COMPILE,
+     "C text that needs no C library: static memory, sizes as numbers in the header (with --cpu=cortex-m4 and the like)"},
     {OPT_CC, "--cc", "COMPILER", FOR_CODE | FOR_QUANTIZE, "the C compiler (default: $CC, else cc)"},
     {OPT_KEEP, "--keep", NULL, FOR_CODE, "keep temporary files and say where they are"},
     {OPT_REPORT, "--report", "FILE", FOR_COMPILE | FOR_BENCH,
@@ -320,6 +323,7 @@ static bool apply(struct session *session, const struct option_row *row, const c
     case OPT_CC: options->cc = s; break;
     case OPT_KEEP: options->keep = true; break;
     case OPT_MAX_RAM: return read_number(row->name, s, 1, DIM_HUGE, &pipeline->pass.max_arena_bytes);
+    case OPT_FREESTANDING: options->freestanding = true; break;
     case OPT_RANDOM:
         ok = read_number(row->name, s, 0, INT64_MAX, &v);
         options->random = true;

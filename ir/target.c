@@ -4,8 +4,10 @@
 #include <string.h>
 
 static const struct target targets[] = {
-#define TARGET(...) {__VA_ARGS__, NULL},
+#define TARGET(...) {__VA_ARGS__, NULL, false},
+#define SMALL(...) {__VA_ARGS__, NULL, true},
 #include "targets.def"
+#undef SMALL
 #undef TARGET
 };
 

@@ -17,6 +17,7 @@ struct target {
     double fma_latency;                     /* cycles */
     int lanes_most;           /* of any vector; 0: what vector_bytes gives */
     const struct target *host; /* of a device: the CPU beside it; NULL: this is one */
+    bool is_small; /* a microcontroller: indices of 32 bits, little unrolled, nothing aligned beyond 8 bytes */
 };
 
 /* NULL where there is no such row. "native" is host_target() of codegen/host.c. */

@@ -393,7 +393,7 @@ static struct search search_new(const struct loopnest *nest, const struct target
         s.plan.copies[a] = map && a < nest->n_chain && nest->axis[a].cases ? (int)nest->axis[a].extent : 1;
     s.plan.lanes = s.plan.inner_lanes = 1;
     s.plan.vector_axis = -1;
-    s.plan.unroll_size = UNROLL_USUAL;
+    s.plan.unroll_size = target->is_small ? UNROLL_SMALL : UNROLL_USUAL;
     return s;
 }
 

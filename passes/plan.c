@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ALIGN = 64 };
+enum { ALIGN = 64, ALIGN_SMALL = 8 };
 struct item {
     const struct life *life;
     int64_t size, offset; /* at the chosen symbol values */
@@ -30,6 +30,7 @@ struct packing {
     struct arena *scratch;
     int n;
     struct item *item;
+    int64_t align;
 };
 
 static bool coexist(const struct item *a, const struct item *b)
@@ -37,19 +38,14 @@ static bool coexist(const struct item *a, const struct item *b)
     return a->life->first <= b->life->last && b->life->first <= a->life->last;
 }
 
-static int64_t round_up(int64_t bytes)
-{
-    return (bytes + ALIGN - 1) / ALIGN * ALIGN;
-}
-
-/* A multiple of ALIGN not below bytes. Where every coefficient is already one, or nearly, the result stays a polynomial
+/* A multiple of `align` not below bytes. Where every coefficient is already one, or nearly, the result stays a polynomial
  * that compares with others; else it is a quotient. */
-static dim aligned(struct dims *dims, dim bytes)
+static dim aligned(struct dims *dims, dim bytes, int64_t align)
 {
     dim whole;
-    if (dim_is_const(bytes)) return round_up(bytes);
-    if (dim_divides(dims, bytes, ALIGN, &whole)) return bytes;
-    return dim_mul(dims, dim_ceil_div(dims, bytes, ALIGN), ALIGN);
+    if (dim_is_const(bytes)) return (bytes + align - 1) / align * align;
+    if (dim_divides(dims, bytes, align, &whole)) return bytes;
+    return dim_mul(dims, dim_ceil_div(dims, bytes, align), align);
 }
 
 /* The lowest tight place for `item` among placed[0..n-1]. */
@@ -231,7 +227,7 @@ static void collect(struct packing *p, const struct lives *lives)
             life->buf->offset_bytes = 0;
             continue;
         }
-        dim size = aligned(dims, dim_mul(dims, life->buf->elements, dtype_bytes(life->buf->dt)));
+        dim size = aligned(dims, dim_mul(dims, life->buf->elements, dtype_bytes(life->buf->dt)), p->align);
         p->item[p->n] = (struct item){.life = life, .rank = p->n, .size_dim = size};
         p->n++;
     }
@@ -339,7 +335,7 @@ struct prog *pass_plan(const struct prog *prog, struct arena *unit, const struct
     if (options->level > 0) plan_in_place(to);
     plan_lives(to, unit, &lives);
     drop_unused(to, &lives);
-    struct packing p = {.prog = to, .scratch = arena_new()};
+    struct packing p = {.prog = to, .scratch = arena_new(), .align = options->target && options->target->is_small ? ALIGN_SMALL : ALIGN};
     collect(&p, &lives);
     place_buffers(&p);
     int64_t bytes = dim_is_const(to->arena_bytes) ? to->arena_bytes : dim_hi(to->dims, to->arena_bytes);

@@ -30,7 +30,7 @@ static void note(struct scheduler *s, const char *text)
 static struct stmt *schedule_reduction(struct scheduler *s, struct stmt *loop)
 {
     struct loopnest nest;
-    struct reduction_choice choice = {.lanes = 1, .unroll = 8};
+    struct reduction_choice choice = {.lanes = 1, .unroll = s->target->is_small ? 1 : 8};
     loopnest_analyze(s->prog, loop, &nest);
     if (nest.too_big) {
         if (given_loops(s)) note(s, "loops");

@@ -4,7 +4,7 @@
 #include "loopnest.h"
 #include "../ir/target.h"
 
-enum { UNROLL_USUAL = 180, UNROLL_MOST = 512 };
+enum { UNROLL_USUAL = 180, UNROLL_SMALL = 8, UNROLL_MOST = 512 };
 struct tile_plan {
     int order[AXES_MOST];  /* the chain's axes, outermost loop first */
     int copies[AXES_MOST]; /* by axis: copies of the body per iteration (vectors, on the vector axis) */

@@ -465,7 +465,7 @@ int main(void)
     for (int t = 0; t < target_count(); t++) {
         const struct target *target = target_at(t), *host = host_target();
         bool here = !strcmp(target->name, "portable");
-        for (int k = 0; k < target_count() && !here && strcmp(target->name, "neon") != 0; k++) {
+        for (int k = 0; k < target_count() && !here && !target->triple[0]; k++) {
             here = target_at(k) == target;
             if (target_at(k) == host) break;
         }

@@ -141,6 +141,10 @@ if(NOT TENON_FUZZ)
     endforeach()
   endif()
 
+  # C without a library, on microcontrollers under QEMU.
+  add_script_test(microcontrollers python3 ${CMAKE_SOURCE_DIR}/tests/test_microcontrollers.py)
+  set_tests_properties(microcontrollers PROPERTIES SKIP_RETURN_CODE 77)
+
   # Emitted C under warnings, sanitizers, guard pages and valgrind: every example with the gcc build, two with the others.
   if(TENON_SANITIZE OR CMAKE_C_COMPILER_ID MATCHES Clang)
     add_script_test(emitted python3 ${CMAKE_SOURCE_DIR}/tests/test_emitted.py filter dynamic)

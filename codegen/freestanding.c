@@ -1,0 +1,126 @@
+/* A model for machines without a C library (--freestanding): what of it cannot be, and its header.
+ *
+ * The text includes <stdint.h> and <stdbool.h> alone, which every C compiler has by itself. Working memory is a static
+ * array, the weights a constant array in the same text, and sizes are numbers in the header, as an upper-case NAME_WHAT:
+ *
+ *     int net_run(const struct net_inputs *in, const struct net_outputs *out);        not reentrant
+ *     #define NET_ARENA_BYTES 2304        in .bss
+ *     #define NET_WEIGHT_BYTES 5376       in .rodata
+ *
+ * c.c prints the kernels and NAME_run as ever, interface.c the structs. Compilers may still call functions of their own
+ * library (libgcc: a division on a Cortex-M0, floats without an FPU), which does not need libc.
+ */
+#include "../ir/expr_map.h"
+#include "freestanding.h"
+#include "interface.h"
+
+#include <string.h>
+
+/* What of <math.h> the printed text would call. */
+static const char *libm_function(ex e)
+{
+    if (!dtype_is_float(e->dt)) return NULL;
+    switch (e->op) {
+    case EX_floor: case EX_ceil: case EX_trunc: case EX_sqrt: case EX_pow: case EX_fma: return expr_row(e->op)->name;
+    case EX_round: return "rint";
+    case EX_mod: case EX_rem: return "fmod";
+    default: return NULL;
+    }
+}
+
+static const char *find_function(struct expr_map *seen, ex e)
+{
+    if (!e || expr_map_find(seen, e)) return NULL;
+    expr_map_add(seen, e, 0);
+    const char *found = libm_function(e);
+    for (int i = 0; i < 3 && !found; i++) found = find_function(seen, e->arg[i]);
+    return found;
+}
+
+static const char *find_in_list(struct expr_map *seen, const struct stmt *list)
+{
+    const char *found = NULL;
+    for (const struct stmt *s = list; s && !found; s = s->next) {
+        if (s->kind == STMT_CALL && !s->kernel) found = s->extern_name;
+        const ex parts[] = {s->a, s->b, s->c};
+        for (int i = 0; i < 3 && !found; i++) found = find_function(seen, parts[i]);
+        if (!found) found = find_in_list(seen, s->body);
+        if (!found) found = find_in_list(seen, s->other);
+    }
+    return found;
+}
+
+/* Reports the first function that each list of statements would call. */
+static bool list_stands_alone(const struct stmt *list, const char *layers, struct expr_map *seen, struct diag *diag)
+{
+    const char *found = find_in_list(seen, list);
+    if (!found) return true;
+    return diag_error(diag, (struct place){0}, "--freestanding: layers %s call the function %s, which is a library's",
+                      layers && *layers ? layers : "of the model", found);
+}
+
+bool freestanding_check(const struct emission *emission, struct diag *diag)
+{
+    const struct prog *prog = emission->versions->prog;
+    struct expr_map seen = {.arena = arena_new()};
+    bool good = true;
+    for (int i = 0; i < dims_n_symbols(prog->dims); i++)
+        good = diag_error(diag, (struct place){0}, "--freestanding: dimension %s is open: its size is given by --dim %s=N",
+                          dims_symbol(prog->dims, i)->name, dims_symbol(prog->dims, i)->name);
+    if (emission->threads) good = diag_error(diag, (struct place){0}, "--freestanding: there are no threads");
+    if (emission->n_versions > 1 || emission->opencl || emission->weights_file || emission->kernels_apart)
+        good = diag_error(diag, (struct place){0}, "--freestanding is for one CPU, through the C compiler, with the weights inside");
+    for (int i = 0; i < prog->kernels.n; i++)
+        good = list_stands_alone(prog->kernels.at[i]->body, prog->kernels.at[i]->layers, &seen, diag) && good;
+    good = list_stands_alone(prog->main, "of the model", &seen, diag) && good;
+    arena_free(seen.arena);
+    return good;
+}
+
+static void put_upper(struct text *out, const char *s)
+{
+    for (; *s; s++) {
+        char c = *s >= 'a' && *s <= 'z' ? (char)(*s - 'a' + 'A') : *s;
+        text_add_n(out, &c, 1);
+    }
+}
+
+static void put_define(struct text *out, const char *model, const char *what, int64_t value)
+{
+    text_add(out, "#define ");
+    put_upper(out, model);
+    text_printf(out, "_%s %lld\n", what, (long long)value);
+}
+
+static void put_value(struct text *out, const char *model, const char *field, const struct buffer *buf)
+{
+    struct text name = {.arena = out->arena};
+    int64_t elements = type_count(&buf->type);
+    put_upper(&name, field);
+    put_define(out, model, arena_printf(out->arena, "%s_ELEMENTS", text_string(&name)), elements);
+    put_define(out, model, arena_printf(out->arena, "%s_BYTES", text_string(&name)), elements * dtype_bytes(buf->dt));
+}
+
+void freestanding_header(const struct emission *emission, struct text *out)
+{
+    const struct prog *prog = emission->versions->prog;
+    struct interface_names names;
+    interface_names(prog, out->arena, &names);
+    text_add(out, "#ifndef MODEL_");
+    put_upper(out, names.model);
+    text_add(out, "_H\n#define MODEL_");
+    put_upper(out, names.model);
+    text_add(out, "_H\n#include <stdint.h>\n\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n");
+    interface_structs(emission, out);
+    text_add(out, "\n/* Working memory, static; weights, constant. */\n");
+    put_define(out, names.model, "ARENA_BYTES", emission->arena_bytes);
+    put_define(out, names.model, "WEIGHT_BYTES", emission->weights.n_bytes);
+    text_add(out, "\n/* Inputs and outputs: dense, rows first. */\n");
+    for (int i = 0; i < prog->inputs.n; i++) put_value(out, names.model, names.input[i], prog->inputs.at[i]);
+    for (int i = 0; i < prog->outputs.n; i++) put_value(out, names.model, names.output[i], prog->outputs.at[i]);
+    text_printf(out,
+                "\n/* Returns 0, or the code of a failed check on the data. Not reentrant: its memory is static. */\n"
+                "int %s_run(const struct %s_inputs *in, const struct %s_outputs *out);\n",
+                names.model, names.model, names.model);
+    text_add(out, "\n#ifdef __cplusplus\n}\n#endif\n#endif\n");
+}

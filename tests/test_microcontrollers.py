@@ -1,0 +1,133 @@
+#!/usr/bin/env python3
+"""Models as C without a library (--freestanding) on microcontrollers under QEMU: the same bytes as the interpreter's.
+
+    tests/test_microcontrollers.py [MACHINE...]      TENON=path/of/tenon (default build/release/tenon); exit 77: skipped,
+                                                     a cross compiler or QEMU is missing
+
+Machines: tests/microcontrollers/machines.py. For each model and machine the C is compiled under the project's warnings,
+linked with nothing but libgcc, and run; what it stores and what the interpreter answers must be equal byte by byte, and no
+call of the C library may be left in it.
+"""
+import os, random, struct, subprocess, sys, tempfile
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+TENON = os.path.abspath(os.environ.get("TENON", os.path.join(ROOT, "build/release/tenon")))
+sys.path.insert(0, os.path.join(ROOT, "tests/microcontrollers"))
+import machines
+
+# name: (text or path, dimensions, machines that are too small for it)
+MODELS = {
+    "sums": ("""
+        model sums(x: i32[6, 5], y: u8[4, 7]) -> (a: i32[6], b: i32[4, 3], c: i64[6, 5]) {
+            a = sum(x * 3 - 7, [1])
+            b = matmul(cast(y, i32), cast(reshape(iota([21]) * 5 % 11 - 4, [7, 3]), i32))
+            c = cast(x, i64) * 1234567 / 1000
+        }""", {}, []),
+    "mean": ("""
+        model mean_of(x: f32[3, 8]) -> (y: f32[3]) {
+            y = mean(max(x, 0.0), [1]) * 0.37 + 1.25
+        }""", {}, []),
+}
+BYTES = {"u1": 1, "i1": 1, "i2": 2, "i4": 4, "i8": 8, "f4": 4, "b1": 1}
+CODES = {"u8": "u1", "i8": "i1", "i16": "i2", "i32": "i4", "i64": "i8", "f32": "f4"}
+
+
+def tenon(*words, status=0):
+    r = subprocess.run([TENON, *words], capture_output=True, text=True, timeout=600)
+    assert r.returncode == status, (words, r.returncode, r.stdout[-2000:], r.stderr[-2000:])
+    return r.stdout + r.stderr
+
+
+def npy_write(path, code, shape, data):
+    head = f"{{'descr': '{'|' if BYTES[code] == 1 else '<'}{code}', 'fortran_order': False, 'shape': ({''.join(f'{n}, ' for n in shape)}), }}"
+    head += " " * (-(len(head) + 11) % 64) + "\n"
+    with open(path, "wb") as f:
+        f.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head.encode() + data)
+
+
+def npy_data(path):
+    raw = open(path, "rb").read()
+    return raw[10 + struct.unpack("<H", raw[8:10])[0]:]
+
+
+def random_input(rng, dtype, count):
+    if dtype == "f32": return struct.pack(f"<{count}f", *(rng.uniform(-2, 2) for _ in range(count)))
+    if dtype in ("i32", "i64"): return struct.pack(f"<{count}{'iq'[dtype == 'i64']}", *(rng.randint(-9999, 9999) for _ in range(count)))
+    return bytes(rng.randrange(256) for _ in range(count * BYTES[CODES[dtype]]))
+
+
+def values(folder, model, options):
+    """The model's name, and (C field, name, dtype, shape) of its inputs and outputs, from its C interface's description."""
+    import json
+    abi = os.path.join(folder, "abi.json")
+    tenon("compile", model, *options, "--portable", "-o", os.path.join(folder, "abi.c"), f"--abi-json={abi}")
+    described = json.load(open(abi))
+    name = described["symbol"].removesuffix("_plain")
+    return name, *([(v["name"], v["dtype"], v["shape"]) for v in described[k]] for k in ("inputs", "outputs"))
+
+
+def count_of(shape):
+    n = 1
+    for d in shape: n *= d
+    return n
+
+
+def prepare(folder, model, options, seed=1):
+    """The model's name, its inputs as (field, bytes), and what the interpreter answers on them as (field, bytes)."""
+    rng = random.Random(seed)
+    name, inputs, outputs = values(folder, model, options)
+    given, words = [], []
+    for field, dtype, shape in inputs:
+        data = random_input(rng, dtype, count_of(shape))
+        path = os.path.join(folder, f"{field}.npy")
+        npy_write(path, CODES[dtype], shape, data)
+        given.append((field, data))
+        words.append(f"--input={field}={path}")
+    out = os.path.join(folder, "out")
+    tenon("run", model, *options, "--target=interpreter", *words, f"--output-dir={out}")
+    return name, given, [(v[0], npy_data(os.path.join(out, f"output_{i}.npy"))) for i, v in enumerate(outputs)], words
+
+
+def check_libc(machine, obj):
+    wanted = [line.split()[-1] for line in machines.command([machine.cc.replace("gcc", "nm"), "-u", obj]).split("\n") if line]
+    library = [w for w in wanted if not w.startswith("__")] # libgcc's begin so
+    assert not library, f"calls of a library: {library}"
+
+
+def check(key, model, options, folder):
+    machine = machines.MACHINES[key]
+    name, inputs, expected, _ = prepare(folder, model, options)
+    header = os.path.join(folder, name + ".h")
+    tenon("compile", model, *options, f"--cpu={machine.cpu}", "--freestanding", "-o", header[:-2] + ".c")
+    elf = machines.build(machine, folder, name, header, inputs, [(f, len(data)) for f, data in expected])
+    check_libc(machine, os.path.join(folder, "model.o"))
+    got, stack = machines.run(machine, elf)
+    for (field, data), mine in zip(expected, got, strict=True):
+        assert data == mine, f"{key}: output {field} differs: {mine[:16].hex()}.. for {data[:16].hex()}.."
+    return stack
+
+
+def main():
+    wanted = sys.argv[1:] or list(machines.MACHINES)
+    missing = sorted({c for k in wanted for c in machines.MACHINES[k].missing()})
+    if missing:
+        print("skip: not installed:", *missing, "(./bootstrap test installs them)")
+        sys.exit(77)
+    failed = 0
+    for model, (text, dims, without) in MODELS.items():
+        for key in wanted:
+            if key in without: continue
+            with tempfile.TemporaryDirectory() as folder:
+                path = text if text.endswith((".tn", ".onnx")) else os.path.join(folder, model + ".tn")
+                if path != text: open(path, "w").write(text)
+                try:
+                    stack = check(key, path, [f"--dim={k}={v}" for k, v in dims.items()], folder)
+                    print(f"{model:12} {key:9} equal, {stack} bytes of stack")
+                except AssertionError as e:
+                    failed += 1
+                    print(f"{model:12} {key:9} FAILED: {e}")
+    sys.exit(failed != 0)
+
+
+if __name__ == "__main__":
+    main()
