@@ -322,15 +322,37 @@ static bool infer_find(struct inference *inf)
     return fits || FAIL(inf, "%s: %s and %s", infer_name(inf), infer_shown(inf, 0), infer_shown(inf, 1));
 }
 
+static bool sums_in_i32(const struct inference *inf)
+{
+    enum op op = inf->node->op;
+    return op == OP_conv_bytes || op == OP_conv_depth_bytes || op == OP_matmul_bytes;
+}
+
+bool infer_factors(struct inference *inf)
+{
+    if (!sums_in_i32(inf)) return same_dtypes(inf, 0, 2);
+    for (int i = 0; i < 2; i++) {
+        enum dtype dt = inf->node->in[i]->type.dt;
+        if (!dtype_is_int(dt) || dtype_bytes(dt) > 2) return FAIL(inf, "%s of %s: needs integers of at most 16 bits", infer_name(inf), infer_shown(inf, i));
+    }
+    return true;
+}
+
+enum dtype infer_product(const struct inference *inf)
+{
+    return sums_in_i32(inf) ? DT_i32 : inf->node->in[0]->type.dt;
+}
+
 static bool infer_matmul_packed(struct inference *inf)
 {
     const struct type *x = &inf->node->in[0]->type, *w = &inf->node->in[1]->type;
     int64_t block;
-    if (!wants_int(inf, "block", 1, DIM_HUGE, &block) || !same_dtypes(inf, 0, 2)) return false;
+    if (!wants_int(inf, "block", 1, DIM_HUGE, &block) || !infer_factors(inf)) return false;
     if (x->rank < 1 || w->rank != 3 || w->dim[1] != x->dim[x->rank - 1] || w->dim[2] != block)
         return FAIL(inf, "matmul_packed of %s and %s in blocks of %lld", infer_shown(inf, 0), infer_shown(inf, 1), (long long)block);
     *inf->out = *x;
     inf->out->dim[x->rank - 1] = dim_mul(inf->graph->dims, w->dim[0], block);
+    inf->out->dt = infer_product(inf);
     return true;
 }
 
@@ -406,6 +428,14 @@ static bool infer_quantize(struct inference *inf, enum dtype number, enum dtype 
     return wants_broadcast(inf, 1) && wants_broadcast(inf, 2);
 }
 
+static bool infer_requantize(struct inference *inf)
+{
+    for (int i = 0; i < 3; i++)
+        if (inf->node->in[i]->type.dt != DT_i32) return FAIL(inf, "%s of %s: needs i32", infer_name(inf), infer_shown(inf, i));
+    *inf->out = inf->node->in[0]->type;
+    return wants_broadcast(inf, 1) && wants_broadcast(inf, 2);
+}
+
 /* Four bytes of the last axis side by side are one word. */
 static bool infer_words(struct inference *inf)
 {
@@ -447,6 +477,7 @@ static bool infer(struct inference *inf)
     case SHAPE_control: return infer_control(inf);
     case SHAPE_top_k: return infer_top_k(inf);
     case SHAPE_det: return infer_det(inf);
+    case SHAPE_requantize: return infer_requantize(inf);
     case SHAPE_words: return infer_words(inf);
     case SHAPE_quantize: return infer_quantize(inf, in[0]->type.dt, in[2]->type.dt, in[2]->type.dt);
     case SHAPE_dequantize:

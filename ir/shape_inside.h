@@ -25,6 +25,9 @@ void set_results(struct inference *inf, int n);
 /* shape_window.c */
 bool infer_conv(struct inference *inf);
 bool infer_pool(struct inference *inf);
+/* Whether the two operands of a product may be multiplied; what the sums are. */
+bool infer_factors(struct inference *inf);
+enum dtype infer_product(const struct inference *inf);
 bool infer_conv_last(struct inference *inf);
 bool infer_conv_depth(struct inference *inf);
 bool infer_pool_last(struct inference *inf);

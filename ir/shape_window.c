@@ -71,11 +71,12 @@ bool infer_conv_last(struct inference *inf)
     const struct type *x = &inf->node->in[0]->type, *w = &inf->node->in[1]->type;
     int64_t block;
     int r = x->rank;
-    if (!wants_int(inf, "block", 1, DIM_HUGE, &block) || !same_dtypes(inf, 0, 2)) return false;
+    if (!wants_int(inf, "block", 1, DIM_HUGE, &block) || !infer_factors(inf)) return false;
     if (r < 3 || w->rank != r + 1 || w->dim[r - 1] != x->dim[r - 1] || w->dim[r] != block)
         return FAIL(inf, "conv_last of %s with weight %s in blocks of %lld", infer_shown(inf, 0), infer_shown(inf, 1), (long long)block);
     if (!infer_window_last(inf, w->dim + 1)) return false;
     inf->out->dim[r - 1] = dim_mul(inf->graph->dims, w->dim[0], block);
+    inf->out->dt = infer_product(inf);
     return true;
 }
 
@@ -83,9 +84,11 @@ bool infer_conv_depth(struct inference *inf)
 {
     const struct type *x = &inf->node->in[0]->type, *w = &inf->node->in[1]->type;
     int r = x->rank;
-    if (r < 3 || w->rank != r - 1 || w->dim[r - 2] != x->dim[r - 1] || !same_dtypes(inf, 0, 2))
+    if (r < 3 || w->rank != r - 1 || w->dim[r - 2] != x->dim[r - 1])
         return FAIL(inf, "conv_depth of %s with weight %s", infer_shown(inf, 0), infer_shown(inf, 1));
-    return infer_window_last(inf, w->dim);
+    if (!infer_factors(inf) || !infer_window_last(inf, w->dim)) return false;
+    inf->out->dt = infer_product(inf);
+    return true;
 }
 
 bool infer_pool_last(struct inference *inf)

@@ -158,7 +158,7 @@ static struct value *shifted_sums(struct graph *to, const struct bytes_product *
 }
 
 /* x with a border of `zero` and channels up to a multiple of `whole`. */
-static struct value *pad_border(struct graph *to, const struct bytes_product *product, struct value *x, struct value *zero, int64_t whole)
+struct value *bytes_pad(struct graph *to, const struct bytes_product *product, struct value *x, struct value *zero, int64_t whole)
 {
     int64_t before[RANK_MOST] = {0}, after[RANK_MOST] = {0};
     int r = x->type.rank;
@@ -197,7 +197,7 @@ static struct value *words_with_border(struct graph *to, const struct bytes_prod
     int last = x->type.rank - 1;
     dim channels = x->type.dim[last];
     if (product->matrix || !dim_is_const(channels) || channels >= BYTES) {
-        x = pad_border(to, product, x, zero, BYTES);
+        x = bytes_pad(to, product, x, zero, BYTES);
         return x ? graph_node(to, OP_words, 1, &x, 0, NULL) : NULL;
     }
     struct value *word = NULL, *border = NULL;
@@ -206,7 +206,7 @@ static struct value *words_with_border(struct graph *to, const struct bytes_prod
         border = border ? graph_binary(to, OP_add, border, filling) : filling;
         word = word ? graph_binary(to, OP_add, word, byte) : byte;
     }
-    return pad_border(to, product, word, border, 1);
+    return bytes_pad(to, product, word, border, 1);
 }
 
 struct value *bytes_build(struct graph *to, const struct bytes_product *product)
@@ -227,10 +227,18 @@ struct value *bytes_build(struct graph *to, const struct bytes_product *product)
     struct attr block = ATTR_I("block", product->block);
     struct value *y = product->matrix ? graph_node(to, OP_matmul_dot, 2, in, 1, &block)
                                       : graph_node(to, OP_conv_dot, 2, in, 3, (struct attr[]){*product->stride, *product->dilation, block});
-    if (is_shifted) y = graph_binary(to, OP_add, y, shifted_sums(to, product, pad_border(to, product, x, border, 4), shift));
+    if (is_shifted) y = graph_binary(to, OP_add, y, shifted_sums(to, product, bytes_pad(to, product, x, border, 4), shift));
     struct value *less = moving || zero ? weight_sums(to, product, &from, shift, moving ? 1 : zero) : NULL;
     if (moving) less = graph_binary(to, OP_mul, graph_cast(to, moving, DT_i32), less);
     return less ? graph_binary(to, OP_add, y, less) : y;
+}
+
+struct value *bytes_zero_part(struct graph *to, const struct bytes_product *product, int64_t zero)
+{
+    struct layout from = layout_of(product);
+    int32_t *none = arena_array(to->arena, (size_t)product->size, sizeof *none);
+    memset(none, 0, (size_t)product->size * sizeof *none);
+    return weight_sums(to, product, &from, none, zero);
 }
 
 /* (byte - zero) in f32, before padding. */
@@ -246,13 +254,10 @@ struct value *bytes_depthwise(struct graph *to, const struct bytes_product *prod
     struct value *x = product->x;
     if (!x) return NULL;
     narrow &= !product->moving;
-    if (narrow) x = graph_cast(to, pad_border(to, product, x, graph_scalar(to, x->type.dt, (double)product->zero), 1), DT_f32);
-    else x = centred_float(to, product), x = pad_border(to, product, x, graph_scalar(to, DT_f32, 0), 1);
+    if (narrow) x = graph_cast(to, bytes_pad(to, product, x, graph_scalar(to, x->type.dt, (double)product->zero), 1), DT_f32);
+    else x = centred_float(to, product), x = bytes_pad(to, product, x, graph_scalar(to, DT_f32, 0), 1);
     struct value *in[] = {x, graph_cast(to, constant_depthwise(to, graph_const(to, value_const(product->w))), DT_f32)};
     struct value *y = graph_node(to, OP_conv_depth, 2, in, 2, (struct attr[]){*product->stride, *product->dilation});
     if (!narrow || product->zero == 0) return y;
-    struct layout from = layout_of(product);
-    int32_t *none = arena_array(to->arena, (size_t)product->size, sizeof *none);
-    memset(none, 0, (size_t)product->size * sizeof *none);
-    return graph_binary(to, OP_add, y, graph_cast(to, weight_sums(to, product, &from, none, product->zero), DT_f32));
+    return graph_binary(to, OP_add, y, graph_cast(to, bytes_zero_part(to, product, product->zero), DT_f32));
 }

@@ -36,4 +36,15 @@ int64_t bytes_most(const struct bytes_operand *x, const struct value *w, int64_t
  * themselves, converted where they are read. product->w stays [c, 1, k..] in i32. */
 struct value *bytes_depthwise(struct graph *to, const struct bytes_product *product, bool narrow);
 
+/* x with a border of `zero` and channels up to a multiple of `whole`; NULL where their number is not known. */
+struct value *bytes_pad(struct graph *to, const struct bytes_product *product, struct value *x, struct value *zero, int64_t whole);
+/* What a zero point takes from the sums: -zero times the weights' sum, by output channel, i32. */
+struct value *bytes_zero_part(struct graph *to, const struct bytes_product *product, int64_t zero);
+
+/* bytes_plain.c: the same sums byte by byte, for a machine without instructions for four at a time. The weights as i8 (i16
+ * where they do not fit), in product->w's order; NULL where they are larger. */
+struct value *bytes_narrow(struct graph *to, const struct value *w);
+/* The sums by `op` (conv_bytes, conv_depth_bytes, matmul_bytes) of weights that were narrowed and packed for it. */
+struct value *bytes_plain(struct graph *to, const struct bytes_product *product, enum op op, struct value *packed);
+
 #endif

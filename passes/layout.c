@@ -191,10 +191,22 @@ static bool product_of_bytes(struct layout *l, const struct node *node, struct v
     return true;
 }
 
+/* Whether products of bytes go byte by byte. */
+static bool is_plain(const struct layout *l)
+{
+    return l->options->target && l->options->target->is_small;
+}
+
 static struct value *convolution_of_bytes(struct layout *l, const struct node *node, struct value *w)
 {
     struct bytes_operand bytes;
     struct bytes_product product;
+    if (is_plain(l) && product_of_bytes(l, node, w, &bytes, &product)) {
+        struct value *narrow = bytes_narrow(l->to, w);
+        product.size = w->type.dim[0];
+        product.block = pick_block(l, product.size);
+        return narrow ? bytes_plain(l->to, &product, OP_conv_bytes, pack_weight(l, narrow, product.block)) : NULL;
+    }
     return product_of_bytes(l, node, w, &bytes, &product) ? first_of(l, bytes_build(l->to, &product), w->type.dim[0]) : NULL;
 }
 
@@ -211,6 +223,11 @@ static struct value *depthwise_of_bytes(struct layout *l, const struct node *nod
     struct bytes_operand bytes;
     int64_t n_in = type_count(&node->in[0]->type);
     if (!product_of_bytes(l, node, w, &bytes, &product)) return NULL;
+    if (is_plain(l) || l->options->integer) {
+        struct value *narrow = bytes_narrow(l->to, w);
+        product.size = w->type.dim[0];
+        return narrow ? bytes_plain(l->to, &product, OP_conv_depth_bytes, constant_depthwise(l->to, narrow)) : NULL;
+    }
     int64_t most = bytes_most(&bytes, w, type_count(&w->type) / w->type.dim[0]);
     if (most > FLOAT_EXACT) return NULL;
     product.size = w->type.dim[0];
@@ -381,13 +398,19 @@ static int64_t parts_of(const struct layout *l, const struct value *x, int64_t k
     return 1;
 }
 
+/* [k, n] as [n/block, k, block] */
+static struct value *pack_matrix(struct layout *l, struct value *constant, int64_t k, int64_t n, int64_t block)
+{
+    dim dims[] = {k, n / block, block};
+    return graph_transpose(l->to, graph_reshape(l->to, constant, 3, dims), (int64_t[]){1, 0, 2});
+}
+
 /* x times the constant [k, n] */
 static struct value *packed_product(struct layout *l, struct value *x, struct value *constant, int64_t k, int64_t n)
 {
-    int64_t size, perm[] = {1, 0, 2}, block = pick_blocks(l, constant, n, &size);
+    int64_t size, block = pick_blocks(l, constant, n, &size);
     constant = constant_extend(l->to, constant, constant->type.rank - 1, size);
-    dim dims[] = {k, size / block, block};
-    struct value *packed = graph_transpose(l->to, graph_reshape(l->to, constant, 3, dims), perm);
+    struct value *packed = pack_matrix(l, constant, k, size, block);
     return first_of(l, graph_node(l->to, OP_matmul_packed, 2, (struct value *[]){x, packed}, 1, (struct attr[]){ATTR_I("block", block)}), n);
 }
 
@@ -410,6 +433,12 @@ static struct value *product(struct layout *l, const struct node *node)
         int64_t size, block = pick_blocks(l, constant, n, &size);
         struct bytes_product product = {.x = get(l, bytes.byte), .zero = bytes.zero, .moving = moving_zero(l, &bytes), .w = graph_reshape(l->to, constant, 2, (dim[]){k, n}),
                                         .matrix = true, .block = block, .size = size};
+        struct value *narrow = is_plain(l) ? bytes_narrow(l->to, product.w) : NULL;
+        if (narrow) {
+            product.block = pick_block(l, n);
+            product.size = n;
+            return bytes_plain(l->to, &product, OP_matmul_bytes, pack_matrix(l, narrow, k, n, product.block));
+        }
         struct value *y = first_of(l, bytes_build(l->to, &product), n);
         if (y || diag_errors(l->to->diag)) return y;
     }

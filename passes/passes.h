@@ -13,6 +13,7 @@ struct pass_options {
     int level;        /* -O0 .. -O3 */
     int threads;
     const struct device *device; /* --target=opencl: what its kernels are for; NULL: none */
+    bool integer;            /* --numeric=integer: no floating point */
     bool exact_conv;         /* --exact-conv: no convolution by Winograd's algorithm */
     int winograd_tile;       /* --winograd: 2 or 4 outputs a side wherever that is possible; 0: what is cheapest */
     bool profile;            /* marks between the calls of main (pass profile) */

@@ -87,8 +87,12 @@ static bool takes(enum op op, enum dtype dt)
     case SHAPE_reduce: return dt != DT_bool || op == OP_reduce_min || op == OP_reduce_max;
     case SHAPE_conv_last: case SHAPE_matmul_packed:
         if (op == OP_conv_dot || op == OP_matmul_dot) return dt == DT_i32;
+        if (op == OP_conv_bytes || op == OP_matmul_bytes) return dtype_is_int(dt) && dtype_bytes(dt) <= 2;
         return dt != DT_bool;
+    case SHAPE_requantize: return dt == DT_i32;
     case SHAPE_conv_depth: case SHAPE_pool_last:
+        if (op == OP_conv_depth_bytes) return dtype_is_int(dt) && dtype_bytes(dt) <= 2;
+        return dt != DT_bool;
     case SHAPE_pool: case SHAPE_matmul: case SHAPE_conv: case SHAPE_index: case SHAPE_iota: case SHAPE_top_k: return dt != DT_bool;
     case SHAPE_bitcast: return dt != DT_bool && dtype_compute(dt) == dt;
     case SHAPE_cast: case SHAPE_select: case SHAPE_reshape: case SHAPE_transpose: case SHAPE_broadcast: case SHAPE_slice:
@@ -249,14 +253,14 @@ static struct value *build_packed(struct lab *lab, enum op op, enum shape_class 
     struct value *in[2] = {bytes ? words_of(lab, x) : input(lab, x), NULL};
     struct attr window[] = {ATTR_L("stride", stride, n), ATTR_L("dilation", dilation, n), ATTR_L("kernel", kernel, n)};
     if (op_row(op)->shape == SHAPE_pool_last) return graph_node(lab->graph, op, 1, in, 3, window);
-    if (op != OP_conv_depth) w.dim[w.rank++] = large ? 3 : 2;
+    if (op_row(op)->shape != SHAPE_conv_depth) w.dim[w.rank++] = large ? 3 : 2;
     for (int i = 0; i < n; i++) w.dim[w.rank++] = kernel[i];
     w.dim[w.rank++] = x.dim[x.rank - 1];
-    if (op != OP_conv_depth) w.dim[w.rank++] = block;
+    if (op_row(op)->shape != SHAPE_conv_depth) w.dim[w.rank++] = block;
     in[1] = input(lab, w);
     window[2] = (struct attr)ATTR_I("block", block);
     if (op_row(op)->shape == SHAPE_matmul_packed) return graph_node(lab->graph, op, 2, in, 1, window + 2);
-    return graph_node(lab->graph, op, 2, in, op == OP_conv_depth ? 2 : 3, window);
+    return graph_node(lab->graph, op, 2, in, op_row(op)->shape == SHAPE_conv_depth ? 2 : 3, window);
 }
 
 static struct value *build_others(struct lab *lab, enum op op, enum shape_class class, enum dtype dt)
@@ -290,6 +294,11 @@ static struct value *build_others(struct lab *lab, enum op op, enum shape_class 
         in[0] = input(lab, x), in[1] = input(lab, scale), in[2] = input(lab, zero);
         return graph_node(lab->graph, op, 3, in, 0, NULL);
     }
+    case SHAPE_requantize: /* a multiplier for each element of the last axis, one shift */
+        if (x.rank == 0) return NULL;
+        in[0] = input(lab, x), in[1] = input(lab, (struct type){.dt = dt, .rank = 1, .dim = {x.dim[x.rank - 1]}});
+        in[2] = graph_int(lab->graph, DT_i32, class == SHAPE_CLASS_ODD ? 3 : 33);
+        return graph_node(lab->graph, op, 3, in, 0, NULL);
     case SHAPE_det:
         x.rank = class == SHAPE_CLASS_SCALAR ? 2 : 3;
         x.dim[0] = class == SHAPE_CLASS_ZERO ? 0 : 2;
@@ -319,7 +328,7 @@ static struct value *build(struct lab *lab, enum op op, enum shape_class class, 
     case SHAPE_matmul: case SHAPE_index: return build_contraction(lab, op, class, dt);
     case SHAPE_conv_last: case SHAPE_conv_depth: case SHAPE_pool_last: case SHAPE_matmul_packed: return build_packed(lab, op, class, dt);
     case SHAPE_cast: case SHAPE_bitcast: case SHAPE_concat: case SHAPE_iota: case SHAPE_top_k: case SHAPE_det:
-    case SHAPE_quantize: case SHAPE_dequantize: case SHAPE_words: return build_others(lab, op, class, dt);
+    case SHAPE_quantize: case SHAPE_dequantize: case SHAPE_requantize: case SHAPE_words: return build_others(lab, op, class, dt);
     case SHAPE_none: case SHAPE_control: return NULL;
     }
     return NULL;
