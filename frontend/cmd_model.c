@@ -166,6 +166,15 @@ static struct graph *read_tflite(struct session *session, const struct options *
     return tflite_read(graph, path, &tflite) ? graph : NULL;
 }
 
+/* --numeric=integer: the model without floats, which everything after this takes for the model. */
+static struct graph *without_floats(struct session *session, const struct options *options, struct graph *graph, struct arena *arena)
+{
+    struct pipeline_options pipeline = {.pass = options->pipeline.pass, .passes = "absorb,fixed", .out = stdout};
+    struct unit unit = {.graph = graph};
+    pipeline.pass.expand_composite = prelude_expand;
+    return pipeline_run(&unit, arena, &pipeline, session->diag) ? unit.graph : NULL;
+}
+
 struct graph *model_read(struct session *session, const struct options *options, const char *path, struct arena *unit)
 {
     progress_show(session, "reading %s", path);
@@ -176,6 +185,7 @@ struct graph *model_read(struct session *session, const struct options *options,
     else if (has_suffix(path, ".tn")) graph = read_language(session, options, path, unit);
     else diag_error(session->diag, (struct place){.path = path}, "a model is a .onnx, .tflite or .tn file");
     if (graph && diag_errors(session->diag) == before) place_apply(session, options, graph);
+    if (graph && diag_errors(session->diag) == before && options->pipeline.pass.integer) graph = without_floats(session, options, graph, unit);
     return diag_errors(session->diag) > before ? NULL : graph;
 }
 

@@ -25,6 +25,7 @@ enum option {
     OPT_KEEP,
     OPT_MAX_RAM,
     OPT_FREESTANDING,
+    OPT_NUMERIC,
     OPT_INPUT,
     OPT_RANDOM,
     OPT_OUTPUT_DIR,
@@ -132,6 +133,9 @@ static const struct option_row rows[] = {
      "refuse a model whose arena is larger (suffix K, M or G)"},
     {OPT_FREESTANDING, "--freestanding", NULL, FOR_COMPILE,
      "C text that needs no C library: static memory, sizes as numbers in the header (with --cpu=cortex-m4 and the like)"},
+    {OPT_NUMERIC, "--numeric", "float|integer", FOR_QUANTIZE, "integer: for a model without floats: layers of little work become bytes as well"},
+    {OPT_NUMERIC, "--numeric", "float|integer", FOR_MODEL,
+     "integer: a quantized model without any floating point; its float inputs and outputs become integers (scales in the header)"},
     {OPT_CC, "--cc", "COMPILER", FOR_CODE | FOR_QUANTIZE, "the C compiler (default: $CC, else cc)"},
     {OPT_KEEP, "--keep", NULL, FOR_CODE, "keep temporary files and say where they are"},
     {OPT_REPORT, "--report", "FILE", FOR_COMPILE | FOR_BENCH,
@@ -323,6 +327,9 @@ static bool apply(struct session *session, const struct option_row *row, const c
     case OPT_CC: options->cc = s; break;
     case OPT_KEEP: options->keep = true; break;
     case OPT_MAX_RAM: return read_number(row->name, s, 1, DIM_HUGE, &pipeline->pass.max_arena_bytes);
+    case OPT_NUMERIC:
+        pipeline->pass.integer = !strcmp(s, "integer");
+        return pipeline->pass.integer || !strcmp(s, "float") || usage("--numeric is float or integer, not", s);
     case OPT_FREESTANDING: options->freestanding = true; break;
     case OPT_RANDOM:
         ok = read_number(row->name, s, 0, INT64_MAX, &v);

@@ -285,6 +285,8 @@ static bool meet_bound(struct quantization *q, double bound)
 static bool prepare(struct quantization *q)
 {
     struct session *session = q->session;
+    bool all = q->options.pipeline.pass.integer; /* a wish about the result, not about the model that is read */
+    q->options.pipeline.pass.integer = false;
     struct unit unit = {.graph = model_read(session, &q->options, q->options.paths[0], session->arena)};
     struct options simplify = q->options;
     simplify.pipeline.passes = "simplify";
@@ -293,7 +295,7 @@ static bool prepare(struct quantization *q)
     q->graph->place = (struct place){.path = q->options.paths[0]};
     progress_show(session, "reading %s", q->options.data);
     if (!samples_read(session, q->graph, q->options.data, q->options.limit, &q->samples)) return false;
-    q->plan = quantize_find(q->graph, session->arena);
+    q->plan = quantize_find(q->graph, all, session->arena);
     q->answers = NEW_ARRAY(session->arena, struct tensor *, q->samples.list.n);
     return q->plan != NULL;
 }

@@ -65,6 +65,7 @@ struct graph *graph_like(const struct graph *graph, struct arena *unit, const ch
     fresh->home = graph->home;
     fresh->placed = graph->placed;
     fresh->no_fold = graph->no_fold;
+    fresh->scales = graph->scales;
     return fresh;
 }
 

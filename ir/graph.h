@@ -67,6 +67,17 @@ struct node {
     struct place place;
     int id;
 };
+/* What the integers of an input or output stand for: (q - zero)*scale. */
+struct scale_note {
+    bool output;
+    int position;
+    double scale;
+    int64_t zero;
+};
+struct scale_notes {
+    struct scale_note *at;
+    int n, cap;
+};
 struct graph {
     struct arena *arena;   /* of the unit */
     struct arena *session; /* weights, names */
@@ -82,6 +93,7 @@ struct graph {
     struct value_table *table; /* equal-node lookup */
     int next_value;
     bool placed;  /* by pass place: homes count, and what goes from one to another is a transfer */
+    struct scale_notes scales; /* of pass fixed: by which a caller turns floats into what the model takes, and back */
     bool no_fold; /* set by tests: build nodes as they are */
 };
 

@@ -119,6 +119,7 @@ static int read_names(const char *list, enum pass *order, int most, struct diag 
 /* Some passes run only where an option asks for what they do. */
 static bool is_wanted(enum pass pass, const struct pass_options *options)
 {
+    if (pass == PASS_fixed) return false; /* it changes what inputs and outputs are: done when a model is read */
     if (pass == PASS_strips) return !options->device; /* its units share every kernel, and it has caches of its own */
     if (pass == PASS_place || pass == PASS_bind || pass == PASS_await) return options->device != NULL;
     if (pass == PASS_parallel) return options->threads > 1 && !options->device;

@@ -53,6 +53,7 @@ struct quantize_layer { /* conv or matmul, its bias and what bounds its result *
 struct quantize_plan {
     const struct graph *graph;
     struct arena *arena;
+    bool all; /* layers of little work, too */
     LIST(struct quantize_point) points;
     LIST(struct quantize_layer) layers;
     int *point_of; /* by value id; -1: no point */
@@ -60,8 +61,8 @@ struct quantize_plan {
 };
 
 /* The layers and points of a graph as pass simplify leaves it. NULL where the graph is quantized already or has nothing to
- * quantize, after an error. */
-struct quantize_plan *quantize_find(const struct graph *graph, struct arena *arena);
+ * quantize, after an error. all: also layers that gain nothing from bytes. */
+struct quantize_plan *quantize_find(const struct graph *graph, bool all, struct arena *arena);
 /* Sets `wanted`: what layers on bytes read, and what keeps a residual in bytes. */
 void quantize_demand(struct quantize_plan *plan);
 /* Whether the operator only moves its input's elements or picks among them, so that it can do the same to bytes. */

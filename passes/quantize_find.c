@@ -169,7 +169,7 @@ static void add_layer(struct quantize_plan *plan, const struct node *node, const
     if (!layer.why_float) {
         layer.channels = (int)w->dim[node->op == OP_conv ? 0 : w->rank - 1];
         follow(&layer, uses, reader);
-        if (layer.work < WORK_LEAST) layer.why_float = "too little work to gain from bytes";
+        if (layer.work < WORK_LEAST && !plan->all) layer.why_float = "too little work to gain from bytes";
     }
     layer.name = name_of(plan->arena, &layer);
     if (!layer.why_float) {
@@ -179,10 +179,10 @@ static void add_layer(struct quantize_plan *plan, const struct node *node, const
     LIST_PUSH(plan->arena, &plan->layers, layer);
 }
 
-struct quantize_plan *quantize_find(const struct graph *graph, struct arena *arena)
+struct quantize_plan *quantize_find(const struct graph *graph, bool all, struct arena *arena)
 {
     struct quantize_plan *plan = NEW(arena, struct quantize_plan);
-    *plan = (struct quantize_plan){.graph = graph, .arena = arena, .point_of = NEW_ARRAY(arena, int, graph->next_value + 1),
+    *plan = (struct quantize_plan){.graph = graph, .arena = arena, .all = all, .point_of = NEW_ARRAY(arena, int, graph->next_value + 1),
                                    .is_sum = NEW_ARRAY(arena, bool, graph->next_value + 1)};
     for (int i = 0; i <= graph->next_value; i++) plan->point_of[i] = -1;
     int *uses = count_uses(graph, arena);
