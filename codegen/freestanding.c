@@ -92,13 +92,18 @@ static void put_define(struct text *out, const char *model, const char *what, in
     text_printf(out, "_%s %lld\n", what, (long long)value);
 }
 
-static void put_value(struct text *out, const char *model, const char *field, const struct buffer *buf)
+static void put_value(struct text *out, const char *model, const char *field, const struct buffer *buf, const struct scale_note *note)
 {
     struct text name = {.arena = out->arena};
     int64_t elements = type_count(&buf->type);
     put_upper(&name, field);
     put_define(out, model, arena_printf(out->arena, "%s_ELEMENTS", text_string(&name)), elements);
     put_define(out, model, arena_printf(out->arena, "%s_BYTES", text_string(&name)), elements * dtype_bytes(buf->dt));
+    if (!note) return;
+    text_add(out, "#define ");
+    put_upper(out, model);
+    text_printf(out, "_%s_SCALE %.9g /* a number x is the integer x/scale + zero, rounded */\n", text_string(&name), note->scale);
+    put_define(out, model, arena_printf(out->arena, "%s_ZERO", text_string(&name)), note->zero);
 }
 
 void freestanding_header(const struct emission *emission, struct text *out)
@@ -116,8 +121,9 @@ void freestanding_header(const struct emission *emission, struct text *out)
     put_define(out, names.model, "ARENA_BYTES", emission->arena_bytes);
     put_define(out, names.model, "WEIGHT_BYTES", emission->weights.n_bytes);
     text_add(out, "\n/* Inputs and outputs: dense, rows first. */\n");
-    for (int i = 0; i < prog->inputs.n; i++) put_value(out, names.model, names.input[i], prog->inputs.at[i]);
-    for (int i = 0; i < prog->outputs.n; i++) put_value(out, names.model, names.output[i], prog->outputs.at[i]);
+
+    for (int i = 0; i < prog->inputs.n; i++) put_value(out, names.model, names.input[i], prog->inputs.at[i], scale_note_find(&prog->scales, false, i));
+    for (int i = 0; i < prog->outputs.n; i++) put_value(out, names.model, names.output[i], prog->outputs.at[i], scale_note_find(&prog->scales, true, i));
     text_printf(out,
                 "\n/* Returns 0, or the code of a failed check on the data. Not reentrant: its memory is static. */\n"
                 "int %s_run(const struct %s_inputs *in, const struct %s_outputs *out);\n",

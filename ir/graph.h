@@ -67,17 +67,6 @@ struct node {
     struct place place;
     int id;
 };
-/* What the integers of an input or output stand for: (q - zero)*scale. */
-struct scale_note {
-    bool output;
-    int position;
-    double scale;
-    int64_t zero;
-};
-struct scale_notes {
-    struct scale_note *at;
-    int n, cap;
-};
 struct graph {
     struct arena *arena;   /* of the unit */
     struct arena *session; /* weights, names */

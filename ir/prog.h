@@ -153,6 +153,7 @@ struct prog {
     LIST(struct kernel *) kernels;
     LIST(struct buffer *) inputs, outputs;
     LIST(const char *) input_names, output_names;
+    struct scale_notes scales; /* as the graph's; texts of programs leave them out */
     struct stmt *main;
     dim arena_bytes; /* after pass plan, else -1 */
     /* After pass parallel: main is run by up to `threads` workers at once, each with its own values of these variables

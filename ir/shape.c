@@ -110,6 +110,8 @@ static bool infer_map(struct inference *inf, enum shape_rule rule)
     if (rule == SHAPE_bitcast) return wants_dtype(inf, &inf->out->dt) && same_bits(inf);
     if (rule != SHAPE_first && !same_dtypes(inf, 0, inf->node->n_in)) return false;
     if (rule == SHAPE_compare) inf->out->dt = DT_bool;
+    if (rule == SHAPE_wide && inf->out->dt != DT_i32) return FAIL(inf, "%s of %s: needs i32", infer_name(inf), infer_shown(inf, 0));
+    if (rule == SHAPE_wide) inf->out->dt = DT_i64;
     if (rule == SHAPE_same && dt == DT_bool) return FAIL(inf, "%s of %s: needs numbers", infer_name(inf), infer_shown(inf, 0));
     if (rule == SHAPE_float && !dtype_is_float(dt)) return FAIL(inf, "%s of %s: needs a float type", infer_name(inf), infer_shown(inf, 0));
     if (rule == SHAPE_bool && dt != DT_bool) return FAIL(inf, "%s of %s: needs bool", infer_name(inf), infer_shown(inf, 0));
@@ -455,7 +457,7 @@ static bool infer(struct inference *inf)
         return FAIL(inf, "%s of %s: needs words, i32", infer_name(inf), infer_shown(inf, 0));
     switch (rule) {
     case SHAPE_same: case SHAPE_first: case SHAPE_float: case SHAPE_bool: case SHAPE_int: case SHAPE_bits:
-    case SHAPE_compare: case SHAPE_cast: case SHAPE_bitcast: case SHAPE_select: return infer_map(inf, rule);
+    case SHAPE_wide: case SHAPE_compare: case SHAPE_cast: case SHAPE_bitcast: case SHAPE_select: return infer_map(inf, rule);
     case SHAPE_reshape: return infer_reshape(inf);
     case SHAPE_transpose: return infer_transpose(inf);
     case SHAPE_broadcast: return infer_broadcast(inf);

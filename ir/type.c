@@ -151,3 +151,10 @@ const char *type_string(const struct dims *dims, struct arena *arena, const stru
     type_print(dims, &text, type);
     return text_string(&text);
 }
+
+const struct scale_note *scale_note_find(const struct scale_notes *notes, bool output, int position)
+{
+    for (int i = 0; i < notes->n; i++)
+        if (notes->at[i].output == output && notes->at[i].position == position) return &notes->at[i];
+    return NULL;
+}

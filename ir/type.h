@@ -129,4 +129,18 @@ struct tensor {
     bool is_dims; /* i64 only: elements may be symbolic dims (shape arithmetic) */
 };
 
+/* What the integers of an input or output stand for: (q - zero)*scale. */
+struct scale_note {
+    bool output;
+    int position;
+    double scale;
+    int64_t zero;
+};
+struct scale_notes {
+    struct scale_note *at;
+    int n, cap;
+};
+/* NULL where nothing is noted of it. */
+const struct scale_note *scale_note_find(const struct scale_notes *notes, bool output, int position);
+
 #endif

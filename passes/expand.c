@@ -302,6 +302,7 @@ struct prog *pass_expand(const struct prog *prog, struct arena *unit, const stru
     const struct target *target = options->target;
     struct walk walk = {.from = prog, .scratch = arena_new(), .fma = target && target->has_fma, .vectors = !target || target->vector_bytes > 0};
     walk.prog = prog_new(unit, prog->session, prog->dims, prog->name);
+    walk.prog->scales = prog->scales;
     walk.prog->arena_bytes = prog->arena_bytes;
     walk.prog->next_buffer = prog->next_buffer;
     walk.var = NEW_ARRAY(walk.scratch, struct var *, prog->next_var);

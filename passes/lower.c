@@ -388,6 +388,7 @@ struct prog *pass_lower(const struct graph *graph, struct arena *unit, const str
     struct storage *storage = NEW_ARRAY(unit, struct storage, graph->next_value + 1);
     struct stmt *first = NULL, *rest = NULL;
     struct lowering l = {.prog = prog, .first = &first, .placed = graph->placed};
+    prog->scales = graph->scales;
     for (int i = 0; i < graph->inputs.n; i++) {
         struct buffer *buf = value_buffer(&l, graph->inputs.at[i], SPACE_INPUT);
         storage[graph->inputs.at[i]->id] = dense(&l, &graph->inputs.at[i]->type, buf);

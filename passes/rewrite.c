@@ -204,6 +204,7 @@ struct prog *prog_copy(const struct prog *from, struct arena *unit, body_functio
         LIST_PUSH(unit, &to->inputs, rewrite_buffer(r, from->inputs.at[i]));
     for (int i = 0; i < from->outputs.n; i++)
         LIST_PUSH(unit, &to->outputs, rewrite_buffer(r, from->outputs.at[i]));
+    to->scales = from->scales;
     for (int i = 0; i < from->input_names.n; i++)
         LIST_PUSH(unit, &to->input_names, arena_strdup(unit, from->input_names.at[i]));
     for (int i = 0; i < from->output_names.n; i++)

@@ -89,7 +89,7 @@ static bool takes(enum op op, enum dtype dt)
         if (op == OP_conv_dot || op == OP_matmul_dot) return dt == DT_i32;
         if (op == OP_conv_bytes || op == OP_matmul_bytes) return dtype_is_int(dt) && dtype_bytes(dt) <= 2;
         return dt != DT_bool;
-    case SHAPE_requantize: return dt == DT_i32;
+    case SHAPE_requantize: case SHAPE_wide: return dt == DT_i32;
     case SHAPE_conv_depth: case SHAPE_pool_last:
         if (op == OP_conv_depth_bytes) return dtype_is_int(dt) && dtype_bytes(dt) <= 2;
         return dt != DT_bool;
@@ -318,7 +318,7 @@ static struct value *build_others(struct lab *lab, enum op op, enum shape_class 
 static struct value *build(struct lab *lab, enum op op, enum shape_class class, enum dtype dt)
 {
     switch (op_row(op)->shape) {
-    case SHAPE_same: case SHAPE_first: case SHAPE_float: case SHAPE_bool: case SHAPE_int: case SHAPE_bits: case SHAPE_compare:
+    case SHAPE_same: case SHAPE_first: case SHAPE_float: case SHAPE_bool: case SHAPE_int: case SHAPE_bits: case SHAPE_compare: case SHAPE_wide:
     case SHAPE_select: return build_plain(lab, op, class, dt);
     case SHAPE_reshape: case SHAPE_transpose: case SHAPE_broadcast: case SHAPE_slice: case SHAPE_pad:
     case SHAPE_dilate: case SHAPE_repeat: return build_move(lab, op, class, dt);
