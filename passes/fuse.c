@@ -222,9 +222,16 @@ static bool reads_repeatedly(const struct node *user)
 }
 
 /* Whether value is an elementwise result on top of a contraction that could become its epilogue. */
+/* A byte made wider, where memory is short: it is stored as the byte, and made wider where it is read. */
+static bool stays_narrow(const struct fusion *f, const struct value *value)
+{
+    bool small = f->options->target && f->options->target->is_small;
+    return small && value->node->op == OP_cast && dtype_bytes(value->node->in[0]->type.dt) == 1 && dtype_bytes(value->type.dt) > 1;
+}
+
 static bool tops_contraction(struct fusion *f, const struct value *value, int depth)
 {
-    if (kind_of(value) != OP_MAP || depth > 8) return false;
+    if (kind_of(value) != OP_MAP || depth > 16 || stays_narrow(f, value)) return false;
     for (int i = 0; i < value->node->n_in; i++) {
         const struct value *x = value->node->in[i];
         int first = f->first_use[x->id];
@@ -266,6 +273,25 @@ static bool is_lookup(const struct node *node)
     return node->op == OP_gather && node->in[1]->type.dt == DT_u8;
 }
 
+/* Whether elementwise operators lead from the value to a reduction. */
+static bool is_reduced(const struct fusion *f, const struct value *value, int depth)
+{
+    for (int u = f->first_use[value->id]; u >= 0 && depth < 8; u = f->uses.at[u].next) {
+        const struct node *user = f->uses.at[u].node;
+        if (op_row(user->op)->kind == OP_REDUCE || (op_row(user->op)->kind == OP_MAP && is_reduced(f, user->out, depth + 1))) return true;
+    }
+    return false;
+}
+
+/* Whether what is summed up in a contraction and became a byte would be stored as the sums, since its user reads it in
+ * another order or again and again. Only where memory is short. */
+static bool is_byte_result(struct fusion *f, const struct value *value, const struct node *user)
+{
+    bool small = f->options->target && f->options->target->is_small;
+    if (!small || dtype_bytes(value->type.dt) != 1 || !tops_contraction(f, value, 0)) return false;
+    return user->op == OP_transpose || (stays_narrow(f, user->out) && is_reduced(f, user->out, 0));
+}
+
 /* Why `value` may not be computed inside this user; NULL: it may. */
 static const char *why_not_inside(struct fusion *f, const struct value *value, const struct node *user)
 {
@@ -277,6 +303,7 @@ static const char *why_not_inside(struct fusion *f, const struct value *value, c
     if (user->op == OP_words && value->node->op != OP_reshape) return "read as words, whose bytes lie side by side";
     if (f->repeats[value->id] && !free_map && !is_widened(f, value)) return "read many times by a contraction or a window";
     if (by == OP_REDUCE && tops_contraction(f, value, 0)) return "on top of a contraction, of which it is the epilogue";
+    if (is_byte_result(f, value, user)) return "a byte on top of a contraction, where sums would take four";
     if (is_padding(user) && is_stored_inside(value, user)) return "stored inside the padded value";
     if (is_turned_operand(value, user)) return "a product reads it once per row: transposed before";
     if (user->op == OP_scatter && !free_map && kind != OP_MAP) return "what a scatter writes into";
