@@ -11,6 +11,7 @@
  * own, and what it computes is the same on every machine.
  * Needs: pass absorb, and composites. Multiplications by scales are those of TensorFlow Lite, rounded once. Follows: Jacob et
  * al., Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference (2018). */
+#include "bytes.h"
 #include "fixed.h"
 
 #include <math.h>
@@ -76,7 +77,7 @@ static bool input(struct fixing *x, const struct graph *graph, const bool *live,
     return true;
 }
 
-/* Bytes where the value is known in bytes or lies between 0 and 1, i32 otherwise. */
+/* Bytes where the value is known in bytes or ends in a softmax or the like, i32 otherwise. */
 static struct value *output(struct fixing *x, const struct value *old, int position)
 {
     const struct fixed *f = known(x, old);
@@ -89,7 +90,7 @@ static struct value *output(struct fixing *x, const struct value *old, int posit
     struct fixed single;
     if (!fixed_single(x, old, &single) || !fixed_number(single.scale, &scale)) return NULL;
     low = (double)single.least * scale;
-    if (fixed_reach(&single) <= 1) {
+    if (f->is_curve) {
         scale_note(x->to, true, position, low < 0 ? 0x1p-7 : 0x1p-8, 0);
         return fixed_integer(x, old, low < 0 ? 0x1p-7 : 0x1p-8, 0, low < 0 ? DT_i8 : DT_u8);
     }
@@ -98,6 +99,41 @@ static struct value *output(struct fixing *x, const struct value *old, int posit
 }
 
 /* From integers to known values and back */
+
+/* The terms of a product's sums; unknown: 2^32. */
+static int64_t terms_of(const struct node *node)
+{
+    const struct type *w = &node->in[1]->type;
+    int64_t terms = 1;
+    for (int i = 1; i < w->rank && node->op == OP_conv; i++) terms = dim_is_const(w->dim[i]) ? terms * w->dim[i] : (int64_t)1 << 32;
+    if (node->op == OP_matmul) terms = w->dim[w->rank - 2];
+    return dim_is_const(terms) ? terms : (int64_t)1 << 32;
+}
+
+struct range {
+    int64_t least, most;
+};
+
+/* What the integers of a new value lie between: what pass absorb makes, of bytes and constants; otherwise all of their type. */
+static struct range range_of(const struct value *value)
+{
+    const struct node *node = value->node;
+    enum dtype dt = value->type.dt;
+    struct range whole = {dt == DT_bool ? 0 : dtype_int_min(dt), dt == DT_bool ? 1 : (int64_t)dtype_int_max(dt)};
+    const struct value *spread = value_before_spreading((struct value *)(uintptr_t)value);
+    if (spread != value) return range_of(spread);
+    if (value_const(value) && dt == DT_i32) {
+        int64_t most = bytes_magnitude(value);
+        return (struct range){-most, most};
+    }
+    if (node->op == OP_cast && dtype_is_int(node->in[0]->type.dt) && dtype_bytes(node->in[0]->type.dt) <= dtype_bytes(dt)) return range_of(node->in[0]);
+    if (node->op != OP_add && node->op != OP_sub && node->op != OP_conv && node->op != OP_matmul) return whole;
+    struct range a = range_of(node->in[0]), b = range_of(node->in[1]), sum = {a.least + b.least, a.most + b.most};
+    if (node->op == OP_sub) sum = (struct range){a.least - b.most, a.most - b.least};
+    double most = fmax(fabs((double)a.least), fabs((double)a.most)) * fmax(fabs((double)b.least), fabs((double)b.most)) * (double)terms_of(node);
+    if (node->op == OP_conv || node->op == OP_matmul) sum = most < 0x1p31 ? (struct range){-(int64_t)most, (int64_t)most} : whole;
+    return sum.least >= whole.least && sum.most <= whole.most ? sum : whole;
+}
 
 /* A cast from integers, or dequantize. */
 static bool from_integers(struct fixing *x, const struct node *node, struct fixed *f)
@@ -109,8 +145,8 @@ static bool from_integers(struct fixing *x, const struct node *node, struct fixe
     if (dtype_bytes(dt) > 4 || dt == DT_u32) return refuse(x, node, "makes a float of an integer of more than 32 bits");
     if (node->op == OP_dequantize && !value_number(node->in[2], &number)) return refuse(x, node, "has several zero points");
     zero = (int64_t)number;
-    int64_t least = dt == DT_bool ? 0 : dtype_int_min(dt), most = dt == DT_bool ? 1 : (int64_t)dtype_int_max(dt);
-    *f = fixed_of(x->to, graph_cast(x->to, q, DT_i32), 1, least - zero, most - zero);
+    struct range range = range_of(q);
+    *f = fixed_of(x->to, graph_cast(x->to, q, DT_i32), 1, range.least - zero, range.most - zero);
     if (zero) f->q = graph_binary(x->to, OP_sub, f->q, graph_int(x->to, DT_i32, zero));
     if (node->op == OP_dequantize) f->scale = fixed_constant(x, node->in[1]);
     if (!f->scale) return refuse(x, node, "has a scale that is not constant");
@@ -261,16 +297,6 @@ static bool summed(struct fixing *x, const struct node *node, struct fixed *f)
     if (!(fmax(fabs((double)f->least), fabs((double)f->most)) * terms < 0x1p31)) return refuse(x, node, "has sums that may pass 32 bits");
     *f = fixed_of(x->to, graph_node(x->to, node->op, 1, &f->q, node->n_attrs, node->attrs), scale, f->least * (int64_t)terms, f->most * (int64_t)terms);
     return f->q != NULL;
-}
-
-/* The terms of a product's sums; unknown: 2^32. */
-static int64_t terms_of(const struct node *node)
-{
-    const struct type *w = &node->in[1]->type;
-    int64_t terms = 1;
-    for (int i = 1; i < w->rank && node->op == OP_conv; i++) terms = dim_is_const(w->dim[i]) ? terms * w->dim[i] : (int64_t)1 << 32;
-    if (node->op == OP_matmul) terms = w->dim[w->rank - 2];
-    return dim_is_const(terms) ? terms : (int64_t)1 << 32;
 }
 
 /* What is made of a float result. */

@@ -12,6 +12,7 @@ struct fixed {
     int64_t least, most;         /* of q */
     struct value *raw;           /* the integers that q is made of, q = i32(raw) - zero; NULL: none of a byte */
     int64_t zero;
+    bool is_curve;               /* softmax, sigmoid or tanh of something: between -1 and 1 */
     const struct node *move;     /* of the old graph */
 };
 struct fixing {

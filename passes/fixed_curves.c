@@ -112,13 +112,20 @@ static bool by_lines(struct fixing *x, const struct node *node, double reach, st
     return result->q != NULL;
 }
 
+/* Whether the value is a byte as it stands in memory, bounds aside. */
+static bool is_byte(const struct fixed *f)
+{
+    return f->raw && dtype_bytes(f->raw->type.dt) == 1 && !f->shift;
+}
+
 bool fixed_curve(struct fixing *x, const struct node *node, struct fixed *result)
 {
     const struct fixed *f = &x->fixed[node->in[0]->id];
-    if (node->op == OP_softmax) return softmax(x, node, result);
-    if (op_row(node->op)->kind != OP_MAP || node->n_in != 1) return false;
-    bool byte = f->raw && dtype_bytes(f->raw->type.dt) == 1 && !f->shift;
-    if (byte && of_byte(x, node, f, result)) return true;
-    if (node->op == OP_sigmoid) return by_lines(x, node, 8, result);
-    return node->op == OP_tanh && by_lines(x, node, 4, result);
+    if (node->op == OP_softmax || node->op == OP_sigmoid || node->op == OP_tanh) {
+        bool byte = node->op != OP_softmax && is_byte(f);
+        bool good = node->op == OP_softmax ? softmax(x, node, result) : byte ? of_byte(x, node, f, result) : by_lines(x, node, node->op == OP_tanh ? 4 : 8, result);
+        result->is_curve = true;
+        return good;
+    }
+    return op_row(node->op)->kind == OP_MAP && node->n_in == 1 && is_byte(f) && of_byte(x, node, f, result);
 }

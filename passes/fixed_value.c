@@ -44,6 +44,14 @@ struct value *fixed_constant(struct fixing *x, const struct value *old)
     const struct node *node = old->node;
     const struct tensor *t = value_const(old);
     if (t) return t->is_dims || !dtype_is_float(t->type.dt) ? NULL : graph_cast(x->to, graph_const(x->to, t), DT_f64);
+    if (!dtype_is_float(old->type.dt)) return NULL;
+    if (op_row(node->op)->kind == OP_MAP && node->op != OP_cast) { /* of spread constants: what pass absorb computes with them */
+        struct value *in[3] = {NULL};
+        for (int i = 0; i < node->n_in; i++)
+            if (!(in[i] = fixed_constant(x, node->in[i]))) return NULL;
+        struct value *made = graph_node(x->to, node->op, node->n_in, in, node->n_attrs, node->attrs);
+        return made && value_const(made) ? made : NULL;
+    }
     if (node->op != OP_broadcast && node->op != OP_reshape && node->op != OP_cast) return NULL;
     struct value *inner = fixed_constant(x, node->in[0]);
     if (!inner || node->op != OP_reshape) return inner;
@@ -96,13 +104,13 @@ static struct value *quotients(struct graph *to, struct value *constant, struct 
     return graph_cast(to, c, DT_i32);
 }
 
-/* The integers with the shift in them. */
-static bool add_shift(struct fixing *x, const struct value *old, struct fixed *f)
+/* The integers, which are at `scale`, with the shift in them. */
+static bool add_shift(struct fixing *x, const struct value *old, struct fixed *f, struct value *scale)
 {
     struct graph *to = x->to;
     int64_t least, most;
     if (!f->shift) return true;
-    struct value *c = quotients(to, f->shift, f->scale, &least, &most);
+    struct value *c = quotients(to, f->shift, scale, &least, &most);
     if (!c || f->least + least < INT32_MIN || f->most + most > INT32_MAX)
         return diag_error(to->diag, old->node->place, "--numeric=integer: what is added to \"%s\" does not fit 32 bits at the scale of its sums", old->name ? old->name : op_row(old->node->op)->name);
     if (least || most) f->q = graph_binary(to, OP_add, f->q, c);
@@ -162,9 +170,14 @@ static struct value *moved(struct fixing *x, const struct node *node, double ste
 static struct value *rescaled(struct fixing *x, const struct value *old, struct fixed f, double step, int64_t low, int64_t high, int64_t *least, int64_t *most)
 {
     struct graph *to = x->to;
-    if (!add_shift(x, old, &f)) return NULL;
-    struct value *ratio = graph_binary(to, OP_div, f.scale, graph_scalar(to, DT_f64, step));
-    struct value *y = multiplied(to, f.q, ratio, &f.least, &f.most);
+    struct value *new_scale = graph_scalar(to, DT_f64, step), *ratio = graph_binary(to, OP_div, f.scale, new_scale);
+    double small, large;
+    extent_of(ratio, &small, &large);
+    bool finer = small >= 1; /* what is added is rounded at the finer of the two scales */
+    if (!finer && !add_shift(x, old, &f, f.scale)) return NULL;
+    f.q = multiplied(to, f.q, ratio, &f.least, &f.most);
+    if (finer && !add_shift(x, old, &f, new_scale)) return NULL;
+    struct value *y = f.q;
     int64_t from = steps_of(f.low, step), upto = steps_of(f.high, step);
     y = bounded(to, y, &f.least, &f.most, from > low ? from : low, upto < high ? upto : high);
     *least = f.least, *most = f.most;
@@ -196,7 +209,7 @@ static void reach_behind(struct fixing *x, const struct value *old, double *larg
     *reach = fmax(*reach, fixed_reach(f));
 }
 
-enum { FINER_MOST = 20 };
+enum { FINER_MOST = 20, COARSE = 1 << 10 /* integers up to this: what is added to them wants finer steps */ };
 
 /* A step for views of n old values: sums of them fit 2^29, and it is at most 2^20 finer than the coarsest of their scales. */
 static double common_step(struct fixing *x, int n, struct value *const *old)
@@ -248,7 +261,7 @@ bool fixed_settled(struct fixing *x, const struct value *old, struct fixed *sett
     struct fixed f = x->fixed[old->id];
     double scale, unused;
     if (f.move || ((f.low > -INFINITY || f.high < INFINITY) && !fixed_number(f.scale, &scale))) return fixed_single(x, old, settled);
-    if (!add_shift(x, old, &f)) return false;
+    if (!add_shift(x, old, &f, f.scale)) return false;
     *settled = f;
     if (!fixed_number(f.scale, &unused) || (f.low == -INFINITY && f.high == INFINITY)) return true;
     settled->q = bounded(x->to, f.q, &settled->least, &settled->most, steps_of(f.low, scale), steps_of(f.high, scale));
@@ -261,6 +274,7 @@ bool fixed_single(struct fixing *x, const struct value *old, struct fixed *singl
 {
     double number;
     const struct fixed *f = &x->fixed[old->id];
-    if (!f->move && fixed_number(f->scale, &number)) return fixed_settled(x, old, single);
+    bool coarse = f->shift && f->least >= -COARSE && f->most <= COARSE;
+    if (!f->move && !coarse && fixed_number(f->scale, &number)) return fixed_settled(x, old, single);
     return at_step(x, old, common_step(x, 1, (struct value *[]){(struct value *)(uintptr_t)old}), single);
 }
