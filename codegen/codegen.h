@@ -88,6 +88,8 @@ struct link_options {
     const struct device *device; /* BACKEND_OPENCL: what the kernels are for */
     bool weights_file;
     bool freestanding;    /* C text that needs no libc */
+    bool measure;         /* freestanding: cc compiles the text, so that its header can say what flash and stack it takes */
+    int64_t max_flash_bytes, max_ram_bytes; /* freestanding: more is an error; 0: no limit */
     const char *cc;       /* C compiler, default "cc" */
     bool keep_temporary;
 };

@@ -7,13 +7,16 @@
  *     #define NET_ARENA_BYTES 2304        in .bss
  *     #define NET_WEIGHT_BYTES 5376       in .rodata
  *
+ * With a compiler (--cc) the text is compiled as a trial, and the header also says what flash and stack that took.
  * c.c prints the kernels and NAME_run as ever, interface.c the structs. Compilers may still call functions of their own
  * library (libgcc: a division on a Cortex-M0, floats without an FPU), which does not need libc.
  */
 #include "../ir/expr_map.h"
+#include "cfamily.h"
 #include "freestanding.h"
 #include "interface.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* What of <math.h> the printed text would call. */
@@ -106,7 +109,21 @@ static void put_value(struct text *out, const char *model, const char *field, co
     put_define(out, model, arena_printf(out->arena, "%s_ZERO", text_string(&name)), note->zero);
 }
 
-void freestanding_header(const struct emission *emission, struct text *out)
+/* What the compiler made of it, where it was asked. */
+static void put_measured(const struct emission *emission, const struct object_size *size, const char *compiler, struct text *out)
+{
+    const char *model = emission->name;
+    text_add(out, "\n/* As compiled by ");
+    cfamily_comment(out, compiler);
+    if (*size->others) text_printf(out, ";\n * beside it %s of the compiler's library", size->others);
+    text_add(out, " */\n");
+    put_define(out, model, "FLASH_BYTES", size->flash_bytes);
+    put_define(out, model, "CODE_BYTES", size->flash_bytes - emission->weights.n_bytes);
+    if (size->stack_bytes >= 0) put_define(out, model, "STACK_BYTES", size->stack_bytes);
+    put_define(out, model, "RAM_BYTES", size->ram_bytes + (size->stack_bytes > 0 ? size->stack_bytes : 0));
+}
+
+void freestanding_header(const struct emission *emission, const struct object_size *size, const char *compiler, struct text *out)
 {
     const struct prog *prog = emission->versions->prog;
     struct interface_names names;
@@ -120,6 +137,7 @@ void freestanding_header(const struct emission *emission, struct text *out)
     text_add(out, "\n/* Working memory, static; weights, constant. */\n");
     put_define(out, names.model, "ARENA_BYTES", emission->arena_bytes);
     put_define(out, names.model, "WEIGHT_BYTES", emission->weights.n_bytes);
+    if (size) put_measured(emission, size, compiler, out);
     text_add(out, "\n/* Inputs and outputs: dense, rows first. */\n");
 
     for (int i = 0; i < prog->inputs.n; i++) put_value(out, names.model, names.input[i], prog->inputs.at[i], scale_note_find(&prog->scales, false, i));
@@ -129,4 +147,45 @@ void freestanding_header(const struct emission *emission, struct text *out)
                 "int %s_run(const struct %s_inputs *in, const struct %s_outputs *out);\n",
                 names.model, names.model, names.model);
     text_add(out, "\n#ifdef __cplusplus\n}\n#endif\n#endif\n");
+}
+
+static int by_size(const void *p, const void *q)
+{
+    const struct tensor *const *a = p, *const *b = q;
+    return ((*a)->n_bytes < (*b)->n_bytes) - ((*a)->n_bytes > (*b)->n_bytes);
+}
+
+/* The buffer that holds a tensor. */
+static const struct buffer *buffer_of(const struct prog *prog, const struct tensor *tensor)
+{
+    for (int i = 0; i < prog->buffers.n; i++)
+        if (prog->buffers.at[i]->tensor == tensor) return prog->buffers.at[i];
+    return NULL;
+}
+
+bool freestanding_flash_fits(const struct emission *emission, const struct object_size *size, int64_t limit, struct diag *diag)
+{
+    enum { NOTES_MOST = 8 };
+    const struct prog *prog = emission->versions->prog;
+    int64_t weights = emission->weights.n_bytes, all = size ? size->flash_bytes : weights;
+    int n = emission->weights.n_tensors;
+    if (limit <= 0 || all <= limit) return true;
+    diag_error(diag, (struct place){0}, "flash for %lld bytes is needed, more than the %lld allowed: %lld of weights, %lld of code",
+               (long long)all, (long long)limit, (long long)weights, (long long)(all - weights));
+    const struct tensor **tensors = NEW_ARRAY(prog->arena, const struct tensor *, n + 1);
+    for (int i = 0; i < n; i++) tensors[i] = emission->weights.tensors[i];
+    qsort(tensors, (size_t)n, sizeof *tensors, by_size);
+    for (int i = 0; i < n && i < NOTES_MOST; i++) {
+        const struct buffer *buf = buffer_of(prog, tensors[i]);
+        if (buf) diag_note(diag, buf->place, "%s takes %lld bytes", buf->name, (long long)tensors[i]->n_bytes);
+    }
+    return false;
+}
+
+bool freestanding_ram_fits(const struct object_size *size, int64_t limit, struct diag *diag)
+{
+    int64_t stack = size->stack_bytes > 0 ? size->stack_bytes : 0;
+    if (limit <= 0 || size->ram_bytes + stack <= limit) return true;
+    return diag_error(diag, (struct place){0}, "RAM for %lld bytes is needed, more than the %lld allowed: %lld of static memory, %lld of stack",
+                      (long long)(size->ram_bytes + stack), (long long)limit, (long long)size->ram_bytes, (long long)stack);
 }

@@ -119,26 +119,9 @@ static void put_embedded(const char *path, struct text *code)
     text_add_n(code, file->text, file->n_bytes);
 }
 
-/* The same without a library: all in one text and its header. */
-static void make_freestanding(struct linker *linker, const char *header_name, struct text *header, struct text *code)
-{
-    text_printf(header, "/* %s, compiled by tenon: needs no library. */\n", linker->emission.name);
-    freestanding_header(&linker->emission, header);
-    text_printf(code, "/* %s, compiled by tenon: needs no library. Flags that matter: -fno-strict-aliasing -ffp-contract=off. */\n",
-                linker->emission.name);
-    text_printf(code, "#include \"%s\"\n", header_name);
-    if (linker->emission.weights.n_bytes) put_weights_array(linker, code);
-    text_add(code, "\n");
-    c_print(&linker->emission, code);
-}
-
 /* The model's C text, which includes `header_name`. LLVM prints kernels and NAME_run itself. */
 static void make_texts(struct linker *linker, const char *header_name, struct text *header, struct text *code)
 {
-    if (linker->emission.freestanding) {
-        make_freestanding(linker, header_name, header, code);
-        return;
-    }
     put_embedded("runtime/tenon.h", header);
     text_add(header, "\n");
     text_printf(code,
@@ -316,6 +299,51 @@ static bool put_noted(struct linker *linker, const char *path, const struct text
     return true;
 }
 
+/* Without a library: all in one text. */
+static void make_freestanding(struct linker *linker, const char *header_name, struct text *code)
+{
+    text_printf(code, "/* %s, compiled by tenon: needs no library. Flags that matter: -fno-strict-aliasing -ffp-contract=off. */\n",
+                linker->emission.name);
+    text_printf(code, "#include \"%s\"\n", header_name);
+    if (linker->emission.weights.n_bytes) put_weights_array(linker, code);
+    text_add(code, "\n");
+    c_print(&linker->emission, code);
+}
+
+/* Compiles it as a trial, in the private folder. */
+static bool measure(struct linker *linker, const struct text *code, const char *header_name, const char **compiler, struct object_size *size)
+{
+    struct text header = {.arena = linker->arena}, said = {.arena = linker->arena};
+    struct command command = {.words = {.n = 0}};
+    bool gcc = !strstr(last_part(linker->options->cc), "clang");
+    freestanding_header(&linker->emission, NULL, NULL, &header);
+    word(linker, &command, linker->options->cc);
+    words(linker, &command, linker->options->target->c_flags);
+    words(linker, &command, "-Os -std=c11 -ffreestanding -fno-strict-aliasing -ffp-contract=off");
+    for (int i = 0; i < command.words.n; i++) text_printf(&said, "%s%s", i ? " " : "", i ? command.words.at[i] : last_part(command.words.at[i]));
+    *compiler = text_string(&said);
+    words(linker, &command, gcc ? "-fcallgraph-info=su -w -c model.c -o model.o" : "-w -c model.c -o model.o");
+    return put_file(linker, inside(linker, header_name), &header) && put_file(linker, inside(linker, "model.c"), code) && run(linker, &command) &&
+           object_measure(inside(linker, "model.o"), gcc ? inside(linker, "model.ci") : NULL,
+                          arena_printf(linker->arena, "%s_run", linker->emission.name), linker->arena, size, linker->diag);
+}
+
+static bool link_freestanding(struct linker *linker)
+{
+    const struct link_options *options = linker->options;
+    const char *header_path = beside(linker, ".h"), *compiler = NULL;
+    struct text header = {.arena = linker->arena}, code = {.arena = linker->arena};
+    struct object_size size;
+    make_freestanding(linker, last_part(header_path), &code);
+    if (options->measure && !measure(linker, &code, last_part(header_path), &compiler, &size)) return false;
+    const struct object_size *measured = options->measure ? &size : NULL;
+    if (!freestanding_flash_fits(&linker->emission, measured, options->max_flash_bytes, linker->diag)) return false;
+    if (measured && !freestanding_ram_fits(measured, options->max_ram_bytes, linker->diag)) return false;
+    text_printf(&header, "/* %s, compiled by tenon: needs no library. */\n", linker->emission.name);
+    freestanding_header(&linker->emission, measured, compiler, &header);
+    return put_noted(linker, linker->out_path, &code) && put_noted(linker, header_path, &header);
+}
+
 /* C text with its header; of an OpenCL model beside its kernels. What is no text comes in through the assembler. */
 static bool link_text(struct linker *linker)
 {
@@ -439,7 +467,7 @@ static bool link_kind(struct linker *linker, enum artefact kind)
 {
     switch (kind) {
     case ARTEFACT_C:
-    case ARTEFACT_OPENCL: return link_text(linker);
+    case ARTEFACT_OPENCL: return linker->emission.freestanding ? link_freestanding(linker) : link_text(linker);
     case ARTEFACT_OBJECT: return link_weights(linker, make_object, "model.o") && deliver(linker, "model.o");
     case ARTEFACT_ARCHIVE: return link_archive(linker);
     case ARTEFACT_SHARED: return link_weights(linker, make_shared, "out.so") && deliver(linker, "out.so");

@@ -65,6 +65,8 @@ struct options {
     struct pipeline_options pipeline; /* with pass.level, pass.target, pass.max_arena_bytes */
     const char *out, *emit, *output_dir, *cc, *abi_json, *trace;
     bool layers; /* a table of kernel calls */
+    int64_t max_flash_bytes; /* 0: no limit */
+    bool cc_given;
     bool weights_file, freestanding, threads_given, json, keep, random, list_passes, help, quiet;
     uint64_t seed;
     int runs, threads, jobs;

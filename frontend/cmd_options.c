@@ -24,6 +24,7 @@ enum option {
     OPT_CC,
     OPT_KEEP,
     OPT_MAX_RAM,
+    OPT_MAX_FLASH,
     OPT_FREESTANDING,
     OPT_NUMERIC,
     OPT_INPUT,
@@ -130,9 +131,12 @@ static const struct option_row rows[] = {
     {OPT_ABI_JSON, "--abi-json", "FILE", FOR_COMPILE,
      "also write the plain call's symbol, inputs and outputs as JSON: void SYMBOL(in0, .., out0, ..)"},
     {OPT_MAX_RAM, "--max-ram", "BYTES", FOR_CODE | FOR_CHECK,
-     "refuse a model whose arena is larger (suffix K, M or G)"},
+     "refuse a model whose arena is larger (suffix K, M or G), with --freestanding and --cc whose arena and stack are"},
+    {OPT_MAX_FLASH, "--max-flash", "BYTES", FOR_COMPILE,
+     "with --freestanding: refuse a model whose weights, with --cc also its code, take more"},
     {OPT_FREESTANDING, "--freestanding", NULL, FOR_COMPILE,
-     "C text that needs no C library: static memory, sizes as numbers in the header (with --cpu=cortex-m4 and the like)"},
+     "C text that needs no C library: static memory, sizes as numbers in the header (with --cpu=cortex-m4 and the like); with "
+     "--cc also what flash and stack that compiler needs for it"},
     {OPT_NUMERIC, "--numeric", "float|integer", FOR_QUANTIZE, "integer: for a model without floats: layers of little work become bytes as well"},
     {OPT_NUMERIC, "--numeric", "float|integer", FOR_MODEL,
      "integer: a quantized model without any floating point; its float inputs and outputs become integers (scales in the header)"},
@@ -324,9 +328,10 @@ static bool apply(struct session *session, const struct option_row *row, const c
         return options->weights_file || !strcmp(s, "embed") || usage("--weights is embed or file, not", s);
     case OPT_EMIT: options->emit = s; break;
     case OPT_ABI_JSON: options->abi_json = s; break;
-    case OPT_CC: options->cc = s; break;
+    case OPT_CC: options->cc = s, options->cc_given = true; break;
     case OPT_KEEP: options->keep = true; break;
     case OPT_MAX_RAM: return read_number(row->name, s, 1, DIM_HUGE, &pipeline->pass.max_arena_bytes);
+    case OPT_MAX_FLASH: return read_number(row->name, s, 1, DIM_HUGE, &options->max_flash_bytes);
     case OPT_NUMERIC:
         pipeline->pass.integer = !strcmp(s, "integer");
         return pipeline->pass.integer || !strcmp(s, "float") || usage("--numeric is float or integer, not", s);
@@ -467,6 +472,7 @@ bool options_read(struct session *session, enum command_bit command, int argc, c
     if (options->device_name && options->engine != ENGINE_OPENCL) return usage("only --target=opencl takes", "--device");
     if (options->engine == ENGINE_OPENCL && options->cpus.n > 1)
         return usage("--target=opencl is for one device: no list in", "--cpu");
+    if (options->max_flash_bytes && !options->freestanding) return usage("only --freestanding takes", "--max-flash");
     options->pipeline.pass.target = options->target;
     options->pipeline.out = stdout;
     session->progress = isatty(STDERR_FILENO) && !options->quiet;
