@@ -319,7 +319,7 @@ static bool measure(struct linker *linker, const struct text *code, const char *
     freestanding_header(&linker->emission, NULL, NULL, &header);
     word(linker, &command, linker->options->cc);
     words(linker, &command, linker->options->target->c_flags);
-    words(linker, &command, "-Os -std=c11 -ffreestanding -fno-strict-aliasing -ffp-contract=off");
+    words(linker, &command, "-Os -std=c11 -ffreestanding -fno-strict-aliasing -ffp-contract=off -fno-asynchronous-unwind-tables");
     for (int i = 0; i < command.words.n; i++) text_printf(&said, "%s%s", i ? " " : "", i ? command.words.at[i] : last_part(command.words.at[i]));
     *compiler = text_string(&said);
     words(linker, &command, gcc ? "-fcallgraph-info=su -w -c model.c -o model.o" : "-w -c model.c -o model.o");

@@ -5,28 +5,33 @@
                                                      a cross compiler or QEMU is missing
 
 Machines: tests/microcontrollers/machines.py. For each model and machine the C is compiled under the project's warnings,
-linked with nothing but libgcc, and run; what it stores and what the interpreter answers must be equal byte by byte, and no
-call of the C library may be left in it.
+linked with nothing but libgcc, and run; what it stores and what the interpreter answers must be equal byte by byte, no call of
+the C library may be left in it, and the flash, RAM and stack that its header states must be those of the linked file and of a
+stack that was painted before the run. Integer models are also compared with C and LLVM code here, and must hold no floats.
 """
-import os, random, struct, subprocess, sys, tempfile
+import os, random, re, struct, subprocess, sys, tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TENON = os.path.abspath(os.environ.get("TENON", os.path.join(ROOT, "build/release/tenon")))
 sys.path.insert(0, os.path.join(ROOT, "tests/microcontrollers"))
 import machines
 
-# name: (text or path, dimensions, machines that are too small for it)
+# name: (text, file of this repository or name of microcontrollers/make_models.py, options, machines that are too small for it)
+INTEGER = ["--numeric=integer"]
 MODELS = {
+    "parts": ("tests/microcontrollers/parts.tn", INTEGER, []),
+    "digits": ("digits", INTEGER, []),
+    "keyword": ("keyword", INTEGER, ["m0"]),
     "sums": ("""
         model sums(x: i32[6, 5], y: u8[4, 7]) -> (a: i32[6], b: i32[4, 3], c: i64[6, 5]) {
             a = sum(x * 3 - 7, [1])
             b = matmul(cast(y, i32), cast(reshape(iota([21]) * 5 % 11 - 4, [7, 3]), i32))
             c = cast(x, i64) * 1234567 / 1000
-        }""", {}, []),
+        }""", [], []),
     "mean": ("""
         model mean_of(x: f32[3, 8]) -> (y: f32[3]) {
             y = mean(max(x, 0.0), [1]) * 0.37 + 1.25
-        }""", {}, []),
+        }""", [], []),
 }
 BYTES = {"u1": 1, "i1": 1, "i2": 2, "i4": 4, "i8": 8, "f4": 4, "b1": 1}
 CODES = {"u8": "u1", "i8": "i1", "i16": "i2", "i32": "i4", "i64": "i8", "f32": "f4"}
@@ -94,17 +99,80 @@ def check_libc(machine, obj):
     assert not library, f"calls of a library: {library}"
 
 
-def check(key, model, options, folder):
+def header_number(text, what):
+    found = re.search(rf"^#define \w+?_{what} (\d+)$", text, re.M)
+    return int(found[1]) if found else None
+
+
+def check_sizes(header, elf, stack):
+    text = open(header).read()
+    flash, ram = machines.linked_sizes(elf)
+    stated = [header_number(text, what) for what in ("FLASH_BYTES", "ARENA_BYTES", "STACK_BYTES", "RAM_BYTES")]
+    library = "compiler's library" in text # its stack is not known beforehand
+    assert stated[0] == flash and stated[1] == ram and stated[3] == ram + stated[2], (stated, flash, ram)
+    # the lowest word of a frame may be there for alignment alone, and keeps its paint
+    good = stated[2] - 8 <= stack <= stated[2] + (128 if library else 0)
+    assert good, f"stack {stack}, header {stated[2]}"
+    return f"{flash} bytes of flash, {ram} + {stack} of RAM"
+
+
+def check(key, model, options, folder, prepared):
     machine = machines.MACHINES[key]
-    name, inputs, expected, _ = prepare(folder, model, options)
+    name, inputs, expected, _ = prepared
     header = os.path.join(folder, name + ".h")
-    tenon("compile", model, *options, f"--cpu={machine.cpu}", "--freestanding", "-o", header[:-2] + ".c")
+    tenon("compile", model, *options, f"--cpu={machine.cpu}", "--freestanding", f"--cc={machine.cc}", "-o", header[:-2] + ".c")
     elf = machines.build(machine, folder, name, header, inputs, [(f, len(data)) for f, data in expected])
     check_libc(machine, os.path.join(folder, "model.o"))
     got, stack = machines.run(machine, elf)
     for (field, data), mine in zip(expected, got, strict=True):
         assert data == mine, f"{key}: output {field} differs: {mine[:16].hex()}.. for {data[:16].hex()}.."
-    return stack
+    return check_sizes(header, elf, stack)
+
+
+def check_here(model, options, folder, prepared):
+    """Integer models on this machine: C and LLVM code give the interpreter's bytes, and C has no floats."""
+    for target in ("--target=c", "--target=c --portable", "--target=llvm"):
+        out = os.path.join(folder, "here")
+        said = subprocess.run([TENON, "run", model, *options, *target.split(), *prepared[3], f"--output-dir={out}"], capture_output=True, text=True)
+        if said.returncode and "without LLVM" in said.stderr:
+            print("skip: this tenon was built without LLVM")
+            continue
+        assert said.returncode == 0, said.stderr
+        for i, (field, data) in enumerate(prepared[2]):
+            assert npy_data(os.path.join(out, f"output_{i}.npy")) == data, f"{target}: output {field} differs"
+    path = os.path.join(folder, "words.c")
+    tenon("compile", model, *options, "--cpu=cortex-m4", "--freestanding", "-o", path)
+    found = re.findall(r"\b(?:float|double)\b", open(path).read())
+    assert not found, f"{len(found)} floats in the integer model's C"
+
+
+def model_path(folder, name, text):
+    if text.endswith(".tn"): return os.path.join(ROOT, text)
+    if "\n" in text:
+        open(os.path.join(folder, name + ".tn"), "w").write(text)
+        return os.path.join(folder, name + ".tn")
+    try:
+        import make_models
+    except ImportError as e:
+        print(f"skip: {name}: {e.name} is not installed (./bootstrap test installs it where PyPI can be reached)")
+        return None
+    return make_models.make(text, folder)
+
+
+def check_model(name, text, options, wanted, folder):
+    """The number of checks that failed."""
+    failed = 0
+    model = model_path(folder, name, text)
+    if not model: return 0
+    prepared = prepare(folder, model, options)
+    checks = [("here", lambda: check_here(model, options, folder, prepared) or "equal")] if options else []
+    checks += [(key, lambda key=key: check(key, model, options, folder, prepared)) for key in wanted]
+    for key, run in checks:
+        try: print(f"{name:10} {key:9} {run()}")
+        except AssertionError as e:
+            failed += 1
+            print(f"{name:10} {key:9} FAILED: {e}")
+    return failed
 
 
 def main():
@@ -114,18 +182,9 @@ def main():
         print("skip: not installed:", *missing, "(./bootstrap test installs them)")
         sys.exit(77)
     failed = 0
-    for model, (text, dims, without) in MODELS.items():
-        for key in wanted:
-            if key in without: continue
-            with tempfile.TemporaryDirectory() as folder:
-                path = text if text.endswith((".tn", ".onnx")) else os.path.join(folder, model + ".tn")
-                if path != text: open(path, "w").write(text)
-                try:
-                    stack = check(key, path, [f"--dim={k}={v}" for k, v in dims.items()], folder)
-                    print(f"{model:12} {key:9} equal, {stack} bytes of stack")
-                except AssertionError as e:
-                    failed += 1
-                    print(f"{model:12} {key:9} FAILED: {e}")
+    for name, (text, options, without) in MODELS.items():
+        with tempfile.TemporaryDirectory() as folder:
+            failed += check_model(name, text, options, [k for k in wanted if k not in without], folder)
     sys.exit(failed != 0)
 
 

@@ -142,7 +142,7 @@ if(NOT TENON_FUZZ)
   endif()
 
   # C without a library, on microcontrollers under QEMU.
-  add_script_test(microcontrollers python3 ${CMAKE_SOURCE_DIR}/tests/test_microcontrollers.py)
+  add_script_test(microcontrollers ${python} ${CMAKE_SOURCE_DIR}/tests/test_microcontrollers.py)
   set_tests_properties(microcontrollers PROPERTIES SKIP_RETURN_CODE 77)
 
   # Emitted C under warnings, sanitizers, guard pages and valgrind: every example with the gcc build, two with the others.

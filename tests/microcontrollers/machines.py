@@ -3,11 +3,11 @@
 MACHINES has a row per machine: the --cpu of tenon, the cross compiler, its flags, QEMU's command, and where memory is.
 build() makes an ELF file of a model's C and inputs, run() its outputs and the stack that the run used.
 """
-import os, shutil, subprocess
+import os, re, shutil, subprocess
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ARM, RISCV = "arm-none-eabi-gcc", "riscv64-unknown-elf-gcc"
-FLAGS = ["-std=c11", "-Os", "-ffreestanding", "-fno-strict-aliasing", "-ffp-contract=off"]
+FLAGS = ["-std=c11", "-Os", "-ffreestanding", "-fno-strict-aliasing", "-ffp-contract=off", "-fno-asynchronous-unwind-tables"]
 STRICT = ["-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-Wundef", "-Wvla", "-Werror"]
 
 
@@ -44,7 +44,7 @@ def bytes_array(name, data):
     return f"static const _Alignas(8) unsigned char {name}[] = {{{','.join(map(str, data))}}};\n"
 
 
-def build(machine, folder, name, header, inputs, outputs, source=None, strict=True):
+def build(machine, folder, name, header, inputs, outputs, source=None, strict=True, libraries=()):
     """The ELF file of model `name`, whose C is source (header with .c), on inputs and outputs: lists of (field, bytes) and
     (field, number of bytes)."""
     source = source or header[:-2] + ".c"
@@ -61,8 +61,8 @@ def build(machine, folder, name, header, inputs, outputs, source=None, strict=Tr
     compile_object(machine, os.path.join(HERE, "host.c"), host, "-I", folder)
     where = [f"-Wl,--defsym={k}={v:#x}" for k, v in (("FLASH_START", machine.flash[0]), ("FLASH_LENGTH", machine.flash[1]),
                                                     ("RAM_START", machine.ram[0]), ("RAM_LENGTH", machine.ram[1]))]
-    command([machine.cc, *machine.flags, "-nostdlib", "-static", *where, "-Wl,--no-warn-rwx-segments", "-T",
-             os.path.join(HERE, "machine.ld"), host, model, "-lgcc", "-o", elf])
+    command([machine.cc, *machine.flags, "-nostdlib", "-static", *where, "-Wl,--no-warn-rwx-segments,--no-relax", f"-Wl,-Map={elf}.map", "-T",
+             os.path.join(HERE, "machine.ld"), host, model, *libraries, "-lgcc", "-o", elf])
     return elf
 
 
@@ -75,12 +75,10 @@ def run(machine, elf):
     return [bytes.fromhex(line) for line in lines[2:] if line], int(lines[1].split()[1])
 
 
-def sections(machine, obj):
-    """Bytes of an object's code, constants and memory."""
-    size = {"text": 0, "rodata": 0, "bss": 0, "data": 0}
-    for line in command([machine.cc.replace("gcc", "size"), "-A", obj]).split("\n"):
-        words = line.split()
-        for key in size:
-            if len(words) == 3 and (words[0] == "." + key or words[0].startswith("." + key + ".") or words[0].startswith(".s" + key)):
-                size[key] += int(words[1])
-    return size
+def linked_sizes(elf):
+    """Bytes of flash and static RAM that the model's object takes in the linked file."""
+    flash = ram = 0
+    for section, size in re.findall(r"^ \.(\S+)\s+0x[0-9a-f]+\s+0x([0-9a-f]+)\s+\S*/model\.o$", open(elf + ".map").read(), re.M):
+        if section.startswith(("text", "rodata", "srodata")): flash += int(size, 16)
+        elif section.startswith(("bss", "sbss", "data", "sdata")): ram += int(size, 16)
+    return flash, ram
