@@ -40,11 +40,20 @@ def compile_object(machine, source, out, *more):
     command([machine.cc, *machine.flags, *FLAGS, *more, "-c", source, "-o", out])
 
 
+def link(machine, elf, parts):
+    """The ELF file of objects and libraries, its map beside it."""
+    where = [f"-Wl,--defsym={k}={v:#x}" for k, v in (("FLASH_START", machine.flash[0]), ("FLASH_LENGTH", machine.flash[1]),
+                                                    ("RAM_START", machine.ram[0]), ("RAM_LENGTH", machine.ram[1]))]
+    command([machine.cc, *machine.flags, "-nostdlib", "-static", *where, "-Wl,--no-warn-rwx-segments,--no-relax", f"-Wl,-Map={elf}.map", "-T",
+             os.path.join(HERE, "machine.ld"), *parts, "-lgcc", "-o", elf])
+    return elf
+
+
 def bytes_array(name, data):
     return f"static const _Alignas(8) unsigned char {name}[] = {{{','.join(map(str, data))}}};\n"
 
 
-def build(machine, folder, name, header, inputs, outputs, source=None, strict=True, libraries=()):
+def build(machine, folder, name, header, inputs, outputs, source=None, strict=True):
     """The ELF file of model `name`, whose C is source (header with .c), on inputs and outputs: lists of (field, bytes) and
     (field, number of bytes)."""
     source = source or header[:-2] + ".c"
@@ -59,11 +68,7 @@ def build(machine, folder, name, header, inputs, outputs, source=None, strict=Tr
     model, host, elf = (os.path.join(folder, f) for f in ("model.o", "host.o", "model.elf"))
     compile_object(machine, source, model, *(STRICT if strict else ["-w"]))
     compile_object(machine, os.path.join(HERE, "host.c"), host, "-I", folder)
-    where = [f"-Wl,--defsym={k}={v:#x}" for k, v in (("FLASH_START", machine.flash[0]), ("FLASH_LENGTH", machine.flash[1]),
-                                                    ("RAM_START", machine.ram[0]), ("RAM_LENGTH", machine.ram[1]))]
-    command([machine.cc, *machine.flags, "-nostdlib", "-static", *where, "-Wl,--no-warn-rwx-segments,--no-relax", f"-Wl,-Map={elf}.map", "-T",
-             os.path.join(HERE, "machine.ld"), host, model, *libraries, "-lgcc", "-o", elf])
-    return elf
+    return link(machine, elf, [host, model])
 
 
 def run(machine, elf):
