@@ -44,7 +44,7 @@ if(NOT TENON_FUZZ)
   add_script_test(layers ${CMAKE_SOURCE_DIR}/tests/layers)
   # A folder of golden files is one test, of the folder's name.
   foreach(folder cli quantize language expand strips schedule tuning plan place bind group await parallel profile fuse lower simplify
-          absorb tables layout compose)
+          absorb fixed tables layout compose)
     file(GLOB golden CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/${folder}/*.tn ${CMAKE_SOURCE_DIR}/tests/${folder}/*.tnp)
     if(golden)
       add_script_test(golden_${folder} python3 ${CMAKE_SOURCE_DIR}/tests/golden.py ${golden})
