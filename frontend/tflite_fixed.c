@@ -55,21 +55,17 @@ struct value *tflite_scaled(struct graph *g, struct value *x, struct tflite_fixe
 }
 
 /* One number as a scalar, several as a list. */
-static struct value *numbers(struct graph *g, int n, const int64_t *list)
+static struct value *numbers(struct graph *g, int n, const int32_t *list)
 {
-    return n == 1 ? graph_int(g, DT_i64, list[0]) : tflite_list(g, DT_i64, n, list);
+    return n == 1 ? graph_int(g, DT_i32, list[0]) : tflite_list(g, DT_i32, n, list);
 }
 
 struct value *tflite_scaled_once(struct graph *g, struct value *x, int n, const struct tflite_fixed *fixed)
 {
-    int64_t *multiplier = NEW_ARRAY(g->arena, int64_t, 3 * n), *shift = multiplier + n, *half = multiplier + 2 * n;
-    for (int i = 0; i < n; i++) {
-        multiplier[i] = fixed[i].multiplier;
-        shift[i] = 31 - fixed[i].shift;
-        half[i] = (int64_t)1 << (shift[i] - 1);
-    }
-    struct value *product = build_mul(g, graph_cast(g, x, DT_i64), numbers(g, n, multiplier));
-    return graph_cast(g, shift_right(g, build_add(g, product, numbers(g, n, half)), numbers(g, n, shift)), DT_i32);
+    int32_t *multiplier = NEW_ARRAY(g->arena, int32_t, 2 * n), *shift = multiplier + n;
+    for (int i = 0; i < n; i++) multiplier[i] = fixed[i].multiplier, shift[i] = 31 - fixed[i].shift;
+    struct value *in[] = {x, numbers(g, n, multiplier), numbers(g, n, shift)};
+    return graph_node(g, OP_requantize_fixed, 3, in, 0, NULL);
 }
 
 struct value *tflite_scaled_each(struct graph *g, struct value *x, int n, const struct tflite_fixed *fixed)

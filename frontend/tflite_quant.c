@@ -7,17 +7,24 @@
 
 #include <math.h>
 
+/* The composite round_away; of a table's values, which are constants, at once. */
+static struct value *round_away(struct graph *g, struct value *x)
+{
+    if (!x || !value_const(x)) return graph_unary(g, OP_round_away, x);
+    struct value *whole = graph_unary(g, OP_trunc, x);
+    struct value *is_up = build_le(g, build_number(g, x, 0.5), build_abs(g, build_sub(g, x, whole)));
+    struct value *y = build_add(g, whole, graph_select(g, is_up, graph_unary(g, OP_sign, x), build_number(g, x, 0)));
+    return graph_select(g, graph_unary(g, OP_is_nan, y), build_number(g, y, -INFINITY), y); /* of a logarithm: the least */
+}
+
 struct value *tflite_quantized(struct tflite_call *c, const struct tflite_tensor *tensor, struct value *real)
 {
     struct graph *g = c->graph;
     double scale;
     int64_t zero;
     if (!real || !tflite_scale(c, tensor, &scale, &zero)) return NULL;
-    struct value *y = build_with(g, OP_div, real, scale), *whole = graph_unary(g, OP_trunc, y);
-    struct value *is_up = build_le(g, build_number(g, y, 0.5), build_abs(g, build_sub(g, y, whole)));
-    y = build_add(g, whole, graph_select(g, is_up, graph_unary(g, OP_sign, y), build_number(g, y, 0)));
+    struct value *y = round_away(g, build_with(g, OP_div, real, scale));
     enum dtype dt = tensor->type.dt;
-    y = graph_select(g, graph_unary(g, OP_is_nan, y), build_number(g, y, -INFINITY), y); /* of a logarithm: the least */
     y = build_clamp(g, build_with(g, OP_add, y, (double)zero), (double)dtype_int_min(dt), (double)dtype_int_max(dt));
     return graph_cast(g, y, dt);
 }

@@ -315,7 +315,7 @@ static bool follow(struct fixing *x, const struct node *node, struct fixed *f)
     case OP_cast: *f = x->fixed[node->in[0]->id]; return true;
     case OP_neg: return negated(x, node->in[0], f);
     case OP_relu: return limited(x, node->in[0], 0, INFINITY, f);
-    case OP_round: {
+    case OP_round: case OP_round_away: {
         struct value *q = fixed_integer(x, node->in[0], 1, 0, DT_i32);
         double reach = fmin(x->fixed[node->in[0]->id].move ? 0x1p30 : fixed_reach(&x->fixed[node->in[0]->id]) + 1, 0x1p31);
         *f = fixed_of(x->to, q, 1, (int64_t)-reach, (int64_t)reach);
