@@ -16,12 +16,14 @@ TENON = os.path.abspath(os.environ.get("TENON", os.path.join(ROOT, "build/releas
 sys.path.insert(0, os.path.join(ROOT, "tests/microcontrollers"))
 import machines
 
-# name: (text, file of this repository or name of microcontrollers/make_models.py, options, machines that are too small for it)
+# name: (text, file or name of microcontrollers/make_models.py, options, machines that are too small for it)
 INTEGER = ["--numeric=integer"]
 MODELS = {
     "parts": ("tests/microcontrollers/parts.tn", INTEGER, []),
     "digits": ("digits", INTEGER, []),
     "keyword": ("keyword", INTEGER, ["m0"]),
+    **{name: (f"build/models/tflite/{name}_int8.tflite", INTEGER, ["m0", "m0-large", "m7"])
+       for name in ("classifier", "arrangements", "rows", "sums", "lstm", "curves", "pools", "resizes", "hard")},
     "sums": ("""
         model sums(x: i32[6, 5], y: u8[4, 7]) -> (a: i32[6], b: i32[4, 3], c: i64[6, 5]) {
             a = sum(x * 3 - 7, [1])
@@ -84,7 +86,7 @@ def prepare(folder, model, options, seed=1):
     given, words = [], []
     for field, dtype, shape in inputs:
         data = random_input(rng, dtype, count_of(shape))
-        path = os.path.join(folder, f"{field}.npy")
+        path = os.path.join(folder, f"input{len(given)}.npy")
         npy_write(path, CODES[dtype], shape, data)
         given.append((field, data))
         words.append(f"--input={field}={path}")
@@ -121,7 +123,7 @@ def check(key, model, options, folder, prepared):
     name, inputs, expected, _ = prepared
     header = os.path.join(folder, name + ".h")
     tenon("compile", model, *options, f"--cpu={machine.cpu}", "--freestanding", f"--cc={machine.cc}", "-o", header[:-2] + ".c")
-    elf = machines.build(machine, folder, name, header, inputs, [(f, len(data)) for f, data in expected])
+    elf = machines.build(machine, folder, name, header, [data for _, data in inputs], [len(data) for _, data in expected])
     check_libc(machine, os.path.join(folder, "model.o"))
     got, stack = machines.run(machine, elf)
     for (field, data), mine in zip(expected, got, strict=True):
@@ -147,7 +149,11 @@ def check_here(model, options, folder, prepared):
 
 
 def model_path(folder, name, text):
-    if text.endswith(".tn"): return os.path.join(ROOT, text)
+    if text.endswith((".tn", ".tflite")):
+        path = os.path.join(ROOT, text)
+        if os.path.exists(path): return path
+        print(f"skip: {text} is not there (tests/make_tflite.py makes it)")
+        return None
     if "\n" in text:
         open(os.path.join(folder, name + ".tn"), "w").write(text)
         return os.path.join(folder, name + ".tn")

@@ -113,7 +113,7 @@ static struct value *build_plain(struct lab *lab, enum op op, enum shape_class c
     struct value *in[4];
     struct attr attrs[3];
     int n_attrs = 0;
-    bool has_axis = op == OP_cumsum || op == OP_cumprod || row->kind == OP_COMPOSITE;
+    bool has_axis = op == OP_cumsum || op == OP_cumprod || (row->kind == OP_COMPOSITE && op != OP_round_away);
     if (has_axis && type.rank == 0 && op != OP_gelu) return NULL;
     if (has_axis && op != OP_gelu) attrs[n_attrs++] = (struct attr)ATTR_I("axis", type.rank - 1);
     if (op == OP_cumsum || op == OP_cumprod) attrs[n_attrs++] = (struct attr)ATTR_I("inclusive", class == SHAPE_CLASS_ODD ? 0 : 1);

@@ -63,7 +63,7 @@ def ours(machine, folder, model, integer):
     header = open(path[:-2] + ".h").read()
     count = lambda field: int(re.search(rf"_{field}_BYTES (\d+)", header)[1])
     name = re.search(r"^int (\w+)_run", header, re.M)[1]
-    elf = machines.build(machine, folder, name, path[:-2] + ".h", [("x", bytes(count("X")))], [("y", count("Y"))], strict=False)
+    elf = machines.build(machine, folder, name, path[:-2] + ".h", [bytes(count("X"))], [count("Y")], strict=False)
     flash, ram = sizes(elf, {"host.o"})
     return flash, ram + machines.run(machine, elf)[1]
 

@@ -64,16 +64,26 @@ static void put_number(unsigned n)
     put(text + at);
 }
 
-/* Fills what is free of the stack below this function's frame. */
-static __attribute__((noinline)) uint32_t *stack_fill(void)
+static inline __attribute__((always_inline)) uint32_t *stack_pointer(void)
 {
-    uint32_t *const end = (uint32_t *)__builtin_frame_address(0) - 16;
-    for (volatile uint32_t *p = stack_low; p < end; p++) *p = PATTERN;
-    return end;
+    uint32_t *at;
+#if defined(__arm__)
+    __asm__ volatile("mov %0, sp" : "=r"(at));
+#else
+    __asm__ volatile("mv %0, sp" : "=r"(at));
+#endif
+    return at;
 }
 
-/* Bytes below `from` that were written since. */
-static size_t stack_used(const uint32_t *from)
+/* Fills what is free of the stack; inside its caller, below whose frame nothing is in use. */
+static inline __attribute__((always_inline)) void stack_fill(void)
+{
+    uint32_t *const end = stack_pointer();
+    for (volatile uint32_t *p = stack_low; p < end; p++) *p = PATTERN;
+}
+
+/* Bytes below `from` that were written since; inside its caller, since a call would write there. */
+static inline __attribute__((always_inline)) size_t stack_used(const uint32_t *from)
 {
     const volatile uint32_t *p = stack_low;
     while (p < from && *p == PATTERN) p++;
@@ -83,11 +93,7 @@ static size_t stack_used(const uint32_t *from)
 /* The stack that a call takes, its return address not counted, by where its stack pointer stands. */
 static __attribute__((noinline)) int run_model(uint32_t **from)
 {
-#if defined(__arm__)
-    __asm__ volatile("mov %0, sp" : "=r"(*from));
-#else
-    __asm__ volatile("mv %0, sp" : "=r"(*from));
-#endif
+    *from = stack_pointer();
     const int status = CASE_RUN();
     __asm__ volatile("" : : : "memory"); /* no jump instead of the call */
     return status;

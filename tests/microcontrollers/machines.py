@@ -54,16 +54,15 @@ def bytes_array(name, data):
 
 
 def build(machine, folder, name, header, inputs, outputs, source=None, strict=True):
-    """The ELF file of model `name`, whose C is source (header with .c), on inputs and outputs: lists of (field, bytes) and
-    (field, number of bytes)."""
+    """The ELF file of model `name`, whose C is source (header with .c), on inputs, as bytes, and with outputs of so many bytes."""
     source = source or header[:-2] + ".c"
     case = f'#include "{os.path.abspath(header)}"\n'
-    case += "".join(bytes_array(f"input_{f}", data) for f, data in inputs)
-    case += "".join(f"static _Alignas(8) unsigned char output_{f}[{n}];\n" for f, n in outputs)
-    case += f"static const struct {name}_inputs case_in = {{{', '.join(f'.{f} = (const void *)input_{f}' for f, _ in inputs)}}};\n"
-    case += f"static const struct {name}_outputs case_out = {{{', '.join(f'.{f} = (void *)output_{f}' for f, _ in outputs)}}};\n"
+    case += "".join(bytes_array(f"input_{i}", data) for i, data in enumerate(inputs))
+    case += "".join(f"static _Alignas(8) unsigned char output_{i}[{n}];\n" for i, n in enumerate(outputs))
+    case += f"static const struct {name}_inputs case_in = {{{', '.join(f'(const void *)input_{i}' for i in range(len(inputs)))}}};\n"
+    case += f"static const struct {name}_outputs case_out = {{{', '.join(f'(void *)output_{i}' for i in range(len(outputs)))}}};\n"
     case += f"#define CASE_RUN() {name}_run(&case_in, &case_out)\n#define CASE_OUTPUTS "
-    case += ", ".join(f"{{output_{f}, {n}}}" for f, n in outputs) + "\n"
+    case += ", ".join(f"{{output_{i}, {n}}}" for i, n in enumerate(outputs)) + "\n"
     open(os.path.join(folder, "case.h"), "w").write(case)
     model, host, elf = (os.path.join(folder, f) for f in ("model.o", "host.o", "model.elf"))
     compile_object(machine, source, model, *(STRICT if strict else ["-w"]))
