@@ -7,7 +7,8 @@
 Machines: tests/microcontrollers/machines.py. For each model and machine the C is compiled under the project's warnings,
 linked with nothing but libgcc, and run; what it stores and what the interpreter answers must be equal byte by byte, no call of
 the C library may be left in it, and the flash, RAM and stack that its header states must be those of the linked file and of a
-stack that was painted before the run. Integer models are also compared with C and LLVM code here, and must hold no floats.
+stack that was painted before the run. Integer models are also compared with C and LLVM code here and hold no floats; those of
+ONNX files with what ONNX Runtime says of the numbers.
 """
 import os, random, re, struct, subprocess, sys, tempfile
 
@@ -148,6 +149,23 @@ def check_here(model, options, folder, prepared):
     assert not found, f"{len(found)} floats in the integer model's C"
 
 
+def check_judge(model, options, folder, seed):
+    """ONNX Runtime's answer of the quantized model, of the numbers that the integers stand for, within two steps."""
+    import numpy as np, onnxruntime
+    name, inputs, expected, _ = prepare(folder, model, options, seed)
+    path = os.path.join(folder, "judge.c")
+    tenon("compile", model, *options, "--cpu=cortex-m4", "--freestanding", "-o", path)
+    header = open(path[:-2] + ".h").read()
+    stands = lambda field: [float(re.search(rf"_{field.upper()}_{what} (\S+)", header)[1]) for what in ("SCALE", "ZERO")]
+    (field, data), (scale, zero) = inputs[0], stands(inputs[0][0])
+    session = onnxruntime.InferenceSession(model)
+    x = ((np.frombuffer(data, np.uint8).astype(np.float32) - zero) * scale).reshape(session.get_inputs()[0].shape)
+    y, (scale, zero) = session.run(None, {field: x.astype(np.float32)})[0].ravel(), stands(expected[0][0])
+    far = abs((np.frombuffer(expected[0][1], np.uint8).astype(np.float32) - zero) - y / scale).max()
+    assert far <= 2, f"seed {seed}: {far:.2f} steps from ONNX Runtime"
+    return far
+
+
 def model_path(folder, name, text):
     if text.endswith((".tn", ".tflite")):
         path = os.path.join(ROOT, text)
@@ -172,6 +190,8 @@ def check_model(name, text, options, wanted, folder):
     if not model: return 0
     prepared = prepare(folder, model, options)
     checks = [("here", lambda: check_here(model, options, folder, prepared) or "equal")] if options else []
+    if model.endswith(".onnx"):
+        checks.append(("judge", lambda: f"{max(check_judge(model, options, folder, seed) for seed in range(2, 8)):.2f} steps from ONNX Runtime at most"))
     checks += [(key, lambda key=key: check(key, model, options, folder, prepared)) for key in wanted]
     for key, run in checks:
         try: print(f"{name:19} {key:9} {run()}")
