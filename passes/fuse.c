@@ -41,7 +41,8 @@ struct fusion {
     bool *repeats;                    /* by value id: read many times by a contraction or a window it is fused into */
 };
 enum { GROUP_MOST = 100, /* values per kernel: bounds code size and the depth of expressions */
-       ROWS_MANY = 16 };
+       ROWS_MANY = 16,
+       CHAIN_MOST = 8, CHAIN_INTEGER = 16 /* operators on top of a contraction; a requantization in integers has more */ };
 
 static enum op_kind kind_of(const struct value *value)
 {
@@ -222,16 +223,20 @@ static bool reads_repeatedly(const struct node *user)
 }
 
 /* Whether value is an elementwise result on top of a contraction that could become its epilogue. */
+static bool memory_is_short(const struct fusion *f)
+{
+    return f->options->target && f->options->target->is_small;
+}
+
 /* A byte made wider, where memory is short: it is stored as the byte, and made wider where it is read. */
 static bool stays_narrow(const struct fusion *f, const struct value *value)
 {
-    bool small = f->options->target && f->options->target->is_small;
-    return small && value->node->op == OP_cast && dtype_bytes(value->node->in[0]->type.dt) == 1 && dtype_bytes(value->type.dt) > 1;
+    return memory_is_short(f) && value->node->op == OP_cast && dtype_bytes(value->node->in[0]->type.dt) == 1 && dtype_bytes(value->type.dt) > 1;
 }
 
 static bool tops_contraction(struct fusion *f, const struct value *value, int depth)
 {
-    if (kind_of(value) != OP_MAP || depth > 16 || stays_narrow(f, value)) return false;
+    if (kind_of(value) != OP_MAP || depth > (memory_is_short(f) ? CHAIN_INTEGER : CHAIN_MOST) || stays_narrow(f, value)) return false;
     for (int i = 0; i < value->node->n_in; i++) {
         const struct value *x = value->node->in[i];
         int first = f->first_use[x->id];
@@ -287,8 +292,7 @@ static bool is_reduced(const struct fusion *f, const struct value *value, int de
  * another order or again and again. Only where memory is short. */
 static bool is_byte_result(struct fusion *f, const struct value *value, const struct node *user)
 {
-    bool small = f->options->target && f->options->target->is_small;
-    if (!small || dtype_bytes(value->type.dt) != 1 || !tops_contraction(f, value, 0)) return false;
+    if (!memory_is_short(f) || dtype_bytes(value->type.dt) != 1 || !tops_contraction(f, value, 0)) return false;
     return user->op == OP_transpose || (stays_narrow(f, user->out) && is_reduced(f, user->out, 0));
 }
 
