@@ -39,18 +39,28 @@ bool fixed_number(const struct value *constant, double *number)
     return n > 0;
 }
 
+/* The constant, NULL where an element is no number or not a finite one. */
+static struct value *finite(struct value *constant)
+{
+    int64_t n;
+    const double *at = elements_of(constant, &n);
+    for (int64_t i = 0; i < n; i++)
+        if (!(fabs(at[i]) < INFINITY)) return NULL;
+    return constant;
+}
+
 struct value *fixed_constant(struct fixing *x, const struct value *old)
 {
     const struct node *node = old->node;
     const struct tensor *t = value_const(old);
-    if (t) return t->is_dims || !dtype_is_float(t->type.dt) ? NULL : graph_cast(x->to, graph_const(x->to, t), DT_f64);
+    if (t) return t->is_dims || !dtype_is_float(t->type.dt) ? NULL : finite(graph_cast(x->to, graph_const(x->to, t), DT_f64));
     if (!dtype_is_float(old->type.dt)) return NULL;
     if (op_row(node->op)->kind == OP_MAP && node->op != OP_cast) { /* of spread constants: what pass absorb computes with them */
         struct value *in[3] = {NULL};
         for (int i = 0; i < node->n_in; i++)
             if (!(in[i] = fixed_constant(x, node->in[i]))) return NULL;
         struct value *made = graph_node(x->to, node->op, node->n_in, in, node->n_attrs, node->attrs);
-        return made && value_const(made) ? made : NULL;
+        return made && value_const(made) ? finite(made) : NULL;
     }
     if (node->op != OP_broadcast && node->op != OP_reshape && node->op != OP_cast) return NULL;
     struct value *inner = fixed_constant(x, node->in[0]);
@@ -136,9 +146,11 @@ static struct value *multiplied(struct graph *to, struct value *q, struct value 
     struct value *m = graph_binary(to, OP_mul, ratio, graph_scalar(to, DT_f64, ldexp(1, shift)));
     m = graph_cast(to, graph_unary(to, OP_round, m), DT_i32);
     double number;
-    if (fixed_number(ratio, &number)) m = graph_int(to, DT_i32, (int64_t)rint(number * ldexp(1, shift)));
+    if (fixed_number(ratio, &number)) m = graph_int(to, DT_i32, (int64_t)fmax(fmin(rint(number * ldexp(1, shift)), INT32_MAX), INT32_MIN));
     struct value *in[] = {q, m, graph_int(to, DT_i32, shift)};
-    double reach = fmax(fabs((double)*least), fabs((double)*most)) * largest + 1, low = (double)*least * largest - 1, high = (double)*most * largest + 1;
+    largest = fmin(largest, 0x1p30);
+    double reach = fmin(fmax(fabs((double)*least), fabs((double)*most)) * largest + 1, INT32_MAX);
+    double low = fmax((double)*least * largest - 1, INT32_MIN), high = fmin((double)*most * largest + 1, INT32_MAX);
     int64_t n;
     const double *at = elements_of(ratio, &n);
     bool turned = false;
@@ -220,6 +232,7 @@ static double common_step(struct fixing *x, int n, struct value *const *old)
         reach_behind(x, old[i], &largest, &own);
         reach += own;
     }
+    if (!(largest > 0 && reach > 0)) return largest > 0 ? largest : 1;
     int bits = (int)floor(log2(0x1p29 / (reach / largest)));
     return ldexp(largest, -(bits > FINER_MOST ? FINER_MOST : bits));
 }
