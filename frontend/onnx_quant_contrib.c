@@ -58,9 +58,24 @@ static struct value *build_concat(struct onnx_call *c)
     return quantized_result(c, onnx_build_as(c, "Concat", OPSET, n, in), 0, c->in[2]);
 }
 
+/* The same of a constant: a model's weights are too many for the interpreter, which folds the operators below. */
+static struct value *unpack_constant(struct graph *g, const struct tensor *x, int64_t bits)
+{
+    struct type type = x->type;
+    int64_t count = type_count(&type), each = 8 / bits;
+    const uint8_t *from = x->data;
+    uint8_t *to = arena_array(g->session, (size_t)(count * each), 1), mask = (uint8_t)((1 << bits) - 1);
+    for (int64_t i = 0; i < count; i++)
+        for (int64_t k = 0; k < each; k++) to[i * each + k] = (uint8_t)(from[i] >> k * bits) & mask;
+    type.dim[type.rank - 1] *= each;
+    return graph_data(g, &type, to);
+}
+
 /* Numbers of so many bits, the lowest first in each byte of the last axis, as u8. */
 static struct value *unpack(struct graph *g, struct value *x, int64_t bits)
 {
+    const struct tensor *constant = value_const(x);
+    if (constant && !constant->is_dims) return unpack_constant(g, constant, bits);
     struct value *parts[8], *y;
     dim dims[RANK_MOST];
     int n = (int)(8 / bits), last = x->type.rank - 1;

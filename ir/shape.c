@@ -358,6 +358,31 @@ static bool infer_matmul_packed(struct inference *inf)
     return true;
 }
 
+/* Weights [q, k, j] or [q, h, k, j]; k counts words of eight where they are words. */
+static bool infer_matmul_narrow(struct inference *inf)
+{
+    const struct node *node = inf->node;
+    const struct type *x = &node->in[0]->type, *w = &node->in[1]->type, *s = &node->in[node->n_in - 1]->type;
+    bool words = node->op == OP_matmul_nibbles, blocks = node->n_in > 2;
+    int64_t block, each = words ? 8 : 1;
+    struct dims *dims = inf->graph->dims;
+    if (!wants_int(inf, "block", 1, DIM_HUGE, &block)) return false;
+    bool fits = x->rank >= 1 && dtype_is_float(x->dt) && w->dt == (words ? DT_i32 : DT_i8) && w->rank == 3 + blocks && w->dim[w->rank - 1] == block;
+    dim k = !fits ? 0 : dim_mul(dims, blocks ? dim_mul(dims, w->dim[1], w->dim[2]) : w->dim[1], each);
+    fits = fits && x->dim[x->rank - 1] == k;
+    if (blocks) fits = fits && s->dt == x->dt && s->rank == 3 && s->dim[0] == w->dim[0] && s->dim[1] == w->dim[1] && s->dim[2] == block;
+    if (blocks && !words) fits = fits && dim_is_const(w->dim[2]) && w->dim[2] % 4 == 0;
+    if (words) {
+        const struct type *z = &node->in[2]->type;
+        fits = fits && z->dt == x->dt && z->rank == x->rank && dim_mul(dims, z->dim[z->rank - 1], each) == k;
+        for (int i = 0; fits && i < x->rank - 1; i++) fits = z->dim[i] == x->dim[i];
+    }
+    if (!fits) return FAIL(inf, "%s of %s and %s in blocks of %lld", infer_name(inf), infer_shown(inf, 0), infer_shown(inf, 1), (long long)block);
+    *inf->out = *x;
+    inf->out->dim[x->rank - 1] = dim_mul(dims, w->dim[0], block);
+    return true;
+}
+
 static bool infer_matmul(struct inference *inf)
 {
     const struct type *x = &inf->node->in[0]->type, *w = &inf->node->in[1]->type;
@@ -489,6 +514,7 @@ static bool infer(struct inference *inf)
     case SHAPE_conv_depth: return infer_conv_depth(inf);
     case SHAPE_pool_last: return infer_pool_last(inf);
     case SHAPE_matmul_packed: return infer_matmul_packed(inf);
+    case SHAPE_matmul_narrow: return infer_matmul_narrow(inf);
     case SHAPE_none: break;
     }
     return FAIL(inf, "%s is not made through graph_node", infer_name(inf));

@@ -72,21 +72,34 @@ static double lane_cost(const struct search *s, const struct access *access)
     return stride == 0 ? splat : stride == 1 ? 1 : 2.5 * plan->lanes;
 }
 
+/* Loads of bytes that lie side by side in several rows at once (weights in blocks of the sum): how many such rows. */
+static int rows_at_once(const struct loopnest *nest, const struct access *access)
+{
+    int n = 0;
+    for (int i = 0; i < nest->accesses.n; i++) {
+        const struct access *other = &nest->accesses.at[i];
+        n += other->buf == access->buf && !other->store && other->weight == access->weight;
+    }
+    return dtype_bytes(access->buf->dt) == 1 && access->load && access->load->lanes == 1 ? n : 1;
+}
+
 /* Bytes of vectors that one iteration of the innermost reduction takes from the second cache level: operands that are
  * read along lanes, once per position, and are too many over the whole reduction to stay in the first. */
 static double streamed_bytes(const struct search *s, const struct access *access, double each)
 {
     const struct loopnest *nest = s->nest;
     if (s->plan.vector_axis < 0 || access->store || access->weight <= 1 || loopnest_stride(access, s->plan.vector_axis) != 1) return 0;
-    double panel = each / access->weight * s->plan.lanes * nest->element_bytes;
+    int rows = rows_at_once(nest, access), element_bytes = rows > 1 ? 1 : nest->element_bytes;
+    double panel = each / access->weight * s->plan.lanes * rows * element_bytes;
     for (int a = nest->n_chain; a < nest->n_axes; a++)
         if (depends_on(access, a)) panel *= nest->axis[a].trips;
     if (panel <= s->target->l1_bytes * 0.5) return 0;
     int64_t width = (int64_t)s->plan.lanes * s->plan.copies[s->plan.vector_axis], step = INT64_MAX;
     for (int a = nest->n_chain; a < nest->n_axes; a++)
         if (loopnest_stride(access, a) > 0 && loopnest_stride(access, a) < step) step = loopnest_stride(access, a);
+    width *= rows;
     double gaps = step > width && step <= 4 * width ? 1.5 : 1; /* a stream with gaps is read twice */
-    return gaps * each * s->plan.lanes * nest->element_bytes;
+    return gaps * each * s->plan.lanes * element_bytes;
 }
 
 /* Whether a window moves by several of its taps from one iteration of the axis to the next (a stride of 2). */
@@ -196,6 +209,8 @@ static bool fits_registers(const struct search *s)
     int accumulators = nest->n_registers > 0 ? nest->n_registers : 1;
     /* dot4 by 16-bit products: even and odd bytes of each operand, a mask and a product */
     if (nest->dots > 0 && !s->target->has_dot) return accumulators * tile + 2 * least + 4 <= s->target->n_registers;
+    /* several numbers out of a word: each copy holds it, and what it has summed so far; what they are multiplied by is for all */
+    if (nest->conversions > 1) return (accumulators + 2) * tile + nest->conversions + 2 <= s->target->n_registers;
     return accumulators * tile + least + 2 <= s->target->n_registers; /* one for compilers, which load ahead */
 }
 

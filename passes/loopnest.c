@@ -13,6 +13,7 @@ struct reading {
     struct pointer_map seen; /* expressions of the statement at hand */
     double weight;
     int depth;
+    int conversions; /* of the statement at hand */
 };
 
 int64_t loopnest_stride(const struct access *access, int axis)
@@ -67,6 +68,8 @@ static void read_expr(struct reading *reading, ex e)
     if (e->op == EX_eq && e->arg[0]->dt == DT_index) note_case(nest, e);
     if (e->dt != DT_index && e->op != EX_load) nest->operations += expr_row(e->op)->cost * reading->weight;
     if (e->op == EX_dot4) nest->dots += reading->weight;
+    bool converts = e->op == EX_cast && dtype_is_float(e->dt) && (e->arg[0]->op == EX_and || e->arg[0]->op == EX_shr) && reading->depth > 0;
+    if (converts && ++reading->conversions > nest->conversions) nest->conversions = reading->conversions;
     if (e->dt != DT_index && e->dt != DT_bool && dtype_bytes(e->dt) > nest->element_bytes)
         nest->element_bytes = (int)dtype_bytes(e->dt);
     for (int i = 0; i < 3; i++) read_expr(reading, e->arg[i]);
@@ -77,6 +80,7 @@ static void read_list(struct reading *reading, const struct stmt *list)
     struct loopnest *nest = reading->nest;
     for (; list; list = list->next) {
         reading->seen = (struct pointer_map){.n = 0};
+        reading->conversions = 0;
         nest->inner += reading->weight;
         if (list->kind == STMT_LET && list->mutable && reading->depth == 0) nest->n_registers++;
         if (list->kind == STMT_STORE) {

@@ -134,13 +134,41 @@ static ex unsplat(ex e)
     return e->op == EX_splat ? e->arg[0] : e;
 }
 
+static bool is_product(ex e)
+{
+    return e->op == EX_mul && unsplat(e->arg[0])->op != EX_const && unsplat(e->arg[1])->op != EX_const;
+}
+
+static int count_products(ex e)
+{
+    if (e->op == EX_add) return count_products(e->arg[0]) + count_products(e->arg[1]);
+    return is_product(e);
+}
+
+static ex fuse_sum(struct prog *prog, ex e)
+{
+    if (e->op != EX_add) return e;
+    ex arg[2] = {fuse_sum(prog, e->arg[0]), fuse_sum(prog, e->arg[1])};
+    for (int side = 1; side >= 0; side--)
+        if (is_product(arg[side])) return ex_fma(prog, arg[side]->arg[0], arg[side]->arg[1], arg[1 - side]);
+    return ex_binary(prog, EX_add, arg[0], arg[1]);
+}
+
+/* Sums of several products inside a term: (x*a + y*b)*s is fma(x, a, y*b)*s. One product and a number stay what they are
+ * elsewhere, an elementwise operator's. */
+static ex fuse_inside(struct prog *prog, ex e)
+{
+    ex arg[2];
+    for (int side = 0; side < 2; side++) arg[side] = count_products(e->arg[side]) > 1 ? fuse_sum(prog, e->arg[side]) : e->arg[side];
+    return ex_binary(prog, EX_mul, arg[0], arg[1]);
+}
+
 static void use_fma(struct prog *prog, struct stmt *s)
 {
     enum expr_op op;
     ex e;
-    if (!loops_reduction(s, &op, &e) || op != EX_add || e->op != EX_mul) return;
-    if (e->dt != DT_f32 && e->dt != DT_f64) return;
-    if (unsplat(e->arg[0])->op == EX_const || unsplat(e->arg[1])->op == EX_const) return;
+    if (!loops_reduction(s, &op, &e) || op != EX_add || !is_product(e) || (e->dt != DT_f32 && e->dt != DT_f64)) return;
+    e = fuse_inside(prog, e);
     s->a = ex_fma(prog, e->arg[0], e->arg[1], ex_var(prog, s->var));
 }
 

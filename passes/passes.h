@@ -43,6 +43,7 @@ void pass_copy_outputs(struct graph *to, const struct graph *from, struct value 
 /* graph -> graph; NULL after an error in graph->diag */
 struct graph *pass_absorb(const struct graph *graph, struct arena *unit, const struct pass_options *options);
 struct graph *pass_fixed(const struct graph *graph, struct arena *unit, const struct pass_options *options);
+struct graph *pass_narrow(const struct graph *graph, struct arena *unit, const struct pass_options *options);
 struct graph *pass_compose(const struct graph *graph, struct arena *unit, const struct pass_options *options);
 struct graph *pass_simplify(const struct graph *graph, struct arena *unit, const struct pass_options *options);
 struct graph *pass_tables(const struct graph *graph, struct arena *unit, const struct pass_options *options);

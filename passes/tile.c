@@ -235,7 +235,7 @@ static int copied_axes(const struct tiling *t, int *axes)
     return n;
 }
 
-enum { PREFETCH_LEAST = 256 << 10 }; /* bytes of an operand: smaller ones stay in cache */
+enum { PREFETCH_LEAST = 256 << 10 /* bytes of an operand: smaller ones stay in cache */, STREAM_AHEAD = 2048 /* bytes */ };
 
 static int64_t trips_of(const struct segment *s)
 {
@@ -250,6 +250,14 @@ static int64_t trips_along(const struct tiling *t, int axis)
     return trips;
 }
 
+/* Words of several weights are converted on their way: a processor that has so much to do looks less far ahead by itself, so
+ * they are asked for on their own way even where they are read once: gpt2_decode with weights of 4 bits 6.6 ms to 5.7. For bytes
+ * its own foresight is enough: on AVX2 12.6 ms without and 13.4 with. */
+static bool is_converted(const struct tiling *t, const struct access *access)
+{
+    return t->nest->conversions > 1 && dtype_is_int(access->buf->dt) && dtype_bytes(access->buf->dt) == 4;
+}
+
 /* The operand's next panel is along the innermost loop that moves it; the loops inside that one visit it again. */
 static bool find_prefetch(const struct tiling *t, const struct access *access, struct prefetch *prefetch)
 {
@@ -260,6 +268,10 @@ static bool find_prefetch(const struct tiling *t, const struct access *access, s
         if (trips_along(t, axis) <= 1) continue;
         if (depends_on(access, axis)) break;
         if (visitor < 0) visitor = axis;
+    }
+    if ((level < 0 || visitor < 0) && is_converted(t, access)) {
+        *prefetch = (struct prefetch){.buf = access->buf, .ahead = STREAM_AHEAD / dtype_bytes(access->buf->dt), .turns = 1};
+        return true;
     }
     if (level < 0) return false;
     const struct segment *s = t->chosen[axis].segment;
@@ -301,6 +313,13 @@ static bool is_minor(const struct tiling *t)
     return part < 0.3;
 }
 
+/* Statements that an innermost loop may have: fewer where one of them takes several numbers out of a word. */
+static int unroll_size(const struct tiling *t)
+{
+    int size = is_minor(t) ? t->plan->unroll_size / 4 : t->plan->unroll_size;
+    return t->nest->conversions > 1 ? size / (4 * t->nest->conversions) : size;
+}
+
 static struct stmt *make_body(struct tiling *t)
 {
     struct prog *prog = t->nest->prog;
@@ -337,7 +356,7 @@ static struct stmt *make_body(struct tiling *t)
     if (any_edge(t)) vectors = guards_unroll(prog, vectors, TAPS_MOST);
     vectors = guards_drop(vectors);
     if (plan->inner_lanes > 1) vectors = reduce_vectorize(prog, vectors, plan->inner_lanes, t->target->vector_bytes >= 32);
-    else vectors = reduce_unroll(prog, vectors, is_minor(t) ? plan->unroll_size / 4 : plan->unroll_size);
+    else vectors = reduce_unroll(prog, vectors, unroll_size(t));
     if (t->target->has_fma) loops_use_fma(prog, vectors);
     vectors = guards_drop(vectors);
     add_prefetches(t, vectors);

@@ -90,6 +90,7 @@ static bool takes(enum op op, enum dtype dt)
         if (op == OP_conv_bytes || op == OP_matmul_bytes) return dtype_is_int(dt) && dtype_bytes(dt) <= 2;
         return dt != DT_bool;
     case SHAPE_requantize: case SHAPE_wide: return dt == DT_i32;
+    case SHAPE_matmul_narrow: return dtype_is_float(dt);
     case SHAPE_conv_depth: case SHAPE_pool_last:
         if (op == OP_conv_depth_bytes) return dtype_is_int(dt) && dtype_bytes(dt) <= 2;
         return dt != DT_bool;
@@ -263,6 +264,24 @@ static struct value *build_packed(struct lab *lab, enum op op, enum shape_class 
     return graph_node(lab->graph, op, 2, in, op_row(op)->shape == SHAPE_conv_depth ? 2 : 3, window);
 }
 
+/* What pass narrow makes: floats by weights of bytes or of four bits. */
+static struct value *build_narrow(struct lab *lab, enum op op, enum shape_class class, enum dtype dt)
+{
+    bool large = class == SHAPE_CLASS_LARGE, words = op == OP_matmul_nibbles;
+    int64_t parts = large ? 3 : 1, part = words ? 2 : large ? 8 : 4, block = large ? 32 : 4, each = words ? 8 : 1;
+    struct type x = of_rank2(lab, class, dt, 3, parts * part * each), z = x, w = {.dt = words ? DT_i32 : DT_i8}, s = {.dt = dt, .rank = 3};
+    x.dim[x.rank - 1] = parts * part * each, z.dim[x.rank - 1] = parts * part;
+    w.dim[w.rank++] = s.dim[0] = large ? 3 : 2;
+    if (op != OP_matmul_narrow) w.dim[w.rank++] = s.dim[1] = parts;
+    w.dim[w.rank++] = op == OP_matmul_narrow ? parts * part : part;
+    w.dim[w.rank++] = s.dim[2] = block;
+    struct value *in[4] = {input(lab, x), input(lab, w)};
+    int n = 2;
+    if (words) in[n++] = input(lab, z);
+    if (op != OP_matmul_narrow) in[n++] = input(lab, s);
+    return graph_node(lab->graph, op, n, in, 1, (struct attr[]){ATTR_I("block", block)});
+}
+
 static struct value *build_others(struct lab *lab, enum op op, enum shape_class class, enum dtype dt)
 {
     struct type x = shape(lab, class, dt);
@@ -327,6 +346,7 @@ static struct value *build(struct lab *lab, enum op op, enum shape_class class, 
     case SHAPE_pool: case SHAPE_conv: return build_window(lab, op, class, dt);
     case SHAPE_matmul: case SHAPE_index: return build_contraction(lab, op, class, dt);
     case SHAPE_conv_last: case SHAPE_conv_depth: case SHAPE_pool_last: case SHAPE_matmul_packed: return build_packed(lab, op, class, dt);
+    case SHAPE_matmul_narrow: return build_narrow(lab, op, class, dt);
     case SHAPE_cast: case SHAPE_bitcast: case SHAPE_concat: case SHAPE_iota: case SHAPE_top_k: case SHAPE_det:
     case SHAPE_quantize: case SHAPE_dequantize: case SHAPE_requantize: case SHAPE_words: return build_others(lab, op, class, dt);
     case SHAPE_none: case SHAPE_control: return NULL;

@@ -119,9 +119,9 @@ def add_probes(path, form, folder, count=10):
     return probed, len(names)
 
 
-def run_tenon(path, feed, count, folder):
+def run_tenon(path, feed, count, folder, *more):
     """(results, message)"""
-    options = []
+    options = list(more)
     for name, x in feed.items():
         np.save(os.path.join(folder, name + ".npy"), x)
         options.append(f"--input={name}={folder}/{name}.npy")
