@@ -78,6 +78,8 @@ struct options {
     const char *data;   /* quantize: a folder or file of samples */
     int limit, range, metric; /* samples (0: all), an enum quantize_method, how loss is measured */
     double max_loss, percentile;
+    int weight_bits;    /* quantize: 8 or 4, only the weights; 0: not */
+    int64_t weight_block; /* elements of a sum with a scale of their own; 0: all */
 };
 
 struct session {

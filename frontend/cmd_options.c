@@ -61,6 +61,7 @@ enum option {
     OPT_DATA,
     OPT_LIMIT,
     OPT_RANGE,
+    OPT_QUANTIZE_WEIGHTS,
     OPT_MAX_LOSS,
     OPT_METRIC
 };
@@ -81,6 +82,9 @@ static const struct option_row rows[] = {
     {OPT_RANGE, "--range", "METHOD", FOR_QUANTIZE,
      "the range that bytes stand for, of the values seen: minmax (all), mse (of least squared error), best (default: whichever "
      "of these loses less), entropy, percentile:P (all but the outermost; percentile alone: 99.99)"},
+    {OPT_QUANTIZE_WEIGHTS, "--weights", "int8|int4[:BLOCK]", FOR_QUANTIZE,
+     "only weights of products with few rows become integers, the rest stays float; no samples are needed (with --data the loss is "
+     "measured). BLOCK: so many elements of a sum have a scale of their own, a multiple of 8 (int4: default 128; int8: one for all)"},
     {OPT_MAX_LOSS, "--max-loss", "X", FOR_QUANTIZE, "how much the outputs may lose (default 0.05); layers go back to float until they do not"},
     {OPT_METRIC, "--metric", "relative|top1", FOR_QUANTIZE,
      "what is lost: the outputs' error by their size (default), or the share of rows whose largest element is another"},
@@ -290,6 +294,18 @@ static bool read_loss(const char *s, double *loss)
     return (end != s && !*end && *loss >= 0 && *loss <= 1e9) || usage("--max-loss is a number from 0, not", s);
 }
 
+static bool read_quantize_weights(const char *s, struct options *options)
+{
+    const char *colon = strchr(s, ':');
+    size_t n = colon ? (size_t)(colon - s) : strlen(s);
+    bool bytes = n == 4 && !strncmp(s, "int8", 4);
+    if (!bytes && (n != 4 || strncmp(s, "int4", 4) != 0)) return usage("--weights is int8 or int4, or with :BLOCK behind it, not", s);
+    options->weight_bits = bytes ? 8 : 4;
+    options->weight_block = bytes ? 0 : QUANTIZE_BLOCK_USUAL;
+    if (colon && !read_number("--weights", colon + 1, 8, 1 << 20, &options->weight_block)) return false;
+    return options->weight_block % 8 == 0 || usage("--weights: BLOCK is a multiple of 8, not", colon + 1);
+}
+
 static bool read_words(const char *s, struct options *options, bool metric)
 {
     int word = metric ? quantize_metric_from(s) : quantize_method_from(s, &options->percentile);
@@ -401,6 +417,7 @@ static bool apply(struct session *session, const struct option_row *row, const c
         break;
     case OPT_RANGE: return read_words(s, options, false);
     case OPT_METRIC: return read_words(s, options, true);
+    case OPT_QUANTIZE_WEIGHTS: return read_quantize_weights(s, options);
     case OPT_MAX_LOSS: return read_loss(s, &options->max_loss);
     }
     return ok;

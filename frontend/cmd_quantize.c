@@ -3,7 +3,8 @@
  * Half of the samples, every other one, give the ranges of values and each layer's own error; on the other half the whole
  * model's loss is measured. Where it is above the bound, the layers that lose most go back to float, as few as suffice:
  * 1, 2, 4 ... until it holds, then by halving. A model above the bound is never written. Programs for all that are compiled
- * and run in this process (cmd_engine.c); what is done to the graph is in passes/quantize.h.
+ * and run in this process (cmd_engine.c); what is done to the graph is in passes/quantize.h. With --weights only weights
+ * become integers (passes/quantize_weights.h): no ranges, and without samples no loss.
  */
 #include "../ir/graph_print.h"
 #include "cmd_quantize.h"
@@ -18,6 +19,7 @@ struct quantization {
     struct graph *graph;
     struct samples samples;
     struct quantize_plan *plan;
+    struct quantize_narrowing *narrowing; /* --weights; NULL: layers become bytes, what they read as well */
     struct tensor **answers; /* of the float model, by sample */
     int *order;              /* layers on bytes, the one that loses most first */
     int n_order;
@@ -27,7 +29,7 @@ struct quantization {
 
 static bool is_held_back(const struct quantization *q, int sample)
 {
-    return q->samples.list.n == 1 || sample % 2 == 1;
+    return q->narrowing || q->samples.list.n == 1 || sample % 2 == 1; /* only ranges want samples of their own */
 }
 
 static bool is_for_ranges(const struct quantization *q, int sample)
@@ -211,13 +213,18 @@ static double measure(struct quantization *q, struct graph *graph, struct arena 
     return ok ? loss_number(&q->measured, q->options.metric) : -1;
 }
 
+static struct graph *rewrite(struct quantization *q, struct arena *unit)
+{
+    return q->narrowing ? quantize_narrow_rewrite(q->narrowing, unit) : quantize_rewrite(q->plan, unit);
+}
+
 /* The loss with the n layers that lose most in float. */
 static double loss_without(struct quantization *q, int n)
 {
     for (int i = 0; i < q->n_order; i++)
         q->plan->layers.at[q->order[i]].why_float = i < n ? "loses most: float for the bound on the loss" : NULL;
     struct arena *unit = arena_new();
-    double loss = measure(q, quantize_rewrite(q->plan, unit), unit);
+    double loss = measure(q, rewrite(q, unit), unit);
     arena_free(unit);
     return loss;
 }
@@ -243,6 +250,25 @@ static bool try_ranges(struct quantization *q)
     plan->layers.at = layers;
     plan->points.at = points;
     return true;
+}
+
+static bool see_answers(struct quantization *q, int sample, const struct tensor *out)
+{
+    keep_answers(q, sample, out);
+    return true;
+}
+
+/* --weights: nothing is measured but what the float model answers, where there are samples. */
+static bool find_answers(struct quantization *q)
+{
+    struct arena *unit = arena_new();
+    int n_out = 0;
+    struct engine_run *run = q->samples.list.n ? compile_graph(q, q->graph, unit, &n_out) : NULL;
+    bool ok = !q->samples.list.n || (run && run_samples(q, run, n_out, "answers", NULL, see_answers));
+    if (run) engine_close(run);
+    arena_free(unit);
+    order_layers(q);
+    return ok;
 }
 
 static bool find_losses(struct quantization *q)
@@ -293,11 +319,12 @@ static bool prepare(struct quantization *q)
     if (!unit.graph || !model_lower(session, &simplify, session->arena, &unit)) return false;
     q->graph = unit.graph;
     q->graph->place = (struct place){.path = q->options.paths[0]};
-    progress_show(session, "reading %s", q->options.data);
-    if (!samples_read(session, q->graph, q->options.data, q->options.limit, &q->samples)) return false;
+    if (q->options.data) progress_show(session, "reading %s", q->options.data);
+    if (q->options.data && !samples_read(session, q->graph, q->options.data, q->options.limit, &q->samples)) return false;
     q->plan = quantize_find(q->graph, all, session->arena);
-    q->answers = NEW_ARRAY(session->arena, struct tensor *, q->samples.list.n);
-    return q->plan != NULL;
+    q->answers = NEW_ARRAY(session->arena, struct tensor *, q->samples.list.n + 1);
+    if (q->plan && q->options.weight_bits) q->narrowing = quantize_narrow(q->plan, q->options.weight_bits, q->options.weight_block);
+    return q->plan != NULL && (!q->options.weight_bits || q->narrowing != NULL);
 }
 
 static int64_t constant_bytes(const struct graph *graph, struct arena *arena)
@@ -312,7 +339,7 @@ static int64_t constant_bytes(const struct graph *graph, struct arena *arena)
 static bool write_results(struct quantization *q)
 {
     struct session *session = q->session;
-    struct graph *graph = quantize_rewrite(q->plan, session->arena);
+    struct graph *graph = rewrite(q, session->arena);
     if (!graph || !graph_write(graph, q->options.out, session->diag)) return false;
     const char *slash = strrchr(q->options.paths[0], '/');
     int n = q->samples.list.n;
@@ -320,8 +347,9 @@ static bool write_results(struct quantization *q)
         .model = slash ? slash + 1 : q->options.paths[0],
         .plan = q->plan,
         .n_samples = n,
-        .n_held_back = n == 1 ? 1 : n / 2,
-        .same_samples = n == 1,
+        .n_held_back = n == 1 || q->narrowing ? n : n / 2,
+        .narrowing = q->narrowing,
+        .same_samples = n == 1 && !q->narrowing,
         .loss = q->loss,
         .loss_all = q->loss_all,
         .bound = q->options.max_loss,
@@ -339,11 +367,13 @@ static bool write_results(struct quantization *q)
 int command_quantize(struct session *session, const struct options *options)
 {
     struct quantization q = {.session = session, .options = *options};
-    if (!options->out || !options->data || !has_suffix(options->out, ".tn")) {
-        fputs("tenon: quantize needs --data=FOLDER|FILE.npz and -o OUT.tn\n", stderr);
+    bool weights = options->weight_bits != 0;
+    if (!options->out || (!options->data && !weights) || !has_suffix(options->out, ".tn")) {
+        fputs("tenon: quantize needs -o OUT.tn, and --data=FOLDER|FILE.npz or --weights=int8|int4\n", stderr);
         return STATUS_USAGE;
     }
     if (!options->engine_given) q.options.engine = llvm_is_built_in() ? ENGINE_LLVM : ENGINE_C;
-    bool ok = prepare(&q) && find_ranges(&q) && find_losses(&q) && meet_bound(&q, options->max_loss) && write_results(&q);
+    bool ok = prepare(&q) && (weights ? find_answers(&q) : find_ranges(&q) && find_losses(&q));
+    ok = ok && (q.samples.list.n == 0 || meet_bound(&q, options->max_loss)) && write_results(&q);
     return ok ? STATUS_OK : STATUS_INPUT;
 }

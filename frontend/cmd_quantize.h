@@ -1,7 +1,7 @@
 /* Between the files of `tenon quantize`: samples, what is asked for, what came of it. */
 #ifndef TENON_CMD_QUANTIZE_H
 #define TENON_CMD_QUANTIZE_H
-#include "../passes/quantize.h"
+#include "../passes/quantize_weights.h"
 #include "cmd.h"
 
 struct sample {
@@ -15,7 +15,7 @@ struct samples {
 /* The samples of a folder or file (cmd_quantize_data.c), `limit` at most (0: all); false after messages. */
 bool samples_read(struct session *session, const struct graph *graph, const char *path, int limit, struct samples *samples);
 
-enum { QUANTIZE_RANGES = 5, QUANTIZE_METRICS = 2 };
+enum { QUANTIZE_RANGES = 5, QUANTIZE_METRICS = 2, QUANTIZE_BLOCK_USUAL = 128 /* of --weights=int4 */ };
 /* --range: NAME or percentile:P, and --metric, by their names; -1: no such one. */
 int quantize_method_from(const char *s, double *percentile);
 int quantize_metric_from(const char *s);
@@ -35,6 +35,7 @@ double loss_number(const struct loss *loss, int metric);
 struct quantize_result {
     const char *model;             /* its file's name, without folders */
     const struct quantize_plan *plan;
+    const struct quantize_narrowing *narrowing; /* --weights; NULL: layers are bytes, what they read as well */
     int n_samples, n_held_back;    /* all; those that the loss was measured on */
     bool same_samples;             /* ranges and loss come from the same ones */
     double loss, loss_all, bound;  /* of the model written; with every layer in bytes */

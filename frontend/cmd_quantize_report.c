@@ -11,13 +11,20 @@
 
 static const struct quantize_point *input_of(const struct quantize_result *result, const struct quantize_layer *layer)
 {
-    return layer->input >= 0 ? &result->plan->points.at[layer->input] : NULL;
+    return layer->input >= 0 && !result->narrowing ? &result->plan->points.at[layer->input] : NULL;
 }
 
 static const struct quantize_point *output_of(const struct quantize_result *result, const struct quantize_layer *layer)
 {
-    bool wanted = layer->output >= 0 && result->plan->points.at[layer->output].wanted;
+    bool wanted = layer->output >= 0 && !result->narrowing && result->plan->points.at[layer->output].wanted;
     return wanted ? &result->plan->points.at[layer->output] : NULL;
+}
+
+/* What the layer computes with. */
+static const char *precision_of(const struct quantize_result *result, const struct quantize_layer *layer)
+{
+    if (!layer_is_bytes(layer)) return "float";
+    return !result->narrowing ? "bytes" : result->narrowing->bits == 8 ? "int8" : "int4";
 }
 
 static int bytes_layers(const struct quantize_result *result)
@@ -43,23 +50,60 @@ static const char *clip(struct arena *arena, const char *s, size_t most)
 static void print_layer(struct arena *arena, const struct quantize_result *result, const struct quantize_layer *layer)
 {
     const struct quantize_point *x = input_of(result, layer);
-    printf("%-30s %-7s %-6s", clip(arena, layer->name, 30), op_row(layer->node->op)->name, layer_is_bytes(layer) ? "bytes" : "float");
+    printf("%-30s %-7s %-6s", clip(arena, layer->name, 30), op_row(layer->node->op)->name, precision_of(result, layer));
     if (x) printf(" %10.4g %10.4g %11.4g %4d %9.4f", x->least, x->most, (double)x->scale, x->zero, layer_loss(layer));
     else printf(" %10s %10s %11s %4s %9s", "", "", "", "", "");
     printf("%s%s\n", layer->why_float ? "  " : "", layer->why_float ? layer->why_float : "");
 }
 
+/* --weights: what its weights lose, and how many bytes they take. */
+static void print_narrowed(struct session *session, const struct quantize_result *result)
+{
+    const struct quantize_plan *plan = result->plan;
+    const struct quantize_narrowing *narrowing = result->narrowing;
+    printf("%-30s %-7s %-6s %12s %9s  %s\n", "layer", "", "", "weights", "loss", "why float");
+    for (int i = 0; i < plan->layers.n; i++) {
+        const struct quantize_layer *layer = &plan->layers.at[i];
+        printf("%-30s %-7s %-6s %12lld", clip(session->arena, layer->name, 30), op_row(layer->node->op)->name, precision_of(result, layer),
+               layer->weights ? (long long)type_count(&layer->weights->type) : 0);
+        if (layer_is_bytes(layer)) printf(" %9.4f\n", layer_loss(layer));
+        else printf(" %9s  %s\n", "", layer->why_float);
+    }
+    printf("\n%s: %d of %d layers with weights of %d bits", result->model, bytes_layers(result), plan->layers.n, narrowing->bits);
+    if (narrowing->block) printf(", a scale for each %lld", (long long)narrowing->block);
+    else printf(", a scale for each output");
+    double bytes = 0, as_float = 0;
+    for (int i = 0; i < plan->layers.n; i++) {
+        const struct quantize_narrowed *layer = &narrowing->layers[i];
+        double n = layer_is_bytes(&plan->layers.at[i]) ? plan->layers.at[i].channels : 0;
+        bytes += n * (double)layer->parts * ((double)(layer->part * narrowing->bits) / 8 + sizeof(float));
+        if (n > 0) as_float += (double)(type_count(&plan->layers.at[i].weights->type)) * sizeof(float);
+    }
+    printf(": %.0f bytes compiled, were %.0f; loss of a layer: of its weights\n", bytes, as_float);
+}
+
+static void print_loss(const struct quantize_result *result)
+{
+    const struct options *options = result->options;
+    printf("loss (%s) %.4g on %d of %d samples, bound %.4g", quantize_metric_name(options->metric), result->loss, result->n_held_back, result->n_samples, result->bound);
+    if (result->loss_all > result->bound) printf("; %.4g with every layer in %s", result->loss_all, result->narrowing ? "integers" : "bytes");
+    printf("%s\n", result->same_samples ? "; one sample gave the ranges and the loss: more are better" : "");
+}
+
 void quantize_print(struct session *session, const struct quantize_result *result)
 {
+    if (result->narrowing) {
+        print_narrowed(session, result);
+        if (result->n_samples) print_loss(result);
+        return;
+    }
     const struct quantize_plan *plan = result->plan;
     const struct options *options = result->options;
     printf("%-30s %-7s %-6s %10s %10s %11s %4s %9s  %s\n", "layer", "", "", "least", "most", "scale", "zero", "loss", "why float");
     for (int i = 0; i < plan->layers.n; i++) print_layer(session->arena, result, &plan->layers.at[i]);
     printf("\n%s: %d of %d layers in bytes, ranges by %s; constants %lld bytes, were %lld\n", result->model, bytes_layers(result), plan->layers.n,
            method_text(session->arena, options), (long long)result->weight_bytes, (long long)result->weight_bytes_float);
-    printf("loss (%s) %.4g on %d of %d samples, bound %.4g", quantize_metric_name(options->metric), result->loss, result->n_held_back, result->n_samples, result->bound);
-    if (result->loss_all > result->bound) printf("; %.4g with every layer in bytes", result->loss_all);
-    printf("%s\n", result->same_samples ? "; one sample gave the ranges and the loss: more are better" : "");
+    print_loss(result);
 }
 
 /* ---- JSON ---- */
@@ -88,6 +132,7 @@ static void put_json(const struct quantize_result *result, struct text *json)
 {
     text_add(json, "{\"model\": ");
     json_string(json, result->model);
+    if (result->narrowing) text_printf(json, ", \"weight_bits\": %d, \"block\": %lld", result->narrowing->bits, (long long)result->narrowing->block);
     text_printf(json, ", \"range\": \"%s\", \"metric\": \"%s\", \"loss\": ", method_text(json->arena, result->options), quantize_metric_name(result->options->metric));
     json_number(json, result->loss);
     text_add(json, ", \"loss_all_bytes\": ");
@@ -101,7 +146,7 @@ static void put_json(const struct quantize_result *result, struct text *json)
         text_printf(json, "%s\n  {\"name\": ", i ? "," : "");
         json_string(json, layer->name);
         text_printf(json, ", \"operator\": \"%s\", \"precision\": \"%s\", \"multiply_adds\": %.0f, \"loss\": ", op_row(layer->node->op)->name,
-                    layer_is_bytes(layer) ? "bytes" : "float", layer->work);
+                    precision_of(result, layer), layer->work);
         json_number(json, layer_loss(layer));
         put_point(json, "input", input_of(result, layer));
         put_point(json, "output", output_of(result, layer));
@@ -125,27 +170,30 @@ static void put_row(const struct quantize_result *result, const struct quantize_
     const struct quantize_point *x = input_of(result, layer);
     text_add(out, "<tr><td>");
     html_text(out, layer->name);
-    text_printf(out, "</td><td>%s</td><td>%s</td><td>%.3g</td>", op_row(layer->node->op)->name, layer_is_bytes(layer) ? "bytes" : "float", layer->work);
+    text_printf(out, "</td><td>%s</td><td>%s</td><td>%.3g</td>", op_row(layer->node->op)->name, precision_of(result, layer), layer->work);
     if (x)
         text_printf(out, "<td>%.4g to %.4g</td><td>%.4g to %.4g</td><td>%.4g</td><td>%d</td><td>%.4f</td>", x->low, x->high, x->least, x->most, (double)x->scale, x->zero,
                     layer_loss(layer));
-    else text_add(out, "<td></td><td></td><td></td><td></td><td></td>");
+    else text_printf(out, "<td></td><td></td><td></td><td></td><td>%s</td>", layer_is_bytes(layer) ? arena_printf(out->arena, "%.4f", layer_loss(layer)) : "");
     text_printf(out, "<td>%s</td></tr>\n", layer->why_float ? layer->why_float : "");
 }
 
 static void put_html(const struct quantize_result *result, struct text *out)
 {
     struct arena *arena = out->arena;
+    const char *what = result->narrowing ? arena_printf(arena, " with weights of %d bits", result->narrowing->bits) : " in bytes";
     text_add(out, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>");
     html_text(out, result->model);
-    text_add(out, " in bytes</title><style>\n");
+    text_add(out, what);
+    text_add(out, "</title><style>\n");
     text_add_n(out, frontend_report_css, frontend_report_css_bytes);
     text_add(out, "</style></head><body>\n<h1>");
     html_text(out, result->model);
-    text_add(out, " in bytes</h1>\n<div class=\"tiles\">\n");
+    text_add(out, what);
+    text_add(out, "</h1>\n<div class=\"tiles\">\n");
     put_tile(out, arena_printf(arena, "%.4g", result->loss), arena_printf(arena, "loss (%s), bound %.4g", quantize_metric_name(result->options->metric), result->bound));
-    put_tile(out, arena_printf(arena, "%.4g", result->loss_all), "loss with every layer in bytes");
-    put_tile(out, arena_printf(arena, "%d of %d", bytes_layers(result), result->plan->layers.n), "layers in bytes");
+    put_tile(out, arena_printf(arena, "%.4g", result->loss_all), "loss with every layer so");
+    put_tile(out, arena_printf(arena, "%d of %d", bytes_layers(result), result->plan->layers.n), "layers so");
     put_tile(out, arena_printf(arena, "%d", result->n_samples), arena_printf(arena, "samples, %d for the loss", result->n_held_back));
     put_tile(out, arena_printf(arena, "%.2f", (double)result->weight_bytes / (double)(result->weight_bytes_float ? result->weight_bytes_float : 1)), "of the float constants' bytes");
     text_add(out, "</div>\n<table><thead><tr><th>layer</th><th>operator</th><th>precision</th><th>multiply-adds</th><th>seen</th><th>range</th><th>scale</th><th>zero</th>"

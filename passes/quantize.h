@@ -63,6 +63,8 @@ struct quantize_plan {
 /* The layers and points of a graph as pass simplify leaves it. NULL where the graph is quantized already or has nothing to
  * quantize, after an error. all: also layers that gain nothing from bytes. */
 struct quantize_plan *quantize_find(const struct graph *graph, bool all, struct arena *arena);
+/* Notes why the first few layers stay float, behind an error. */
+void quantize_note_refused(const struct quantize_plan *plan);
 /* Sets `wanted`: what layers on bytes read, and what keeps a residual in bytes. */
 void quantize_demand(struct quantize_plan *plan);
 /* Whether the operator only moves its input's elements or picks among them, so that it can do the same to bytes. */

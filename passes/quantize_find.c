@@ -179,6 +179,12 @@ static void add_layer(struct quantize_plan *plan, const struct node *node, const
     LIST_PUSH(plan->arena, &plan->layers, layer);
 }
 
+void quantize_note_refused(const struct quantize_plan *plan)
+{
+    for (int i = 0; i < plan->layers.n && i < NOTES_MOST; i++)
+        diag_note(plan->graph->diag, plan->layers.at[i].node->place, "\"%s\": %s", plan->layers.at[i].name, plan->layers.at[i].why_float);
+}
+
 struct quantize_plan *quantize_find(const struct graph *graph, bool all, struct arena *arena)
 {
     struct quantize_plan *plan = NEW(arena, struct quantize_plan);
@@ -200,8 +206,7 @@ struct quantize_plan *quantize_find(const struct graph *graph, bool all, struct 
     for (int i = 0; i < plan->layers.n; i++)
         if (layer_is_bytes(&plan->layers.at[i])) return plan;
     diag_error(graph->diag, graph->place, "has no convolution or matrix product that can be one of bytes");
-    for (int i = 0; i < plan->layers.n && i < NOTES_MOST; i++)
-        diag_note(graph->diag, plan->layers.at[i].node->place, "\"%s\": %s", plan->layers.at[i].name, plan->layers.at[i].why_float);
+    quantize_note_refused(plan);
     return NULL;
 }
 

@@ -156,6 +156,61 @@ def check_bound(folder):
     print("pass bound: kept, or refused")
 
 
+NARROW = """
+model narrow(x: f32[2, 200]) -> (y: f32[2, 300]) {
+    weights "narrow.safetensors"
+    const a: f32[200, 512] = weight("a")
+    const b: f32[512, 300] = weight("b")
+    y = matmul(relu(matmul(x, a)), b)
+}
+"""
+
+
+def write_weights(path, arrays):
+    header, at = {}, 0
+    for name, a in arrays.items():
+        header[name] = {"dtype": "F32", "shape": list(a.shape), "data_offsets": [at, at + a.nbytes]}
+        at += a.nbytes
+    text = json.dumps(header).encode()
+    with open(path, "wb") as f:
+        f.write(len(text).to_bytes(8, "little") + text + b"".join(a.tobytes() for a in arrays.values()))
+
+
+def check_weights(folder):
+    """Weights alone: near the float model, the same bytes twice, in every target the answers of weights made floats; small."""
+    model, out = os.path.join(folder, "narrow.tn"), os.path.join(folder, "narrow_out.tn")
+    rng = np.random.default_rng(11)
+    with open(model, "w") as f:
+        f.write(NARROW)
+    write_weights(os.path.join(folder, "narrow.safetensors"), {"a": rng.standard_normal((200, 512), np.float32), "b": rng.standard_normal((512, 300), np.float32)})
+    sample = os.path.join(folder, "x.npy")
+    np.save(sample, rng.standard_normal((2, 200)).astype(np.float32))
+    np.savez(os.path.join(folder, "x.npz"), x=np.load(sample)[None])
+    [exact] = answers(folder, model, {"x": sample}, "--target=c")
+    float_bytes = weight_bytes(model, folder)
+    for words, most_loss, most_bytes in ("int8", .02, .27), ("int8:64", .02, .32), ("int4", .25, .18), ("int4:32", .2, .18):
+        data = ["--data", os.path.join(folder, "x.npz"), "--max-loss=0.3"]
+        lines = tenon("quantize", model, "--weights=" + words, "-o", out, *data)
+        measured = float(re.search(r"loss \(relative\) (\S+) on 1 of 1", lines).group(1))
+        text = read(out) + read(out[:-3] + ".safetensors")
+        tenon("quantize", model, "--weights=" + words, "-o", out)
+        assert text == read(out) + read(out[:-3] + ".safetensors"), "samples decide what is written"
+        [plain] = answers(folder, out, {"x": sample}, "--target=c", "-O0")
+        loss = float(np.sqrt(((plain - exact) ** 2).sum() / (exact ** 2).sum()))
+        assert 0 < loss < most_loss and abs(loss - measured) < 1e-3 * loss + 1e-6, (words, loss, measured)
+        for options in ["--target=interpreter"], ["--target=c"], ["--target=c", "--portable"], [f"--target={engine()}", "--threads=2"]:
+            [got] = answers(folder, out, {"x": sample}, *options)
+            assert (np.abs(got - plain) <= 1e-4 * np.abs(plain).max()).all(), (words, options, np.abs(got - plain).max())
+        assert weight_bytes(out, folder) < most_bytes * float_bytes, (words, weight_bytes(out, folder), float_bytes)
+    message = tenon("quantize", model, "--weights=int4", "-o", os.path.join(folder, "never.tn"), "--data", os.path.join(folder, "x.npz"), "--max-loss=0.001", status=1)
+    assert "above the bound 0.001" in message and not os.path.exists(os.path.join(folder, "never.tn")), message
+    print("pass weights: of 8 and 4 bits, by outputs and by blocks")
+
+
+def weight_bytes(model, folder):
+    return json.loads(tenon("compile", model, "-o", os.path.join(folder, "narrow.o"), "--json"))["weight_bytes"]
+
+
 def report_of(model, data, folder, bound):
     report = os.path.join(folder, "bound.json")
     tenon("quantize", model, "--data", data, "-o", os.path.join(folder, "bound.tn"), f"--max-loss={bound}", "--report", report)
@@ -167,6 +222,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         check_small(folder)
         check_bound(folder)
+        check_weights(folder)
     for name in names:
         if not os.path.exists(os.path.join(MODELS, name + ".onnx")):
             print(f"skip {name}: build/models has none (./bootstrap models fetches it)")
