@@ -19,6 +19,9 @@ struct quantization {
     struct samples samples;
     struct quantize_plan *plan;
     struct tensor **answers; /* of the float model, by sample */
+    struct labels labels;    /* with --metric=accuracy */
+    int64_t *label_at;       /* by sample: its first row's */
+    int64_t n_rows;          /* of all samples, as far as seen */
     int *order;              /* layers on bytes, the one that loses most first */
     int n_order;
     struct loss measured;
@@ -74,6 +77,28 @@ static void keep_answers(struct quantization *q, int sample, const struct tensor
     q->answers[sample] = kept;
 }
 
+/* The sample's rows have labels, and each is the place of one of a row's elements. */
+static bool see_labels(struct quantization *q, int sample)
+{
+    const struct labels *labels = &q->labels;
+    const struct tensor *answer = &q->answers[sample][0];
+    struct place place = {.path = labels->path};
+    int64_t rows = loss_rows(answer), first = q->n_rows, row = answer->type.rank ? answer->type.dim[answer->type.rank - 1] : 1;
+    q->label_at[sample] = first;
+    q->n_rows += rows;
+    if (q->n_rows > labels->n)
+        return diag_error(q->session->diag, place, "has %lld labels, too few for the %lld rows of the first output up to sample %d (%s)", (long long)labels->n,
+                          (long long)q->n_rows, sample + 1, q->samples.list.at[sample].path);
+    for (int64_t i = first; i < q->n_rows; i++)
+        if (labels->at[i] < 0 || labels->at[i] >= row)
+            return diag_error(q->session->diag, place, "label %lld is %lld, a row of the first output has the places 0 to %lld", (long long)i, (long long)labels->at[i],
+                              (long long)row - 1);
+    bool last = sample == q->samples.list.n - 1;
+    if (last && q->n_rows < labels->n && !q->options.limit)
+        return diag_error(q->session->diag, place, "has %lld labels, the samples have %lld rows of the first output", (long long)labels->n, (long long)q->n_rows);
+    return true;
+}
+
 /* Gives every point its values of a run. */
 static void see_points(struct quantization *q, int sample, const struct tensor *out, void (*take)(struct quantize_point *, const float *, int64_t))
 {
@@ -91,6 +116,7 @@ static void see_points(struct quantization *q, int sample, const struct tensor *
 static bool see_bounds(struct quantization *q, int sample, const struct tensor *out)
 {
     keep_answers(q, sample, out);
+    if (q->labels.at && !see_labels(q, sample)) return false;
     if (!is_for_ranges(q, sample)) return true;
     see_points(q, sample, out, point_bound);
     for (int i = 0; i < q->plan->points.n; i++)
@@ -196,7 +222,8 @@ static bool measure_layers(struct quantization *q)
 
 static bool see_loss(struct quantization *q, int sample, const struct tensor *out)
 {
-    for (int k = 0; k < q->graph->outputs.n; k++) loss_add(&q->measured, &out[k], &q->answers[sample][k], k == 0);
+    const int64_t *labels = q->labels.at ? q->labels.at + q->label_at[sample] : NULL;
+    for (int k = 0; k < q->graph->outputs.n; k++) loss_add(&q->measured, &out[k], &q->answers[sample][k], k == 0, labels);
     return true;
 }
 
@@ -229,13 +256,14 @@ static bool try_ranges(struct quantization *q)
     struct quantize_plan *plan = q->plan;
     struct quantize_layer *layers = NULL;
     struct quantize_point *points = NULL;
-    double least = 0;
+    double least = 0, least_error = 0;
     for (int i = 0; i < 2; i++) {
         for (int k = 0; k < plan->points.n; k++) point_choose(&plan->points.at[k], tried[i], 0);
         double loss = measure_layers(q) ? loss_without(q, 0) : -1;
         if (loss < 0) return false;
-        if (i && loss >= least) continue;
+        if (i && (loss > least || (loss == least && q->measured.error >= least_error))) continue;
         least = loss;
+        least_error = q->measured.error;
         q->options.range = (int)tried[i];
         layers = arena_copy(q->session->arena, plan->layers.at, (size_t)plan->layers.n * sizeof *layers);
         points = arena_copy(q->session->arena, plan->points.at, (size_t)plan->points.n * sizeof *points);
@@ -295,7 +323,9 @@ static bool prepare(struct quantization *q)
     q->graph->place = (struct place){.path = q->options.paths[0]};
     progress_show(session, "reading %s", q->options.data);
     if (!samples_read(session, q->graph, q->options.data, q->options.limit, &q->samples)) return false;
-    q->plan = quantize_find(q->graph, all, session->arena);
+    if (q->options.labels && !labels_read(session, q->options.labels, &q->labels)) return false;
+    q->label_at = NEW_ARRAY(session->arena, int64_t, q->samples.list.n);
+    q->plan = quantize_find(q->graph, all, q->samples.list.at[0].symbols, session->arena);
     q->answers = NEW_ARRAY(session->arena, struct tensor *, q->samples.list.n);
     return q->plan != NULL;
 }
@@ -324,6 +354,7 @@ static bool write_results(struct quantization *q)
         .same_samples = n == 1,
         .loss = q->loss,
         .loss_all = q->loss_all,
+        .measured = q->measured,
         .bound = q->options.max_loss,
         .weight_bytes_float = constant_bytes(q->graph, session->arena),
         .weight_bytes = constant_bytes(graph, session->arena),
@@ -341,6 +372,10 @@ int command_quantize(struct session *session, const struct options *options)
     struct quantization q = {.session = session, .options = *options};
     if (!options->out || !options->data || !has_suffix(options->out, ".tn")) {
         fputs("tenon: quantize needs --data=FOLDER|FILE.npz and -o OUT.tn\n", stderr);
+        return STATUS_USAGE;
+    }
+    if (quantize_needs_labels(options->metric) != (options->labels != NULL)) {
+        fputs("tenon: --metric=accuracy and --labels=FILE.npy go together\n", stderr);
         return STATUS_USAGE;
     }
     if (!options->engine_given) q.options.engine = llvm_is_built_in() ? ENGINE_LLVM : ENGINE_C;

@@ -59,6 +59,8 @@ void quantize_print(struct session *session, const struct quantize_result *resul
            method_text(session->arena, options), (long long)result->weight_bytes, (long long)result->weight_bytes_float);
     printf("loss (%s) %.4g on %d of %d samples, bound %.4g", quantize_metric_name(options->metric), result->loss, result->n_held_back, result->n_samples, result->bound);
     if (result->loss_all > result->bound) printf("; %.4g with every layer in bytes", result->loss_all);
+    const struct loss *measured = &result->measured;
+    if (options->labels) printf("; %.4g of the rows right, %.4g in floats", measured->right_got / measured->rows, measured->right_want / measured->rows);
     printf("%s\n", result->same_samples ? "; one sample gave the ranges and the loss: more are better" : "");
 }
 
@@ -94,6 +96,12 @@ static void put_json(const struct quantize_result *result, struct text *json)
     json_number(json, result->loss_all);
     text_add(json, ", \"max_loss\": ");
     json_number(json, result->bound);
+    if (result->options->labels) {
+        text_add(json, ", \"accuracy\": ");
+        json_number(json, result->measured.right_got / result->measured.rows);
+        text_add(json, ", \"accuracy_float\": ");
+        json_number(json, result->measured.right_want / result->measured.rows);
+    }
     text_printf(json, ", \"samples\": %d, \"held_back\": %d, \"constant_bytes\": %lld, \"constant_bytes_float\": %lld, \"layers\": [", result->n_samples, result->n_held_back,
                 (long long)result->weight_bytes, (long long)result->weight_bytes_float);
     for (int i = 0; i < result->plan->layers.n; i++) {

@@ -45,7 +45,7 @@ struct quantize_layer { /* conv or matmul, its bias and what bounds its result *
     const struct value *result;
     int input, output;        /* points */
     int channels;
-    double work;              /* multiply-adds of a run, dims at their lower bound */
+    double work;              /* multiply-adds of a run, dims as in the first sample */
     const char *why_float;    /* in words; NULL: bytes */
     double error, signal;     /* sums of squares by quantize_local: of the difference, of the result */
     double *correction;       /* by channel: what quantization takes from the product on average; NULL: not measured */
@@ -61,8 +61,8 @@ struct quantize_plan {
 };
 
 /* The layers and points of a graph as pass simplify leaves it. NULL where the graph is quantized already or has nothing to
- * quantize, after an error. all: also layers that gain nothing from bytes. */
-struct quantize_plan *quantize_find(const struct graph *graph, bool all, struct arena *arena);
+ * quantize, after an error. all: also layers that gain nothing from bytes; symbols: dimensions as in the first sample. */
+struct quantize_plan *quantize_find(const struct graph *graph, bool all, const int64_t *symbols, struct arena *arena);
 /* Sets `wanted`: what layers on bytes read, and what keeps a residual in bytes. */
 void quantize_demand(struct quantize_plan *plan);
 /* Whether the operator only moves its input's elements or picks among them, so that it can do the same to bytes. */

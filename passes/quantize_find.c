@@ -112,13 +112,13 @@ static void follow(struct quantize_layer *layer, const int *uses, const struct n
     layer->result = at;
 }
 
-static double work_of(const struct graph *graph, const struct node *node)
+static double work_of(const struct graph *graph, const int64_t *symbols, const struct node *node)
 {
     double n = 1;
     const struct type *y = &node->out[0].type, *w = &node->in[1]->type;
-    for (int i = 0; i < y->rank; i++) n *= (double)dim_lo(graph->dims, y->dim[i]);
-    if (node->op == OP_matmul) return n * (double)dim_lo(graph->dims, w->dim[w->rank - 2]);
-    for (int i = 1; i < w->rank; i++) n *= (double)dim_lo(graph->dims, w->dim[i]);
+    for (int i = 0; i < y->rank; i++) n *= (double)dim_eval(graph->dims, y->dim[i], symbols);
+    if (node->op == OP_matmul) return n * (double)dim_eval(graph->dims, w->dim[w->rank - 2], symbols);
+    for (int i = 1; i < w->rank; i++) n *= (double)dim_eval(graph->dims, w->dim[i], symbols);
     return n;
 }
 
@@ -160,12 +160,12 @@ static const char *name_of(struct arena *arena, const struct quantize_layer *lay
     return arena_printf(arena, "%s%d", op_row(layer->node->op)->name, layer->node->id);
 }
 
-static void add_layer(struct quantize_plan *plan, const struct node *node, const int *uses, const struct node *const *reader)
+static void add_layer(struct quantize_plan *plan, const struct node *node, const int64_t *symbols, const int *uses, const struct node *const *reader)
 {
     const struct type *w = &node->in[1]->type;
     struct quantize_layer layer = {.node = node, .why_float = refuse(node), .input = -1, .output = -1, .result = &node->out[0],
                                    .weights = before_broadcast(node->in[1])};
-    layer.work = work_of(plan->graph, node);
+    layer.work = work_of(plan->graph, symbols, node);
     if (!layer.why_float) {
         layer.channels = (int)w->dim[node->op == OP_conv ? 0 : w->rank - 1];
         follow(&layer, uses, reader);
@@ -179,7 +179,7 @@ static void add_layer(struct quantize_plan *plan, const struct node *node, const
     LIST_PUSH(plan->arena, &plan->layers, layer);
 }
 
-struct quantize_plan *quantize_find(const struct graph *graph, bool all, struct arena *arena)
+struct quantize_plan *quantize_find(const struct graph *graph, bool all, const int64_t *symbols, struct arena *arena)
 {
     struct quantize_plan *plan = NEW(arena, struct quantize_plan);
     *plan = (struct quantize_plan){.graph = graph, .arena = arena, .all = all, .point_of = NEW_ARRAY(arena, int, graph->next_value + 1),
@@ -195,7 +195,7 @@ struct quantize_plan *quantize_find(const struct graph *graph, bool all, struct 
             diag_error(graph->diag, node->place, "the model is quantized already: it has operator %s", op_row(node->op)->name);
             return NULL;
         }
-        if (node->op == OP_conv || node->op == OP_matmul) add_layer(plan, node, uses, reader);
+        if (node->op == OP_conv || node->op == OP_matmul) add_layer(plan, node, symbols, uses, reader);
     }
     for (int i = 0; i < plan->layers.n; i++)
         if (layer_is_bytes(&plan->layers.at[i])) return plan;
