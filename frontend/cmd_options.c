@@ -80,8 +80,8 @@ static const struct option_row rows[] = {
     {OPT_DATA, "--data", "DIR|FILE", FOR_QUANTIZE, "samples of the inputs: a folder of .npy or .npz files, or one .npz with samples along a first axis"},
     {OPT_LIMIT, "--limit", "N", FOR_QUANTIZE, "use only the first N samples"},
     {OPT_RANGE, "--range", "METHOD", FOR_QUANTIZE,
-     "the range that bytes stand for, of the values seen: minmax (all), mse (of least squared error), best (default: whichever "
-     "of these loses less), entropy, percentile:P (all but the outermost; percentile alone: 99.99)"},
+     "the range that bytes stand for, of the values seen: minmax (all), mse (of least squared error), best (default: for each "
+     "input whichever of these loses less), entropy, percentile:P (all but the outermost; percentile alone: 99.99)"},
     {OPT_MAX_LOSS, "--max-loss", "X", FOR_QUANTIZE, "how much the outputs may lose (default 0.05); layers go back to float until they do not"},
     {OPT_METRIC, "--metric", "relative|top1|accuracy", FOR_QUANTIZE,
      "what is lost: the outputs' error by their size (default), the share of rows whose largest element is another, or of rows "

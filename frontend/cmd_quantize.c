@@ -100,7 +100,7 @@ static bool see_labels(struct quantization *q, int sample)
 }
 
 /* Gives every point its values of a run. */
-static void see_points(struct quantization *q, int sample, const struct tensor *out, void (*take)(struct quantize_point *, const float *, int64_t))
+static void see_points(struct quantization *q, int sample, const struct tensor *out, void (*take)(struct quantize_point *, const struct tensor *))
 {
     int at = q->graph->outputs.n;
     for (int i = 0; i < q->plan->points.n; i++) {
@@ -109,7 +109,7 @@ static void see_points(struct quantization *q, int sample, const struct tensor *
         for (int k = 0; k < q->graph->inputs.n; k++)
             if (q->graph->inputs.at[k] == point->value) t = &q->samples.list.at[sample].in[k];
         if (!t) t = &out[at++];
-        take(point, t->data, type_count(&t->type));
+        take(point, t);
     }
 }
 
@@ -132,21 +132,6 @@ static bool see_counts(struct quantization *q, int sample, const struct tensor *
 {
     see_points(q, sample, out, point_count);
     return true;
-}
-
-static bool find_ranges(struct quantization *q)
-{
-    struct arena *unit = arena_new();
-    int n_out = 0;
-    struct engine_run *run = compile_graph(q, quantize_watch(q->plan, unit), unit, &n_out);
-    bool ok = run && run_samples(q, run, n_out, "ranges", NULL, see_bounds);
-    for (int i = 0; i < q->plan->points.n; i++) q->plan->points.at[i].bins = NEW_ARRAY(q->session->arena, double, QUANTIZE_BINS);
-    ok = ok && run_samples(q, run, n_out, "histograms", is_for_ranges, see_counts);
-    if (run) engine_close(run);
-    arena_free(unit);
-    for (int i = 0; i < q->plan->points.n && ok; i++)
-        point_choose(&q->plan->points.at[i], (enum quantize_method)q->options.range, q->options.percentile);
-    return ok;
 }
 
 /* ---- each layer's own error ---- */
@@ -249,35 +234,69 @@ static double loss_without(struct quantization *q, int n)
     return loss;
 }
 
-/* Ranges by both ways, each on the whole model in bytes: what loses less stays. */
-static bool try_ranges(struct quantization *q)
+/* ---- how each point becomes bytes ---- */
+
+/* By point and layer: the way that was best so far. */
+struct choice {
+    struct quantize_point *points;
+    const float **numbers;
+    double *cost; /* below 0: none so far */
+};
+
+/* Takes over how a point is now, where what reads it errs less than by other ways: with factors, clearly less. */
+static void keep_better(const struct quantization *q, struct choice *best)
 {
-    static const enum quantize_method tried[] = {QUANTIZE_MINMAX, QUANTIZE_MSE};
-    struct quantize_plan *plan = q->plan;
-    struct quantize_layer *layers = NULL;
-    struct quantize_point *points = NULL;
-    double least = 0, least_error = 0;
-    for (int i = 0; i < 2; i++) {
-        for (int k = 0; k < plan->points.n; k++) point_choose(&plan->points.at[k], tried[i], 0);
-        double loss = measure_layers(q) ? loss_without(q, 0) : -1;
-        if (loss < 0) return false;
-        if (i && (loss > least || (loss == least && q->measured.error >= least_error))) continue;
-        least = loss;
-        least_error = q->measured.error;
-        q->options.range = (int)tried[i];
-        layers = arena_copy(q->session->arena, plan->layers.at, (size_t)plan->layers.n * sizeof *layers);
-        points = arena_copy(q->session->arena, plan->points.at, (size_t)plan->points.n * sizeof *points);
+    const struct quantize_plan *plan = q->plan;
+    for (int i = 0; i < plan->points.n; i++) {
+        double cost = 0, worth = plan->points.at[i].factor ? 0.8 : 1;
+        for (int k = 0; k < plan->layers.n; k++) {
+            const struct quantize_layer *layer = &plan->layers.at[k];
+            if (layer_is_bytes(layer) && layer->input == i) cost += layer->error / fmax(layer->signal, 1e-300);
+        }
+        if (best->cost[i] >= 0 && !(cost < worth * best->cost[i])) continue;
+        best->cost[i] = cost;
+        best->points[i] = plan->points.at[i];
+        for (int k = 0; k < plan->layers.n; k++)
+            if (layer_is_bytes(&plan->layers.at[k]) && plan->layers.at[k].input == i) best->numbers[k] = plan->layers.at[k].numbers;
     }
-    plan->layers.at = layers;
-    plan->points.at = points;
+}
+
+/* Every way with channels evened out by one power: histograms, and each layer's error with the ranges they give. */
+static bool try_power(struct quantization *q, double power, struct engine_run *run, int n_out, struct choice *best)
+{
+    struct quantize_plan *plan = q->plan;
+    enum quantize_method asked = (enum quantize_method)q->options.range;
+    quantize_equalize(plan, power);
+    for (int i = 0; i < plan->points.n; i++) plan->points.at[i].bins = NEW_ARRAY(q->session->arena, double, QUANTIZE_BINS);
+    if (!run_samples(q, run, n_out, "histograms", is_for_ranges, see_counts)) return false;
+    static const enum quantize_method tried[] = {QUANTIZE_MINMAX, QUANTIZE_MSE};
+    for (int i = 0; i < (asked == QUANTIZE_BEST ? 2 : 1); i++) {
+        for (int k = 0; k < plan->points.n; k++) point_choose(&plan->points.at[k], asked == QUANTIZE_BEST ? tried[i] : asked, q->options.percentile);
+        if (!measure_layers(q)) return false;
+        keep_better(q, best);
+    }
     return true;
 }
 
-static bool find_losses(struct quantization *q)
+static bool find_ranges(struct quantization *q)
 {
-    bool ok = q->options.range == QUANTIZE_BEST ? try_ranges(q) : measure_layers(q);
-    if (ok) order_layers(q);
-    return ok;
+    static const double powers[] = {0, 0.25, 0.5, 1};
+    struct quantize_plan *plan = q->plan;
+    struct arena *unit = arena_new();
+    int n_out = 0;
+    struct choice best = {NEW_ARRAY(unit, struct quantize_point, plan->points.n), NEW_ARRAY(unit, const float *, plan->layers.n), NEW_ARRAY(unit, double, plan->points.n)};
+    for (int i = 0; i < plan->points.n; i++) best.cost[i] = -1;
+    quantize_channels(plan);
+    struct engine_run *run = compile_graph(q, quantize_watch(plan, unit), unit, &n_out);
+    bool ok = run && run_samples(q, run, n_out, "ranges", NULL, see_bounds);
+    for (int i = 0; i < 4 && ok; i++) ok = try_power(q, powers[i], run, n_out, &best);
+    if (run) engine_close(run);
+    for (int i = 0; i < plan->points.n && ok; i++) plan->points.at[i] = best.points[i];
+    for (int i = 0; i < plan->layers.n && ok; i++) plan->layers.at[i].numbers = best.numbers[i];
+    arena_free(unit);
+    if (!ok || !measure_layers(q)) return false;
+    order_layers(q);
+    return true;
 }
 
 /* Leaves the plan with as few layers in float as the bound allows; false after a message. */
@@ -379,6 +398,6 @@ int command_quantize(struct session *session, const struct options *options)
         return STATUS_USAGE;
     }
     if (!options->engine_given) q.options.engine = llvm_is_built_in() ? ENGINE_LLVM : ENGINE_C;
-    bool ok = prepare(&q) && find_ranges(&q) && find_losses(&q) && meet_bound(&q, options->max_loss) && write_results(&q);
+    bool ok = prepare(&q) && find_ranges(&q) && meet_bound(&q, options->max_loss) && write_results(&q);
     return ok ? STATUS_OK : STATUS_INPUT;
 }

@@ -27,6 +27,14 @@ static int bytes_layers(const struct quantize_result *result)
     return n;
 }
 
+/* Inputs of layers whose channels were evened out. */
+static int even_inputs(const struct quantize_result *result)
+{
+    int n = 0;
+    for (int i = 0; i < result->plan->points.n; i++) n += result->plan->points.at[i].wanted && result->plan->points.at[i].factor != NULL;
+    return n;
+}
+
 /* "percentile:99.9", as --range takes it. */
 static const char *method_text(struct arena *arena, const struct options *options)
 {
@@ -55,8 +63,9 @@ void quantize_print(struct session *session, const struct quantize_result *resul
     const struct options *options = result->options;
     printf("%-30s %-7s %-6s %10s %10s %11s %4s %9s  %s\n", "layer", "", "", "least", "most", "scale", "zero", "loss", "why float");
     for (int i = 0; i < plan->layers.n; i++) print_layer(session->arena, result, &plan->layers.at[i]);
-    printf("\n%s: %d of %d layers in bytes, ranges by %s; constants %lld bytes, were %lld\n", result->model, bytes_layers(result), plan->layers.n,
-           method_text(session->arena, options), (long long)result->weight_bytes, (long long)result->weight_bytes_float);
+    const char *even = even_inputs(result) ? arena_printf(session->arena, ", inputs with channels evened out: %d", even_inputs(result)) : "";
+    printf("\n%s: %d of %d layers in bytes, ranges by %s%s; constants %lld bytes, were %lld\n", result->model, bytes_layers(result), plan->layers.n,
+           method_text(session->arena, options), even, (long long)result->weight_bytes, (long long)result->weight_bytes_float);
     printf("loss (%s) %.4g on %d of %d samples, bound %.4g", quantize_metric_name(options->metric), result->loss, result->n_held_back, result->n_samples, result->bound);
     if (result->loss_all > result->bound) printf("; %.4g with every layer in bytes", result->loss_all);
     const struct loss *measured = &result->measured;
@@ -83,7 +92,7 @@ static void put_point(struct text *json, const char *key, const struct quantize_
     json_number(json, point->most);
     text_add(json, "], \"scale\": ");
     text_double(json, (double)point->scale, true);
-    text_printf(json, ", \"zero\": %d}", point->zero);
+    text_printf(json, ", \"zero\": %d, \"channels_even\": %s}", point->zero, point->factor ? "true" : "false");
 }
 
 static void put_json(const struct quantize_result *result, struct text *json)

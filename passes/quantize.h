@@ -2,7 +2,8 @@
  *
  *     quantize_find    the products that may become products of bytes (layers), and the values to measure (points)
  *     quantize_watch   the float graph with the points as further outputs: run it on samples, give each point its values
- *     quantize_choose  a scale and a zero point for every point, from what was seen
+ *     quantize_equalize  factors for the channels of points (quantize_equalize.c)
+ *     point_choose     a scale and a zero point for a point, from what was seen
  *     quantize_local   the float graph with every layer's own error as further outputs: run it, read off each layer's loss
  *     quantize_rewrite the model with `quantize` and `dequantize` around the products, as pass absorb reads them
  *
@@ -27,7 +28,10 @@ enum quantize_method {
 struct quantize_point { /* one value of the float graph */
     const struct value *value;
     bool wanted;         /* by a layer that works on bytes: quantize_demand */
-    double low, high;    /* of all values seen, and zero */
+    int axis, channels;  /* along which channels may be evened out; channels 0: none may */
+    double *channel_low, *channel_high; /* of all values seen, and zero */
+    float *factor;       /* by channel: what becomes bytes is the value times this; NULL: the value */
+    double low, high;    /* of all values seen times their factors, and zero */
     int64_t n_seen, n_bad; /* elements; those that are no numbers */
     double *bins;        /* QUANTIZE_BINS between low and high */
     double least, most;  /* the range chosen: 0 and 255 stand for these */
@@ -38,6 +42,7 @@ struct quantize_layer { /* conv or matmul, its bias and what bounds its result *
     const struct node *node;
     const char *name;
     const struct value *weights; /* the constant, before a broadcast over batches */
+    const float *numbers;     /* what becomes bytes: the weights over their input's factors */
     const struct node *sum;   /* adds the bias to the product; NULL: none */
     const struct tensor *bias;
     const struct node *chain[QUANTIZE_CHAIN_MOST]; /* relu, max and min with a number, after that */
@@ -67,6 +72,10 @@ struct quantize_plan *quantize_find(const struct graph *graph, bool all, const i
 void quantize_demand(struct quantize_plan *plan);
 /* Whether the operator only moves its input's elements or picks among them, so that it can do the same to bytes. */
 bool quantize_moves(const struct node *node);
+/* The value whose elements moving operators moved. */
+const struct value *quantize_source(const struct value *value);
+/* Of a layer's weights: element k of n of output channel c. */
+int64_t quantize_weight_at(const struct quantize_layer *layer, int64_t n, int64_t c, int64_t k);
 bool layer_is_bytes(const struct quantize_layer *layer);
 double layer_loss(const struct quantize_layer *layer); /* relative, 0 where nothing was measured */
 
@@ -74,9 +83,13 @@ double layer_loss(const struct quantize_layer *layer); /* relative, 0 where noth
 struct graph *quantize_watch(const struct quantize_plan *plan, struct arena *unit);
 bool point_is_watched(const struct quantize_point *point);
 
+/* The channels of points: before the first run. */
+void quantize_channels(struct quantize_plan *plan);
+/* Factors for all points with channels by this power of what was seen; 0: none. Before the histograms. */
+void quantize_equalize(struct quantize_plan *plan, double power);
 /* What a run saw: first the bounds of all samples, then the histogram between them. */
-void point_bound(struct quantize_point *point, const float *data, int64_t n);
-void point_count(struct quantize_point *point, const float *data, int64_t n);
+void point_bound(struct quantize_point *point, const struct tensor *values);
+void point_count(struct quantize_point *point, const struct tensor *values);
 void point_choose(struct quantize_point *point, enum quantize_method method, double percentile);
 
 /* For every layer with layer_is_bytes three outputs: sum of squares of its error and of its result, and the sums by channel

@@ -36,8 +36,7 @@ bool quantize_moves(const struct node *node)
     }
 }
 
-/* The value whose bytes a moving operator moves. */
-static const struct value *behind_moves(const struct value *value)
+const struct value *quantize_source(const struct value *value)
 {
     while (quantize_moves(value->node)) value = value->node->in[0];
     return value;
@@ -131,7 +130,7 @@ static const char *refuse(const struct node *node)
     int64_t group = node_int(node, "group", 1);
     if (node->out[0].type.dt != DT_f32) return "not in f32";
     if (!t || t->is_dims) return "its weights are not constants";
-    if (value_const(behind_moves(node->in[0]))) return "its input is a constant";
+    if (value_const(quantize_source(node->in[0]))) return "its input is a constant";
     for (int i = 0; i < source->type.rank - 2 && node->op == OP_matmul; i++)
         if (source->type.dim[i] != 1) return "it has other weights for every batch";
     if (source->type.rank < 2 || (node->op == OP_conv && source != node->in[1])) return "its weights are no matrix";
@@ -173,7 +172,7 @@ static void add_layer(struct quantize_plan *plan, const struct node *node, const
     }
     layer.name = name_of(plan->arena, &layer);
     if (!layer.why_float) {
-        layer.input = add_point(plan, behind_moves(node->in[0]));
+        layer.input = add_point(plan, quantize_source(node->in[0]));
         layer.output = add_point(plan, layer.result);
     }
     LIST_PUSH(plan->arena, &plan->layers, layer);
@@ -208,7 +207,7 @@ struct quantize_plan *quantize_find(const struct graph *graph, bool all, const i
 /* A layer's result, or what is bytes already; -1: neither. */
 static int sum_operand(const struct quantize_plan *plan, const struct value *value)
 {
-    int point = plan->point_of[behind_moves(value)->id];
+    int point = plan->point_of[quantize_source(value)->id];
     return point >= 0 && value->node->op != OP_input ? point : -1;
 }
 

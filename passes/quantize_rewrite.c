@@ -25,15 +25,23 @@ static struct value *constant(struct graph *to, enum dtype dt, int rank, const d
     return graph_data(to, &type, data);
 }
 
+static struct value *times_factors(struct graph *to, struct value *x, const struct quantize_point *point)
+{
+    dim dims[RANK_MOST] = {point->channels};
+    int rank = x->type.rank - point->axis;
+    for (int i = 1; i < rank; i++) dims[i] = 1;
+    return graph_binary(to, OP_mul, x, constant(to, DT_f32, rank, dims, point->factor));
+}
+
 static struct value *pair(struct graph *to, struct value *x, const struct quantize_point *point)
 {
+    if (point->factor) x = times_factors(to, x, point);
     struct value *scale = graph_scalar(to, DT_f32, (double)point->scale), *zero = graph_scalar(to, DT_u8, point->zero);
     struct value *q = graph_node(to, OP_quantize, 3, (struct value *[]){x, scale, zero}, 0, NULL);
     return graph_node(to, OP_dequantize, 3, (struct value *[]){q, scale, zero}, 0, NULL);
 }
 
-/* A layer's weights: element k of n of channel c. */
-static int64_t weight_at(const struct quantize_layer *layer, int64_t n, int64_t c, int64_t k)
+int64_t quantize_weight_at(const struct quantize_layer *layer, int64_t n, int64_t c, int64_t k)
 {
     return layer->node->op == OP_conv ? c * n + k : k * layer->channels + c;
 }
@@ -55,7 +63,7 @@ static float *weight_scales(const struct rewriting *r, const struct quantize_lay
     double input = (double)r->plan->points.at[layer->input].scale;
     for (int c = 0; c < layer->channels; c++) {
         float most = 0;
-        for (int64_t k = 0; k < n; k++) most = fmaxf(most, fabsf(((const float *)w->data)[weight_at(layer, n, c, k)]));
+        for (int64_t k = 0; k < n; k++) most = fmaxf(most, fabsf(layer->numbers[quantize_weight_at(layer, n, c, k)]));
         double scale = fmax((double)most / 127, fabs(bias_number(layer, c)) / input / 0x1p30);
         scales[c] = scale > 1e-30 ? (float)scale : 1;
     }
@@ -71,8 +79,8 @@ static struct value *quantized_weights(const struct rewriting *r, const struct q
     int8_t *q = NEW_ARRAY(to->session, int8_t, type_count(&w->type));
     for (int c = 0; c < layer->channels; c++)
         for (int64_t k = 0; k < n; k++) {
-            int64_t at = weight_at(layer, n, c, k);
-            float v = rintf(((const float *)w->data)[at] / scales[c]);
+            int64_t at = quantize_weight_at(layer, n, c, k);
+            float v = rintf(layer->numbers[at] / scales[c]);
             q[at] = (int8_t)(v < -127 ? -127 : v > 127 ? 127 : v);
         }
     dim shape[RANK_MOST] = {layer->channels};
