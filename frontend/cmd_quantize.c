@@ -1,8 +1,8 @@
 /* tenon quantize: a float model and samples of its inputs become a model of bytes, after training.
  *
  * Half of the samples, every other one, give the ranges of values and each layer's own error; on the other half the whole
- * model's loss is measured. Where it is above the bound, the layers that lose most go back to float, as few as suffice:
- * 1, 2, 4 ... until it holds, then by halving. A model above the bound is never written. Programs for all that are compiled
+ * model's loss is measured. Where it is above the bound, the layers that cost it most, each alone on bytes, go back to float, as few as
+ * suffice: 1, 2, 4 ... until it holds, then by halving. A model above the bound is never written. Programs for all that are compiled
  * and run in this process (cmd_engine.c); what is done to the graph is in passes/quantize.h.
  */
 #include "../ir/graph_print.h"
@@ -11,6 +11,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { ALONE_SAMPLES = 8 };
 
 struct quantization {
     struct session *session;
@@ -166,17 +168,18 @@ static double elements_seen(const struct quantization *q, const struct quantize_
 static int compare_losses(const void *a, const void *b)
 {
     const struct quantize_layer *x = *(const struct quantize_layer *const *)a, *y = *(const struct quantize_layer *const *)b;
-    double p = layer_loss(x), q = layer_loss(y);
+    double p = x->alone < 0 ? layer_loss(x) : x->alone, q = y->alone < 0 ? layer_loss(y) : y->alone;
     return p < q ? 1 : p > q ? -1 : x->node->id - y->node->id;
 }
 
 static void order_layers(struct quantization *q)
 {
     const struct quantize_layer **layers = NEW_ARRAY(q->session->arena, const struct quantize_layer *, q->plan->layers.n);
+    q->n_order = 0;
     for (int i = 0; i < q->plan->layers.n; i++)
         if (layer_is_bytes(&q->plan->layers.at[i])) layers[q->n_order++] = &q->plan->layers.at[i];
     qsort(layers, (size_t)q->n_order, sizeof(layers[0]), compare_losses);
-    q->order = NEW_ARRAY(q->session->arena, int, q->n_order);
+    if (!q->order) q->order = NEW_ARRAY(q->session->arena, int, q->n_order);
     for (int i = 0; i < q->n_order; i++) q->order[i] = (int)(layers[i] - q->plan->layers.at);
 }
 
@@ -299,6 +302,42 @@ static bool find_ranges(struct quantization *q)
     return true;
 }
 
+/* The outputs' error in one run with only this layer on bytes. */
+static bool add_alone(struct quantization *q, struct engine_run *run, int layer, int sample, struct loss *loss)
+{
+    int n_in = q->graph->inputs.n, n_layers = q->plan->layers.n, n_out = q->graph->outputs.n;
+    struct arena *scratch = arena_new();
+    struct tensor *in = NEW_ARRAY(scratch, struct tensor, n_in + n_layers), *out = NEW_ARRAY(scratch, struct tensor, n_out);
+    float *on = NEW_ARRAY(scratch, float, n_layers);
+    on[layer] = 1;
+    memcpy(in, q->samples.list.at[sample].in, (size_t)n_in * sizeof *in);
+    for (int i = 0; i < n_layers; i++) in[n_in + i] = (struct tensor){.type = {.dt = DT_f32}, .data = &on[i], .n_bytes = sizeof *on};
+    bool ok = engine_call(q->session, run, in, q->samples.list.at[sample].symbols, scratch, out);
+    for (int k = 0; k < n_out && ok; k++) loss_add(loss, &out[k], &q->answers[sample][k], k == 0, NULL);
+    arena_free(scratch);
+    return ok;
+}
+
+/* What each layer alone costs the whole model, on some samples of the ranges; then the order is by that. */
+static bool measure_alone(struct quantization *q)
+{
+    struct arena *unit = arena_new();
+    int n_out = 0;
+    struct engine_run *run = compile_graph(q, quantize_switch(q->plan, unit), unit, &n_out);
+    bool ok = run != NULL;
+    for (int i = 0; i < q->n_order && ok; i++) {
+        struct loss loss = {0};
+        progress_show(q->session, "one layer in bytes: %d of %d", i + 1, q->n_order);
+        for (int s = 0, n = 0; s < q->samples.list.n && n < ALONE_SAMPLES && ok; s++)
+            if (is_for_ranges(q, s)) ok = add_alone(q, run, q->order[i], s, &loss), n++;
+        q->plan->layers.at[q->order[i]].alone = loss_error(&loss);
+    }
+    if (run) engine_close(run);
+    arena_free(unit);
+    if (ok) order_layers(q);
+    return ok;
+}
+
 /* Leaves the plan with as few layers in float as the bound allows; false after a message. */
 static bool meet_bound(struct quantization *q, double bound)
 {
@@ -306,6 +345,7 @@ static bool meet_bound(struct quantization *q, double bound)
     double loss = q->loss_all = q->loss = loss_without(q, 0), least = loss;
     if (loss < 0) return false;
     if (loss <= bound) return true;
+    if (!measure_alone(q)) return false;
     for (;; low = high, high *= 2) {
         if (high >= q->n_order) high = q->n_order - 1;
         if (high <= low) break;

@@ -41,6 +41,8 @@ int64_t loss_rows(const struct tensor *t);
 void loss_add(struct loss *loss, const struct tensor *got, const struct tensor *want, bool first, const int64_t *labels);
 /* From 0; infinite where an output is no number. */
 double loss_number(const struct loss *loss, int metric);
+/* Whatever the metric: the size of the outputs' error, by theirs. */
+double loss_error(const struct loss *loss);
 
 struct quantize_result {
     const char *model;             /* its file's name, without folders */

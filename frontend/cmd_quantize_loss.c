@@ -100,10 +100,16 @@ void loss_add(struct loss *loss, const struct tensor *got, const struct tensor *
     }
 }
 
+double loss_error(const struct loss *loss)
+{
+    double part = sqrt(loss->error / fmax(loss->signal, 1e-300));
+    return isnan(part) ? (double)INFINITY : part;
+}
+
 double loss_number(const struct loss *loss, int metric)
 {
-    double part = sqrt(loss->error / fmax(loss->signal, 1e-300)), rows = fmax(loss->rows, 1);
-    if (isnan(part)) return (double)INFINITY;
+    double part = loss_error(loss), rows = fmax(loss->rows, 1);
+    if (isinf(part)) return part;
     if (metric == METRIC_ACCURACY) return fmax(0, loss->right_want - loss->right_got) / rows;
     return metric == METRIC_TOP1 ? loss->wrong / rows : part;
 }

@@ -120,6 +120,9 @@ static void put_json(const struct quantize_result *result, struct text *json)
         text_printf(json, ", \"operator\": \"%s\", \"precision\": \"%s\", \"multiply_adds\": %.0f, \"loss\": ", op_row(layer->node->op)->name,
                     layer_is_bytes(layer) ? "bytes" : "float", layer->work);
         json_number(json, layer_loss(layer));
+        text_add(json, ", \"loss_alone\": ");
+        if (layer->alone >= 0) json_number(json, layer->alone);
+        else text_add(json, "null");
         put_point(json, "input", input_of(result, layer));
         put_point(json, "output", output_of(result, layer));
         text_add(json, ", \"why_float\": ");

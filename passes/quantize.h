@@ -5,6 +5,7 @@
  *     quantize_equalize  factors for the channels of points (quantize_equalize.c)
  *     point_choose     a scale and a zero point for a point, from what was seen
  *     quantize_local   the float graph with every layer's own error as further outputs: run it, read off each layer's loss
+ *     quantize_switch  the float graph in which every layer can be switched to bytes: run it to see what one layer costs
  *     quantize_rewrite the model with `quantize` and `dequantize` around the products, as pass absorb reads them
  *
  * Nothing here reads files or runs programs: the command `tenon quantize` does (frontend/cmd_quantize.c).
@@ -53,6 +54,7 @@ struct quantize_layer { /* conv or matmul, its bias and what bounds its result *
     double work;              /* multiply-adds of a run, dims as in the first sample */
     const char *why_float;    /* in words; NULL: bytes */
     double error, signal;     /* sums of squares by quantize_local: of the difference, of the result */
+    double alone;             /* the whole model's loss where only this layer is on bytes; below 0: not measured */
     double *correction;       /* by channel: what quantization takes from the product on average; NULL: not measured */
 };
 struct quantize_plan {
@@ -95,6 +97,8 @@ void point_choose(struct quantize_point *point, enum quantize_method method, dou
 /* For every layer with layer_is_bytes three outputs: sum of squares of its error and of its result, and the sums by channel
  * of float minus quantized product. */
 struct graph *quantize_local(struct quantize_plan *plan, struct arena *unit);
+/* The float graph with a further input for every layer, in order, f32[]: with 1 the layer is one on bytes, with 0 as it was. */
+struct graph *quantize_switch(struct quantize_plan *plan, struct arena *unit);
 struct graph *quantize_rewrite(struct quantize_plan *plan, struct arena *unit);
 
 #endif

@@ -162,7 +162,7 @@ static const char *name_of(struct arena *arena, const struct quantize_layer *lay
 static void add_layer(struct quantize_plan *plan, const struct node *node, const int64_t *symbols, const int *uses, const struct node *const *reader)
 {
     const struct type *w = &node->in[1]->type;
-    struct quantize_layer layer = {.node = node, .why_float = refuse(node), .input = -1, .output = -1, .result = &node->out[0],
+    struct quantize_layer layer = {.node = node, .why_float = refuse(node), .input = -1, .output = -1, .result = &node->out[0], .alone = -1,
                                    .weights = before_broadcast(node->in[1])};
     layer.work = work_of(plan->graph, symbols, node);
     if (!layer.why_float) {

@@ -212,6 +212,40 @@ struct graph *quantize_local(struct quantize_plan *plan, struct arena *unit)
     return r.to;
 }
 
+/* Floats where the switch is 0, and the layer on bytes where it is 1. */
+static struct value *switched(struct rewriting *r, const struct quantize_layer *layer, struct value *on)
+{
+    struct graph *to = r->to;
+    struct value *product, *x = pair(to, r->map[layer->node->in[0]->id], &r->plan->points.at[layer->input]);
+    struct value *exact = r->map[layer->result->id], *y = bounded(r, layer, layer_sum(r, layer, x, &product));
+    return graph_binary(to, OP_add, exact, graph_binary(to, OP_mul, on, graph_binary(to, OP_sub, y, exact)));
+}
+
+struct graph *quantize_switch(struct quantize_plan *plan, struct arena *unit)
+{
+    struct rewriting r = start(plan, unit);
+    const struct graph *graph = plan->graph;
+    const struct type scalar = {.dt = DT_f32};
+    bool *live = graph_live(graph, unit);
+    const struct quantize_layer **ends = NEW_ARRAY(unit, const struct quantize_layer *, graph->next_value + 1);
+    struct value **on = NEW_ARRAY(unit, struct value *, plan->layers.n + 1);
+    for (int i = 0; i < graph->inputs.n; i++) r.map[graph->inputs.at[i]->id] = graph_input(r.to, graph->inputs.at[i]->name, &graph->inputs.at[i]->type);
+    for (int i = 0; i < plan->layers.n; i++) {
+        on[i] = graph_input(r.to, arena_printf(unit, "layer %d", i), &scalar);
+        if (layer_is_bytes(&plan->layers.at[i])) ends[plan->layers.at[i].result->id] = &plan->layers.at[i];
+    }
+    for (int i = 0; i < graph->nodes.n; i++) {
+        const struct node *node = graph->nodes.at[i];
+        if (!live[i] || node->op == OP_input) continue;
+        if (!graph_copy_node(r.to, node, r.map)) return NULL;
+        const struct quantize_layer *layer = node->n_out ? ends[node->out[0].id] : NULL;
+        if (layer) r.map[node->out[0].id] = switched(&r, layer, on[layer - plan->layers.at]);
+        if (layer && !r.map[node->out[0].id]) return NULL;
+    }
+    copy_outputs(&r, r.map);
+    return r.to;
+}
+
 /* The node in the quantized graph, for both kinds of readers; false after an error. */
 static bool convert(struct rewriting *r, const struct node *node)
 {
