@@ -136,6 +136,7 @@ static const char *refuse(const struct node *node)
     if (source->type.rank < 2 || (node->op == OP_conv && source != node->in[1])) return "its weights are no matrix";
     if (node->op == OP_conv && group > 1 && w->dim[1] != 1) return "a convolution in groups";
     if (type_count(&t->type) == 0) return "has no weights";
+    if (node->in[0]->node->op == OP_dilate) return "a transposed convolution: floats leave out the zeros between, integers would not";
     return NULL;
 }
 
