@@ -81,6 +81,10 @@ if(NOT TENON_FUZZ)
     set_tests_properties(quantized_models PROPERTIES TIMEOUT 2400)
     set_tests_properties(real_pictures real_voice quantized_operators quantized_models quantize fashion PROPERTIES SKIP_RETURN_CODE 77)
   endif()
+  # Many minutes: by `ctest -C long -L long` only.
+  add_test(NAME quantized_accuracy COMMAND ${python} ${CMAKE_SOURCE_DIR}/tests/test_quantized_accuracy.py WORKING_DIRECTORY ${CMAKE_SOURCE_DIR}
+           CONFIGURATIONS long)
+  set_tests_properties(quantized_accuracy PROPERTIES ENVIRONMENT "${test_environment}" TIMEOUT 7200 LABELS long SKIP_RETURN_CODE 77)
   foreach(what models nets)
     add_script_test(tflite_${what} ${python} ${CMAKE_SOURCE_DIR}/tests/test_tflite.py ${what})
     set_tests_properties(tflite_${what} PROPERTIES SKIP_RETURN_CODE 77)
