@@ -136,7 +136,6 @@ static const char *refuse(const struct node *node)
     if (source->type.rank < 2 || (node->op == OP_conv && source != node->in[1])) return "its weights are no matrix";
     if (node->op == OP_conv && group > 1 && w->dim[1] != 1) return "a convolution in groups";
     if (type_count(&t->type) == 0) return "has no weights";
-    if (node->in[0]->node->op == OP_dilate) return "a transposed convolution: floats leave out the zeros between, integers would not";
     return NULL;
 }
 
@@ -170,6 +169,7 @@ static void add_layer(struct quantize_plan *plan, const struct node *node, const
         layer.channels = (int)w->dim[node->op == OP_conv ? 0 : w->rank - 1];
         follow(&layer, uses, reader);
         if (layer.work < WORK_LEAST && !plan->all) layer.why_float = "too little work to gain from bytes";
+        else if (node->in[0]->node->op == OP_dilate && !plan->all) layer.why_float = "a transposed convolution: floats leave out the zeros between, integers would not";
     }
     layer.name = name_of(plan->arena, &layer);
     if (!layer.why_float) {
