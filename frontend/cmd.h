@@ -75,7 +75,7 @@ struct options {
     const struct device *device; /* --target=opencl, after device_open; NULL: not */
     int top, budget;    /* tune: records per loop, seconds */
     bool machine, list; /* tune */
-    const char *data;   /* quantize: a folder or file of samples */
+    const char *data, *labels; /* quantize: a folder or file of samples; what --metric=accuracy goes by */
     int limit, range, metric; /* samples (0: all), an enum quantize_method, how loss is measured */
     double max_loss, percentile;
     int weight_bits;    /* quantize: 8 or 4, only the weights; 0: not */

@@ -63,7 +63,8 @@ enum option {
     OPT_RANGE,
     OPT_QUANTIZE_WEIGHTS,
     OPT_MAX_LOSS,
-    OPT_METRIC
+    OPT_METRIC,
+    OPT_LABELS
 };
 
 struct option_row {
@@ -80,14 +81,16 @@ static const struct option_row rows[] = {
     {OPT_DATA, "--data", "DIR|FILE", FOR_QUANTIZE, "samples of the inputs: a folder of .npy or .npz files, or one .npz with samples along a first axis"},
     {OPT_LIMIT, "--limit", "N", FOR_QUANTIZE, "use only the first N samples"},
     {OPT_RANGE, "--range", "METHOD", FOR_QUANTIZE,
-     "the range that bytes stand for, of the values seen: minmax (all), mse (of least squared error), best (default: whichever "
-     "of these loses less), entropy, percentile:P (all but the outermost; percentile alone: 99.99)"},
+     "the range that bytes stand for, of the values seen: minmax (all), mse (of least squared error), best (default: for each "
+     "input whichever of these loses less), entropy, percentile:P (all but the outermost; percentile alone: 99.99)"},
     {OPT_QUANTIZE_WEIGHTS, "--weights", "int8|int4[:BLOCK]", FOR_QUANTIZE,
      "only weights of products with few rows become integers, the rest stays float; no samples are needed (with --data the loss is "
      "measured). BLOCK: so many elements of a sum have a scale of their own, a multiple of 8 (int4: default 128; int8: one for all)"},
     {OPT_MAX_LOSS, "--max-loss", "X", FOR_QUANTIZE, "how much the outputs may lose (default 0.05); layers go back to float until they do not"},
-    {OPT_METRIC, "--metric", "relative|top1", FOR_QUANTIZE,
-     "what is lost: the outputs' error by their size (default), or the share of rows whose largest element is another"},
+    {OPT_METRIC, "--metric", "relative|top1|accuracy", FOR_QUANTIZE,
+     "what is lost: the outputs' error by their size (default), the share of rows whose largest element is another, or of rows "
+     "whose largest element is right, by --labels"},
+    {OPT_LABELS, "--labels", "FILE.npy", FOR_QUANTIZE, "with --metric=accuracy: integers, the right place of the largest element in every row of the first output"},
     {OPT_OUT, "-o", "FILE", FOR_TUNE, "where to write the tuning file"},
     {OPT_OUT, "-o", "FILE", FOR_DEVICES, "write one device's record, for --device=FILE"},
     {OPT_TOP, "--top", "K", FOR_TUNE, "schedules to try for every loop (default 12)"},
@@ -312,7 +315,7 @@ static bool read_words(const char *s, struct options *options, bool metric)
     if (metric) options->metric = word;
     else options->range = word;
     if (word >= 0) return true;
-    return metric ? usage("--metric is relative or top1, not", s) : usage("--range is minmax, percentile:50..100, mse, entropy or best, not", s);
+    return metric ? usage("--metric is relative, top1 or accuracy, not", s) : usage("--range is minmax, percentile:50..100, mse, entropy or best, not", s);
 }
 
 static bool apply(struct session *session, const struct option_row *row, const char *s, struct options *options)
@@ -417,6 +420,7 @@ static bool apply(struct session *session, const struct option_row *row, const c
         break;
     case OPT_RANGE: return read_words(s, options, false);
     case OPT_METRIC: return read_words(s, options, true);
+    case OPT_LABELS: options->labels = s; break;
     case OPT_QUANTIZE_WEIGHTS: return read_quantize_weights(s, options);
     case OPT_MAX_LOSS: return read_loss(s, &options->max_loss);
     }

@@ -1,10 +1,10 @@
 /* tenon quantize: a float model and samples of its inputs become a model of bytes, after training.
  *
  * Half of the samples, every other one, give the ranges of values and each layer's own error; on the other half the whole
- * model's loss is measured. Where it is above the bound, the layers that lose most go back to float, as few as suffice:
- * 1, 2, 4 ... until it holds, then by halving. A model above the bound is never written. Programs for all that are compiled
- * and run in this process (cmd_engine.c); what is done to the graph is in passes/quantize.h. With --weights only weights
- * become integers (passes/quantize_weights.h): no ranges, and without samples no loss.
+ * model's loss is measured. Where it is above the bound, the layers that cost it most, each alone on bytes, go back to float, as few as
+ * suffice: 1, 2, 4 ... until it holds, then by halving. A model above the bound is never written. Programs for all that are compiled
+ * and run in this process (cmd_engine.c); what is done to the graph is in passes/quantize.h. With
+ * --weights only weights become integers (passes/quantize_weights.h): no ranges, and without samples no loss.
  */
 #include "../ir/graph_print.h"
 #include "cmd_quantize.h"
@@ -12,6 +12,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { ALONE_SAMPLES = 8 };
 
 struct quantization {
     struct session *session;
@@ -21,6 +23,9 @@ struct quantization {
     struct quantize_plan *plan;
     struct quantize_narrowing *narrowing; /* --weights; NULL: layers become bytes, what they read as well */
     struct tensor **answers; /* of the float model, by sample */
+    struct labels labels;    /* with --metric=accuracy */
+    int64_t *label_at;       /* by sample: its first row's */
+    int64_t n_rows;          /* of all samples, as far as seen */
     int *order;              /* layers on bytes, the one that loses most first */
     int n_order;
     struct loss measured;
@@ -76,8 +81,30 @@ static void keep_answers(struct quantization *q, int sample, const struct tensor
     q->answers[sample] = kept;
 }
 
+/* The sample's rows have labels, and each is the place of one of a row's elements. */
+static bool see_labels(struct quantization *q, int sample)
+{
+    const struct labels *labels = &q->labels;
+    const struct tensor *answer = &q->answers[sample][0];
+    struct place place = {.path = labels->path};
+    int64_t rows = loss_rows(answer), first = q->n_rows, row = answer->type.rank ? answer->type.dim[answer->type.rank - 1] : 1;
+    q->label_at[sample] = first;
+    q->n_rows += rows;
+    if (q->n_rows > labels->n)
+        return diag_error(q->session->diag, place, "has %lld labels, too few for the %lld rows of the first output up to sample %d (%s)", (long long)labels->n,
+                          (long long)q->n_rows, sample + 1, q->samples.list.at[sample].path);
+    for (int64_t i = first; i < q->n_rows; i++)
+        if (labels->at[i] < 0 || labels->at[i] >= row)
+            return diag_error(q->session->diag, place, "label %lld is %lld, a row of the first output has the places 0 to %lld", (long long)i, (long long)labels->at[i],
+                              (long long)row - 1);
+    bool last = sample == q->samples.list.n - 1;
+    if (last && q->n_rows < labels->n && !q->options.limit)
+        return diag_error(q->session->diag, place, "has %lld labels, the samples have %lld rows of the first output", (long long)labels->n, (long long)q->n_rows);
+    return true;
+}
+
 /* Gives every point its values of a run. */
-static void see_points(struct quantization *q, int sample, const struct tensor *out, void (*take)(struct quantize_point *, const float *, int64_t))
+static void see_points(struct quantization *q, int sample, const struct tensor *out, void (*take)(struct quantize_point *, const struct tensor *))
 {
     int at = q->graph->outputs.n;
     for (int i = 0; i < q->plan->points.n; i++) {
@@ -86,13 +113,14 @@ static void see_points(struct quantization *q, int sample, const struct tensor *
         for (int k = 0; k < q->graph->inputs.n; k++)
             if (q->graph->inputs.at[k] == point->value) t = &q->samples.list.at[sample].in[k];
         if (!t) t = &out[at++];
-        take(point, t->data, type_count(&t->type));
+        take(point, t);
     }
 }
 
 static bool see_bounds(struct quantization *q, int sample, const struct tensor *out)
 {
     keep_answers(q, sample, out);
+    if (q->labels.at && !see_labels(q, sample)) return false;
     if (!is_for_ranges(q, sample)) return true;
     see_points(q, sample, out, point_bound);
     for (int i = 0; i < q->plan->points.n; i++)
@@ -108,21 +136,6 @@ static bool see_counts(struct quantization *q, int sample, const struct tensor *
 {
     see_points(q, sample, out, point_count);
     return true;
-}
-
-static bool find_ranges(struct quantization *q)
-{
-    struct arena *unit = arena_new();
-    int n_out = 0;
-    struct engine_run *run = compile_graph(q, quantize_watch(q->plan, unit), unit, &n_out);
-    bool ok = run && run_samples(q, run, n_out, "ranges", NULL, see_bounds);
-    for (int i = 0; i < q->plan->points.n; i++) q->plan->points.at[i].bins = NEW_ARRAY(q->session->arena, double, QUANTIZE_BINS);
-    ok = ok && run_samples(q, run, n_out, "histograms", is_for_ranges, see_counts);
-    if (run) engine_close(run);
-    arena_free(unit);
-    for (int i = 0; i < q->plan->points.n && ok; i++)
-        point_choose(&q->plan->points.at[i], (enum quantize_method)q->options.range, q->options.percentile);
-    return ok;
 }
 
 /* ---- each layer's own error ---- */
@@ -157,17 +170,18 @@ static double elements_seen(const struct quantization *q, const struct quantize_
 static int compare_losses(const void *a, const void *b)
 {
     const struct quantize_layer *x = *(const struct quantize_layer *const *)a, *y = *(const struct quantize_layer *const *)b;
-    double p = layer_loss(x), q = layer_loss(y);
+    double p = x->alone < 0 ? layer_loss(x) : x->alone, q = y->alone < 0 ? layer_loss(y) : y->alone;
     return p < q ? 1 : p > q ? -1 : x->node->id - y->node->id;
 }
 
 static void order_layers(struct quantization *q)
 {
     const struct quantize_layer **layers = NEW_ARRAY(q->session->arena, const struct quantize_layer *, q->plan->layers.n);
+    q->n_order = 0;
     for (int i = 0; i < q->plan->layers.n; i++)
         if (layer_is_bytes(&q->plan->layers.at[i])) layers[q->n_order++] = &q->plan->layers.at[i];
     qsort(layers, (size_t)q->n_order, sizeof(layers[0]), compare_losses);
-    q->order = NEW_ARRAY(q->session->arena, int, q->n_order);
+    if (!q->order) q->order = NEW_ARRAY(q->session->arena, int, q->n_order);
     for (int i = 0; i < q->n_order; i++) q->order[i] = (int)(layers[i] - q->plan->layers.at);
 }
 
@@ -198,7 +212,8 @@ static bool measure_layers(struct quantization *q)
 
 static bool see_loss(struct quantization *q, int sample, const struct tensor *out)
 {
-    for (int k = 0; k < q->graph->outputs.n; k++) loss_add(&q->measured, &out[k], &q->answers[sample][k], k == 0);
+    const int64_t *labels = q->labels.at ? q->labels.at + q->label_at[sample] : NULL;
+    for (int k = 0; k < q->graph->outputs.n; k++) loss_add(&q->measured, &out[k], &q->answers[sample][k], k == 0, labels);
     return true;
 }
 
@@ -229,26 +244,47 @@ static double loss_without(struct quantization *q, int n)
     return loss;
 }
 
-/* Ranges by both ways, each on the whole model in bytes: what loses less stays. */
-static bool try_ranges(struct quantization *q)
+/* ---- how each point becomes bytes ---- */
+
+/* By point and layer: the way that was best so far. */
+struct choice {
+    struct quantize_point *points;
+    const float **numbers;
+    double *cost; /* below 0: none so far */
+};
+
+/* Takes over how a point is now, where what reads it errs less than by other ways: with factors, clearly less. */
+static void keep_better(const struct quantization *q, struct choice *best)
 {
-    static const enum quantize_method tried[] = {QUANTIZE_MINMAX, QUANTIZE_MSE};
-    struct quantize_plan *plan = q->plan;
-    struct quantize_layer *layers = NULL;
-    struct quantize_point *points = NULL;
-    double least = 0;
-    for (int i = 0; i < 2; i++) {
-        for (int k = 0; k < plan->points.n; k++) point_choose(&plan->points.at[k], tried[i], 0);
-        double loss = measure_layers(q) ? loss_without(q, 0) : -1;
-        if (loss < 0) return false;
-        if (i && loss >= least) continue;
-        least = loss;
-        q->options.range = (int)tried[i];
-        layers = arena_copy(q->session->arena, plan->layers.at, (size_t)plan->layers.n * sizeof *layers);
-        points = arena_copy(q->session->arena, plan->points.at, (size_t)plan->points.n * sizeof *points);
+    const struct quantize_plan *plan = q->plan;
+    for (int i = 0; i < plan->points.n; i++) {
+        double cost = 0, worth = plan->points.at[i].factor ? 0.8 : 1;
+        for (int k = 0; k < plan->layers.n; k++) {
+            const struct quantize_layer *layer = &plan->layers.at[k];
+            if (layer_is_bytes(layer) && layer->input == i) cost += layer->error / fmax(layer->signal, 1e-300);
+        }
+        if (best->cost[i] >= 0 && !(cost < worth * best->cost[i])) continue;
+        best->cost[i] = cost;
+        best->points[i] = plan->points.at[i];
+        for (int k = 0; k < plan->layers.n; k++)
+            if (layer_is_bytes(&plan->layers.at[k]) && plan->layers.at[k].input == i) best->numbers[k] = plan->layers.at[k].numbers;
     }
-    plan->layers.at = layers;
-    plan->points.at = points;
+}
+
+/* Every way with channels evened out by one power: histograms, and each layer's error with the ranges they give. */
+static bool try_power(struct quantization *q, double power, struct engine_run *run, int n_out, struct choice *best)
+{
+    struct quantize_plan *plan = q->plan;
+    enum quantize_method asked = (enum quantize_method)q->options.range;
+    quantize_equalize(plan, power);
+    for (int i = 0; i < plan->points.n; i++) plan->points.at[i].bins = NEW_ARRAY(q->session->arena, double, QUANTIZE_BINS);
+    if (!run_samples(q, run, n_out, "histograms", is_for_ranges, see_counts)) return false;
+    static const enum quantize_method tried[] = {QUANTIZE_MINMAX, QUANTIZE_MSE};
+    for (int i = 0; i < (asked == QUANTIZE_BEST ? 2 : 1); i++) {
+        for (int k = 0; k < plan->points.n; k++) point_choose(&plan->points.at[k], asked == QUANTIZE_BEST ? tried[i] : asked, q->options.percentile);
+        if (!measure_layers(q)) return false;
+        keep_better(q, best);
+    }
     return true;
 }
 
@@ -271,9 +307,59 @@ static bool find_answers(struct quantization *q)
     return ok;
 }
 
-static bool find_losses(struct quantization *q)
+static bool find_ranges(struct quantization *q)
 {
-    bool ok = q->options.range == QUANTIZE_BEST ? try_ranges(q) : measure_layers(q);
+    static const double powers[] = {0, 0.25, 0.5, 1};
+    struct quantize_plan *plan = q->plan;
+    struct arena *unit = arena_new();
+    int n_out = 0;
+    struct choice best = {NEW_ARRAY(unit, struct quantize_point, plan->points.n), NEW_ARRAY(unit, const float *, plan->layers.n), NEW_ARRAY(unit, double, plan->points.n)};
+    for (int i = 0; i < plan->points.n; i++) best.cost[i] = -1;
+    quantize_channels(plan);
+    struct engine_run *run = compile_graph(q, quantize_watch(plan, unit), unit, &n_out);
+    bool ok = run && run_samples(q, run, n_out, "ranges", NULL, see_bounds);
+    for (int i = 0; i < 4 && ok; i++) ok = try_power(q, powers[i], run, n_out, &best);
+    if (run) engine_close(run);
+    for (int i = 0; i < plan->points.n && ok; i++) plan->points.at[i] = best.points[i];
+    for (int i = 0; i < plan->layers.n && ok; i++) plan->layers.at[i].numbers = best.numbers[i];
+    arena_free(unit);
+    if (!ok || !measure_layers(q)) return false;
+    order_layers(q);
+    return true;
+}
+
+/* The outputs' error in one run with only this layer on bytes. */
+static bool add_alone(struct quantization *q, struct engine_run *run, int layer, int sample, struct loss *loss)
+{
+    int n_in = q->graph->inputs.n, n_layers = q->plan->layers.n, n_out = q->graph->outputs.n;
+    struct arena *scratch = arena_new();
+    struct tensor *in = NEW_ARRAY(scratch, struct tensor, n_in + n_layers), *out = NEW_ARRAY(scratch, struct tensor, n_out);
+    float *on = NEW_ARRAY(scratch, float, n_layers);
+    on[layer] = 1;
+    memcpy(in, q->samples.list.at[sample].in, (size_t)n_in * sizeof *in);
+    for (int i = 0; i < n_layers; i++) in[n_in + i] = (struct tensor){.type = {.dt = DT_f32}, .data = &on[i], .n_bytes = sizeof *on};
+    bool ok = engine_call(q->session, run, in, q->samples.list.at[sample].symbols, scratch, out);
+    for (int k = 0; k < n_out && ok; k++) loss_add(loss, &out[k], &q->answers[sample][k], k == 0, NULL);
+    arena_free(scratch);
+    return ok;
+}
+
+/* What each layer alone costs the whole model, on some samples of the ranges; then the order is by that. */
+static bool measure_alone(struct quantization *q)
+{
+    struct arena *unit = arena_new();
+    int n_out = 0;
+    struct engine_run *run = compile_graph(q, quantize_switch(q->plan, unit), unit, &n_out);
+    bool ok = run != NULL;
+    for (int i = 0; i < q->n_order && ok; i++) {
+        struct loss loss = {0};
+        progress_show(q->session, "one layer in bytes: %d of %d", i + 1, q->n_order);
+        for (int s = 0, n = 0; s < q->samples.list.n && n < ALONE_SAMPLES && ok; s++)
+            if (is_for_ranges(q, s)) ok = add_alone(q, run, q->order[i], s, &loss), n++;
+        q->plan->layers.at[q->order[i]].alone = loss_error(&loss);
+    }
+    if (run) engine_close(run);
+    arena_free(unit);
     if (ok) order_layers(q);
     return ok;
 }
@@ -285,6 +371,7 @@ static bool meet_bound(struct quantization *q, double bound)
     double loss = q->loss_all = q->loss = loss_without(q, 0), least = loss;
     if (loss < 0) return false;
     if (loss <= bound) return true;
+    if (!q->narrowing && !measure_alone(q)) return false; /* weights alone: by the error that each layer has */
     for (;; low = high, high *= 2) {
         if (high >= q->n_order) high = q->n_order - 1;
         if (high <= low) break;
@@ -321,7 +408,9 @@ static bool prepare(struct quantization *q)
     q->graph->place = (struct place){.path = q->options.paths[0]};
     if (q->options.data) progress_show(session, "reading %s", q->options.data);
     if (q->options.data && !samples_read(session, q->graph, q->options.data, q->options.limit, &q->samples)) return false;
-    q->plan = quantize_find(q->graph, all, session->arena);
+    if (q->options.labels && !labels_read(session, q->options.labels, &q->labels)) return false;
+    q->label_at = NEW_ARRAY(session->arena, int64_t, q->samples.list.n + 1);
+    q->plan = quantize_find(q->graph, all, q->samples.list.n ? q->samples.list.at[0].symbols : NULL, session->arena);
     q->answers = NEW_ARRAY(session->arena, struct tensor *, q->samples.list.n + 1);
     if (q->plan && q->options.weight_bits) q->narrowing = quantize_narrow(q->plan, q->options.weight_bits, q->options.weight_block);
     return q->plan != NULL && (!q->options.weight_bits || q->narrowing != NULL);
@@ -352,6 +441,7 @@ static bool write_results(struct quantization *q)
         .same_samples = n == 1 && !q->narrowing,
         .loss = q->loss,
         .loss_all = q->loss_all,
+        .measured = q->measured,
         .bound = q->options.max_loss,
         .weight_bytes_float = constant_bytes(q->graph, session->arena),
         .weight_bytes = constant_bytes(graph, session->arena),
@@ -372,8 +462,12 @@ int command_quantize(struct session *session, const struct options *options)
         fputs("tenon: quantize needs -o OUT.tn, and --data=FOLDER|FILE.npz or --weights=int8|int4\n", stderr);
         return STATUS_USAGE;
     }
+    if (quantize_needs_labels(options->metric) != (options->labels != NULL)) {
+        fputs("tenon: --metric=accuracy and --labels=FILE.npy go together\n", stderr);
+        return STATUS_USAGE;
+    }
     if (!options->engine_given) q.options.engine = llvm_is_built_in() ? ENGINE_LLVM : ENGINE_C;
-    bool ok = prepare(&q) && (weights ? find_answers(&q) : find_ranges(&q) && find_losses(&q));
+    bool ok = prepare(&q) && (weights ? find_answers(&q) : find_ranges(&q));
     ok = ok && (q.samples.list.n == 0 || meet_bound(&q, options->max_loss)) && write_results(&q);
     return ok ? STATUS_OK : STATUS_INPUT;
 }

@@ -15,7 +15,7 @@ struct samples {
 /* The samples of a folder or file (cmd_quantize_data.c), `limit` at most (0: all); false after messages. */
 bool samples_read(struct session *session, const struct graph *graph, const char *path, int limit, struct samples *samples);
 
-enum { QUANTIZE_RANGES = 5, QUANTIZE_METRICS = 2, QUANTIZE_BLOCK_USUAL = 128 /* of --weights=int4 */ };
+enum { QUANTIZE_RANGES = 5, QUANTIZE_METRICS = 3, QUANTIZE_BLOCK_USUAL = 128 /* of --weights=int4 */ };
 /* --range: NAME or percentile:P, and --metric, by their names; -1: no such one. */
 int quantize_method_from(const char *s, double *percentile);
 int quantize_metric_from(const char *s);
@@ -24,13 +24,25 @@ const char *quantize_metric_name(int metric);
 
 struct loss { /* sums over samples */
     double error, signal; /* relative */
-    double wrong, rows;   /* top1 */
+    double wrong, rows;   /* top1: rows with another answer, all */
+    double right_got, right_want; /* accuracy: rows answered as their labels say */
 };
+struct labels { /* of all samples' rows, one sample after the other */
+    const char *path;
+    int64_t *at, n;
+};
+bool quantize_needs_labels(int metric);
+/* The numbers of a .npy file; false after a message. */
+bool labels_read(struct session *session, const char *path, struct labels *labels);
+/* Rows along an output's last axis. */
+int64_t loss_rows(const struct tensor *t);
 
-/* Adds an output of one sample; `first`: it is the model's first. */
-void loss_add(struct loss *loss, const struct tensor *got, const struct tensor *want, bool first);
+/* Adds an output of one sample; `first`: it is the model's first; labels: of its rows, or NULL. */
+void loss_add(struct loss *loss, const struct tensor *got, const struct tensor *want, bool first, const int64_t *labels);
 /* From 0; infinite where an output is no number. */
 double loss_number(const struct loss *loss, int metric);
+/* Whatever the metric: the size of the outputs' error, by theirs. */
+double loss_error(const struct loss *loss);
 
 struct quantize_result {
     const char *model;             /* its file's name, without folders */
@@ -39,6 +51,7 @@ struct quantize_result {
     int n_samples, n_held_back;    /* all; those that the loss was measured on */
     bool same_samples;             /* ranges and loss come from the same ones */
     double loss, loss_all, bound;  /* of the model written; with every layer in bytes */
+    struct loss measured;          /* of the model written */
     int64_t weight_bytes_float, weight_bytes;
     const struct options *options;
 };

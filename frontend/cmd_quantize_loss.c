@@ -1,18 +1,20 @@
 /* What quantization loses, as --metric says, and the words of --metric and --range. See cmd_quantize.h.
  *
  * relative: the size of the difference of all outputs, by their size, over all samples. top1: the share of rows (along the last
- * axis) of the first output whose largest element is in another place.
+ * axis) of the first output whose largest element is in another place. accuracy: how many fewer of these rows have their largest
+ * element where the labels say; none where there are more.
  */
 #include "cmd_quantize.h"
+#include "weights.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum metric { METRIC_RELATIVE, METRIC_TOP1 };
+enum metric { METRIC_RELATIVE, METRIC_TOP1, METRIC_ACCURACY };
 static const char *const methods[QUANTIZE_RANGES] = {
     [QUANTIZE_MINMAX] = "minmax", [QUANTIZE_PERCENTILE] = "percentile", [QUANTIZE_MSE] = "mse", [QUANTIZE_ENTROPY] = "entropy", [QUANTIZE_BEST] = "best"};
-static const char *const metrics[QUANTIZE_METRICS] = {[METRIC_RELATIVE] = "relative", [METRIC_TOP1] = "top1"};
+static const char *const metrics[QUANTIZE_METRICS] = {[METRIC_RELATIVE] = "relative", [METRIC_TOP1] = "top1", [METRIC_ACCURACY] = "accuracy"};
 
 const char *quantize_method_name(int method)
 {
@@ -45,6 +47,33 @@ int quantize_metric_from(const char *s)
     return -1;
 }
 
+bool quantize_needs_labels(int metric)
+{
+    return metric == METRIC_ACCURACY;
+}
+
+bool labels_read(struct session *session, const char *path, struct labels *labels)
+{
+    struct place place = {.path = path};
+    const struct weights *file = weights_open(session->arena, path, session->diag, place);
+    if (!file) return false;
+    if (file->tensors.n != 1) return diag_error(session->diag, place, "holds %d arrays, labels are one", file->tensors.n);
+    const struct tensor *t = &file->tensors.at[0].tensor;
+    if (!dtype_is_int(t->type.dt))
+        return diag_error(session->diag, place, "labels are integers, not %s", type_string(NULL, session->arena, &t->type));
+    if (!type_count(&t->type)) return diag_error(session->diag, place, "holds no labels");
+    *labels = (struct labels){.path = path, .n = type_count(&t->type)};
+    labels->at = NEW_ARRAY(session->arena, int64_t, labels->n);
+    for (int64_t i = 0; i < labels->n; i++) labels->at[i] = (int64_t)tensor_number(t, i);
+    return true;
+}
+
+int64_t loss_rows(const struct tensor *t)
+{
+    int64_t row = t->type.rank ? t->type.dim[t->type.rank - 1] : 1;
+    return row > 0 ? type_count(&t->type) / row : 0;
+}
+
 static int64_t largest_of(const struct tensor *t, int64_t from, int64_t n)
 {
     int64_t best = 0;
@@ -53,7 +82,7 @@ static int64_t largest_of(const struct tensor *t, int64_t from, int64_t n)
     return best;
 }
 
-void loss_add(struct loss *loss, const struct tensor *got, const struct tensor *want, bool first)
+void loss_add(struct loss *loss, const struct tensor *got, const struct tensor *want, bool first, const int64_t *labels)
 {
     int64_t n = type_count(&want->type);
     for (int64_t i = 0; i < n; i++) {
@@ -62,14 +91,25 @@ void loss_add(struct loss *loss, const struct tensor *got, const struct tensor *
         loss->signal += v * v;
     }
     int64_t row = want->type.rank ? want->type.dim[want->type.rank - 1] : 1;
-    for (int64_t i = 0; first && row > 0 && i < n; i += row) {
+    for (int64_t r = 0; first && r < loss_rows(want); r++) {
+        int64_t here = largest_of(got, r * row, row), there = largest_of(want, r * row, row);
         loss->rows += 1;
-        loss->wrong += largest_of(got, i, row) != largest_of(want, i, row);
+        loss->wrong += here != there;
+        loss->right_got += labels && here == labels[r];
+        loss->right_want += labels && there == labels[r];
     }
+}
+
+double loss_error(const struct loss *loss)
+{
+    double part = sqrt(loss->error / fmax(loss->signal, 1e-300));
+    return isnan(part) ? (double)INFINITY : part;
 }
 
 double loss_number(const struct loss *loss, int metric)
 {
-    double part = metric == METRIC_TOP1 ? loss->wrong / fmax(loss->rows, 1) : sqrt(loss->error / fmax(loss->signal, 1e-300));
-    return isnan(part) ? (double)INFINITY : part;
+    double part = loss_error(loss), rows = fmax(loss->rows, 1);
+    if (isinf(part)) return part;
+    if (metric == METRIC_ACCURACY) return fmax(0, loss->right_want - loss->right_got) / rows;
+    return metric == METRIC_TOP1 ? loss->wrong / rows : part;
 }

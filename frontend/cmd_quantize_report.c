@@ -34,6 +34,14 @@ static int bytes_layers(const struct quantize_result *result)
     return n;
 }
 
+/* Inputs of layers whose channels were evened out. */
+static int even_inputs(const struct quantize_result *result)
+{
+    int n = 0;
+    for (int i = 0; i < result->plan->points.n; i++) n += result->plan->points.at[i].wanted && result->plan->points.at[i].factor != NULL;
+    return n;
+}
+
 /* "percentile:99.9", as --range takes it. */
 static const char *method_text(struct arena *arena, const struct options *options)
 {
@@ -87,6 +95,8 @@ static void print_loss(const struct quantize_result *result)
     const struct options *options = result->options;
     printf("loss (%s) %.4g on %d of %d samples, bound %.4g", quantize_metric_name(options->metric), result->loss, result->n_held_back, result->n_samples, result->bound);
     if (result->loss_all > result->bound) printf("; %.4g with every layer in %s", result->loss_all, result->narrowing ? "integers" : "bytes");
+    const struct loss *measured = &result->measured;
+    if (options->labels) printf("; %.4g of the rows right, %.4g in floats", measured->right_got / measured->rows, measured->right_want / measured->rows);
     printf("%s\n", result->same_samples ? "; one sample gave the ranges and the loss: more are better" : "");
 }
 
@@ -101,8 +111,9 @@ void quantize_print(struct session *session, const struct quantize_result *resul
     const struct options *options = result->options;
     printf("%-30s %-7s %-6s %10s %10s %11s %4s %9s  %s\n", "layer", "", "", "least", "most", "scale", "zero", "loss", "why float");
     for (int i = 0; i < plan->layers.n; i++) print_layer(session->arena, result, &plan->layers.at[i]);
-    printf("\n%s: %d of %d layers in bytes, ranges by %s; constants %lld bytes, were %lld\n", result->model, bytes_layers(result), plan->layers.n,
-           method_text(session->arena, options), (long long)result->weight_bytes, (long long)result->weight_bytes_float);
+    const char *even = even_inputs(result) ? arena_printf(session->arena, ", inputs with channels evened out: %d", even_inputs(result)) : "";
+    printf("\n%s: %d of %d layers in bytes, ranges by %s%s; constants %lld bytes, were %lld\n", result->model, bytes_layers(result), plan->layers.n,
+           method_text(session->arena, options), even, (long long)result->weight_bytes, (long long)result->weight_bytes_float);
     print_loss(result);
 }
 
@@ -125,7 +136,7 @@ static void put_point(struct text *json, const char *key, const struct quantize_
     json_number(json, point->most);
     text_add(json, "], \"scale\": ");
     text_double(json, (double)point->scale, true);
-    text_printf(json, ", \"zero\": %d}", point->zero);
+    text_printf(json, ", \"zero\": %d, \"channels_even\": %s}", point->zero, point->factor ? "true" : "false");
 }
 
 static void put_json(const struct quantize_result *result, struct text *json)
@@ -139,6 +150,12 @@ static void put_json(const struct quantize_result *result, struct text *json)
     json_number(json, result->loss_all);
     text_add(json, ", \"max_loss\": ");
     json_number(json, result->bound);
+    if (result->options->labels) {
+        text_add(json, ", \"accuracy\": ");
+        json_number(json, result->measured.right_got / result->measured.rows);
+        text_add(json, ", \"accuracy_float\": ");
+        json_number(json, result->measured.right_want / result->measured.rows);
+    }
     text_printf(json, ", \"samples\": %d, \"held_back\": %d, \"constant_bytes\": %lld, \"constant_bytes_float\": %lld, \"layers\": [", result->n_samples, result->n_held_back,
                 (long long)result->weight_bytes, (long long)result->weight_bytes_float);
     for (int i = 0; i < result->plan->layers.n; i++) {
@@ -148,6 +165,9 @@ static void put_json(const struct quantize_result *result, struct text *json)
         text_printf(json, ", \"operator\": \"%s\", \"precision\": \"%s\", \"multiply_adds\": %.0f, \"loss\": ", op_row(layer->node->op)->name,
                     precision_of(result, layer), layer->work);
         json_number(json, layer_loss(layer));
+        text_add(json, ", \"loss_alone\": ");
+        if (layer->alone >= 0) json_number(json, layer->alone);
+        else text_add(json, "null");
         put_point(json, "input", input_of(result, layer));
         put_point(json, "output", output_of(result, layer));
         text_add(json, ", \"why_float\": ");

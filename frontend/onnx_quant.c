@@ -4,6 +4,9 @@
  */
 #include "onnx_narrow.h"
 
+#include <float.h>
+#include <string.h>
+
 /* Scale or zero point (rank 0, 1, or that of x when blocked) spread so that it broadcasts against x. */
 static struct value *spread(struct onnx_call *c, const struct value *x, struct value *p, int64_t block)
 {
@@ -30,6 +33,17 @@ static struct value *spread(struct onnx_call *c, const struct value *x, struct v
     dims[axis] = whole;
     p = graph_reshape(g, p, rank, dims);
     return whole == x->type.dim[axis] ? p : graph_slice_axis(g, p, axis, 0, x->type.dim[axis]);
+}
+
+bool onnx_scale_is_positive(struct onnx_call *c, int input)
+{
+    const struct tensor *t = c->in[input] ? value_const(c->in[input]) : NULL;
+    for (int64_t i = 0; t && !t->is_dims && t->type.dt == DT_f32 && i < type_count(&t->type); i++) {
+        float scale;
+        memcpy(&scale, (const char *)t->data + i * 4, sizeof scale);
+        if (!(scale > 0 && scale <= FLT_MAX)) return onnx_input_error(c, input, "element %lld of the scale is %g, must be a positive number", (long long)i, (double)scale), false;
+    }
+    return true;
 }
 
 struct value *build_single(struct graph *g, struct value *x)
@@ -99,6 +113,7 @@ static struct value *build_dequantize(struct onnx_call *c)
     const char *name = "";
     int64_t block = onnx_int(c, "block_size", 0);
     if (!x || !scale) return onnx_error(c, "needs an input and a scale");
+    if (block == 0 && !onnx_scale_is_positive(c, 1)) return NULL;
     enum dtype dt = scale->type.dt;
     const struct narrow *narrow = c->narrow_in[0];
     if (onnx_int(c, "output_dtype", 0) && !onnx_dtype((int32_t)onnx_int(c, "output_dtype", 0), &dt, &name))

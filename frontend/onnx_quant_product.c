@@ -80,10 +80,17 @@ static struct value *requantize(struct onnx_call *c, struct value *sum, struct v
     return graph_cast(g, build_clamp(g, y, (double)dtype_int_min(dt), (double)dtype_int_max(dt)), dt);
 }
 
+/* Of both operands and of the result. */
+static bool scales_are_positive(struct onnx_call *c)
+{
+    return onnx_scale_is_positive(c, 1) && onnx_scale_is_positive(c, 4) && onnx_scale_is_positive(c, 6);
+}
+
 static struct value *build_qlinear_matmul(struct onnx_call *c)
 {
     struct graph *g = c->graph;
     struct operand a = operand_at(c, 0), b = operand_at(c, 3), y = {NULL, c->in[6], c->in[7]};
+    if (!scales_are_positive(c)) return NULL;
     if (is_absorbed(&a, &b, &y)) {
         struct value *product = graph_matmul(g, real_operand(g, &a, 1), real_operand(g, &b, 0));
         return build_quantized(g, product, y.scale, y.zero, a.q->type.dt);
@@ -103,6 +110,7 @@ static struct value *build_qlinear_conv(struct onnx_call *c)
     struct graph *g = c->graph;
     struct operand x = operand_at(c, 0), w = operand_at(c, 3), y = {NULL, c->in[6], c->in[7]};
     if (!x.q || !w.q) return onnx_error(c, "needs an input and a weight");
+    if (!scales_are_positive(c)) return NULL;
     if (is_absorbed(&x, &w, &y) && is_constant(c->in[8])) {
         struct value *product = onnx_convolve(c, real_operand(g, &x, 0), real_operand(g, &w, w.q->type.rank - 1));
         struct value *bias = real_bias(g, c->in[8], build_mul(g, build_single(g, x.scale), w.scale));

@@ -6,6 +6,8 @@
 #include "shape_inside.h"
 #include "meaning.h"
 
+#include <float.h>
+#include <math.h>
 #include <string.h>
 
 const char *infer_name(const struct inference *inf)
@@ -444,6 +446,20 @@ static bool wants_broadcast(struct inference *inf, int i)
     return fits || FAIL(inf, "%s: %s does not broadcast against %s", infer_name(inf), infer_shown(inf, i), infer_shown(inf, 0));
 }
 
+/* What is known of a scale in f32 are numbers to divide by, positive; to multiply by, packed weights have negative ones and zeros. */
+static bool wants_scale(struct inference *inf)
+{
+    const struct tensor *t = value_const(value_before_spreading(inf->node->in[1]));
+    bool divides = inf->node->op == OP_quantize;
+    for (int64_t i = 0; t && !t->is_dims && t->type.dt == DT_f32 && i < type_count(&t->type); i++) {
+        float number;
+        memcpy(&number, (const char *)t->data + i * 4, 4);
+        if (!(fabsf(number) <= FLT_MAX) || (divides && number <= 0))
+            return FAIL(inf, "%s: element %lld of the scale is %g, must be a %s", infer_name(inf), (long long)i, (double)number, divides ? "positive number" : "number");
+    }
+    return true;
+}
+
 static bool infer_quantize(struct inference *inf, enum dtype number, enum dtype integer, enum dtype result)
 {
     if (!dtype_is_float(number) || !dtype_is_float(inf->node->in[1]->type.dt))
@@ -452,7 +468,7 @@ static bool infer_quantize(struct inference *inf, enum dtype number, enum dtype 
         return FAIL(inf, "%s: the quantized type is %s, must be an integer type of at most 32 bits", infer_name(inf), dtype_name(integer));
     *inf->out = inf->node->in[0]->type;
     inf->out->dt = result;
-    return wants_broadcast(inf, 1) && wants_broadcast(inf, 2);
+    return wants_broadcast(inf, 1) && wants_broadcast(inf, 2) && wants_scale(inf);
 }
 
 static bool infer_requantize(struct inference *inf)

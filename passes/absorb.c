@@ -187,9 +187,38 @@ static bool bound(struct absorption *a, const struct node *node, struct sums *su
     return true;
 }
 
+/* A constant of positive f32 numbers that lies along a result as `scale` does; NULL: the value is none. */
+static struct value *factors_along(struct value *value, const struct value *scale)
+{
+    while (value->node->op == OP_broadcast || (value->node->op == OP_reshape && adds_leading_ones(&value->node->in[0]->type, &value->type)))
+        value = value->node->in[0];
+    const struct tensor *t = value_const(value);
+    if (!t || t->is_dims || t->type.dt != DT_f32 || !adds_leading_ones(&t->type, &scale->type)) return NULL;
+    for (int64_t i = 0; i < type_count(&t->type); i++)
+        if (!(((const float *)t->data)[i] > 0)) return NULL;
+    return value;
+}
+
+/* Factors per channel, on what is bounded by nothing but zero. */
+static bool scale_sums(struct absorption *a, const struct node *node, struct sums *sums)
+{
+    for (int side = 0; side < 2; side++) {
+        const struct sums *from = &a->sums[node->in[side]->id];
+        if (!from->integer || from->high < INFINITY || (from->low != 0 && from->low > -INFINITY)) continue;
+        struct value *factors = factors_along(a->map[node->in[1 - side]->id], from->scale);
+        if (!factors) continue;
+        *sums = *from;
+        sums->scale = graph_binary(a->to, OP_mul, from->scale, factors);
+        if (from->shift) sums->shift = graph_binary(a->to, OP_mul, from->shift, factors);
+        return true;
+    }
+    return false;
+}
+
 static bool find_sums(struct absorption *a, const struct node *node, struct sums *sums)
 {
     if (node->op == OP_add) return add_constant(a, node, sums);
+    if (node->op == OP_mul) return scale_sums(a, node, sums);
     return product(a, node, sums) || bound(a, node, sums);
 }
 

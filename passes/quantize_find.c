@@ -36,8 +36,7 @@ bool quantize_moves(const struct node *node)
     }
 }
 
-/* The value whose bytes a moving operator moves. */
-static const struct value *behind_moves(const struct value *value)
+const struct value *quantize_source(const struct value *value)
 {
     while (quantize_moves(value->node)) value = value->node->in[0];
     return value;
@@ -112,13 +111,19 @@ static void follow(struct quantize_layer *layer, const int *uses, const struct n
     layer->result = at;
 }
 
-static double work_of(const struct graph *graph, const struct node *node)
+/* A dimension as in the first sample; without one, its least. */
+static double extent_of(const struct graph *graph, const int64_t *symbols, dim d)
+{
+    return (double)(symbols ? dim_eval(graph->dims, d, symbols) : dim_lo(graph->dims, d));
+}
+
+static double work_of(const struct graph *graph, const int64_t *symbols, const struct node *node)
 {
     double n = 1;
     const struct type *y = &node->out[0].type, *w = &node->in[1]->type;
-    for (int i = 0; i < y->rank; i++) n *= (double)dim_lo(graph->dims, y->dim[i]);
-    if (node->op == OP_matmul) return n * (double)dim_lo(graph->dims, w->dim[w->rank - 2]);
-    for (int i = 1; i < w->rank; i++) n *= (double)dim_lo(graph->dims, w->dim[i]);
+    for (int i = 0; i < y->rank; i++) n *= extent_of(graph, symbols, y->dim[i]);
+    if (node->op == OP_matmul) return n * extent_of(graph, symbols, w->dim[w->rank - 2]);
+    for (int i = 1; i < w->rank; i++) n *= extent_of(graph, symbols, w->dim[i]);
     return n;
 }
 
@@ -131,7 +136,7 @@ static const char *refuse(const struct node *node)
     int64_t group = node_int(node, "group", 1);
     if (node->out[0].type.dt != DT_f32) return "not in f32";
     if (!t || t->is_dims) return "its weights are not constants";
-    if (value_const(behind_moves(node->in[0]))) return "its input is a constant";
+    if (value_const(quantize_source(node->in[0]))) return "its input is a constant";
     for (int i = 0; i < source->type.rank - 2 && node->op == OP_matmul; i++)
         if (source->type.dim[i] != 1) return "it has other weights for every batch";
     if (source->type.rank < 2 || (node->op == OP_conv && source != node->in[1])) return "its weights are no matrix";
@@ -160,20 +165,21 @@ static const char *name_of(struct arena *arena, const struct quantize_layer *lay
     return arena_printf(arena, "%s%d", op_row(layer->node->op)->name, layer->node->id);
 }
 
-static void add_layer(struct quantize_plan *plan, const struct node *node, const int *uses, const struct node *const *reader)
+static void add_layer(struct quantize_plan *plan, const struct node *node, const int64_t *symbols, const int *uses, const struct node *const *reader)
 {
     const struct type *w = &node->in[1]->type;
-    struct quantize_layer layer = {.node = node, .why_float = refuse(node), .input = -1, .output = -1, .result = &node->out[0],
+    struct quantize_layer layer = {.node = node, .why_float = refuse(node), .input = -1, .output = -1, .result = &node->out[0], .alone = -1,
                                    .weights = before_broadcast(node->in[1])};
-    layer.work = work_of(plan->graph, node);
+    layer.work = work_of(plan->graph, symbols, node);
     if (!layer.why_float) {
         layer.channels = (int)w->dim[node->op == OP_conv ? 0 : w->rank - 1];
         follow(&layer, uses, reader);
         if (layer.work < WORK_LEAST && !plan->all) layer.why_float = "too little work to gain from bytes";
+        else if (node->in[0]->node->op == OP_dilate && !plan->all) layer.why_float = "a transposed convolution: floats leave out the zeros between, integers would not";
     }
     layer.name = name_of(plan->arena, &layer);
     if (!layer.why_float) {
-        layer.input = add_point(plan, behind_moves(node->in[0]));
+        layer.input = add_point(plan, quantize_source(node->in[0]));
         layer.output = add_point(plan, layer.result);
     }
     LIST_PUSH(plan->arena, &plan->layers, layer);
@@ -185,7 +191,7 @@ void quantize_note_refused(const struct quantize_plan *plan)
         diag_note(plan->graph->diag, plan->layers.at[i].node->place, "\"%s\": %s", plan->layers.at[i].name, plan->layers.at[i].why_float);
 }
 
-struct quantize_plan *quantize_find(const struct graph *graph, bool all, struct arena *arena)
+struct quantize_plan *quantize_find(const struct graph *graph, bool all, const int64_t *symbols, struct arena *arena)
 {
     struct quantize_plan *plan = NEW(arena, struct quantize_plan);
     *plan = (struct quantize_plan){.graph = graph, .arena = arena, .all = all, .point_of = NEW_ARRAY(arena, int, graph->next_value + 1),
@@ -201,7 +207,7 @@ struct quantize_plan *quantize_find(const struct graph *graph, bool all, struct 
             diag_error(graph->diag, node->place, "the model is quantized already: it has operator %s", op_row(node->op)->name);
             return NULL;
         }
-        if (node->op == OP_conv || node->op == OP_matmul) add_layer(plan, node, uses, reader);
+        if (node->op == OP_conv || node->op == OP_matmul) add_layer(plan, node, symbols, uses, reader);
     }
     for (int i = 0; i < plan->layers.n; i++)
         if (layer_is_bytes(&plan->layers.at[i])) return plan;
@@ -213,7 +219,7 @@ struct quantize_plan *quantize_find(const struct graph *graph, bool all, struct 
 /* A layer's result, or what is bytes already; -1: neither. */
 static int sum_operand(const struct quantize_plan *plan, const struct value *value)
 {
-    int point = plan->point_of[behind_moves(value)->id];
+    int point = plan->point_of[quantize_source(value)->id];
     return point >= 0 && value->node->op != OP_input ? point : -1;
 }
 

@@ -8,28 +8,53 @@
 
 enum { STEPS = 64, STEPS_LEAST = 8 };
 
-void point_bound(struct quantize_point *point, const float *data, int64_t n)
+static void bound_stretch(struct quantize_point *point, const float *data, int64_t n, double *least, double *most)
 {
-    float low = (float)point->low, high = (float)point->high;
+    float low = (float)*least, high = (float)*most;
     for (int64_t i = 0; i < n; i++) {
         if (!isfinite(data[i])) point->n_bad++;
         else if (data[i] < low) low = data[i];
         else if (data[i] > high) high = data[i];
     }
-    point->low = (double)low;
-    point->high = (double)high;
-    point->n_seen += n;
+    *least = (double)low;
+    *most = (double)high;
 }
 
-void point_count(struct quantize_point *point, const float *data, int64_t n)
+/* Elements that lie together and are of one channel. */
+static int64_t stretch_of(const struct quantize_point *point, const struct tensor *values)
+{
+    int64_t n = 1;
+    for (int i = point->axis + 1; i < values->type.rank; i++) n *= values->type.dim[i];
+    return point->channels ? n : type_count(&values->type);
+}
+
+void point_bound(struct quantize_point *point, const struct tensor *values)
+{
+    int64_t n = type_count(&values->type), stretch = stretch_of(point, values);
+    const float *data = values->data;
+    point->n_seen += n;
+    for (int64_t i = 0, c = 0; i < n; i += stretch, c = c + 1 < point->channels ? c + 1 : 0)
+        if (point->channels) bound_stretch(point, data + i, stretch, &point->channel_low[c], &point->channel_high[c]);
+        else bound_stretch(point, data, n, &point->low, &point->high);
+}
+
+static void count_stretch(struct quantize_point *point, const float *data, int64_t n, double factor)
 {
     double width = point->high - point->low;
     if (!(width > 0)) return;
     double per = QUANTIZE_BINS / width;
     for (int64_t i = 0; i < n; i++) {
-        int bin = (int)(((double)data[i] - point->low) * per);
+        int bin = (int)(((double)data[i] * factor - point->low) * per);
         point->bins[bin < 0 ? 0 : bin >= QUANTIZE_BINS ? QUANTIZE_BINS - 1 : bin] += 1;
     }
+}
+
+void point_count(struct quantize_point *point, const struct tensor *values)
+{
+    int64_t n = type_count(&values->type), stretch = stretch_of(point, values);
+    const float *data = values->data;
+    for (int64_t i = 0, c = 0; i < n; i += stretch, c = c + 1 < point->channels ? c + 1 : 0)
+        count_stretch(point, data + i, stretch, point->factor ? (double)point->factor[c] : 1);
 }
 
 static double bin_middle(const struct quantize_point *point, int bin)

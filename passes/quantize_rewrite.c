@@ -25,15 +25,23 @@ static struct value *constant(struct graph *to, enum dtype dt, int rank, const d
     return graph_data(to, &type, data);
 }
 
+static struct value *times_factors(struct graph *to, struct value *x, const struct quantize_point *point)
+{
+    dim dims[RANK_MOST] = {point->channels};
+    int rank = x->type.rank - point->axis;
+    for (int i = 1; i < rank; i++) dims[i] = 1;
+    return graph_binary(to, OP_mul, x, constant(to, DT_f32, rank, dims, point->factor));
+}
+
 static struct value *pair(struct graph *to, struct value *x, const struct quantize_point *point)
 {
+    if (point->factor) x = times_factors(to, x, point);
     struct value *scale = graph_scalar(to, DT_f32, (double)point->scale), *zero = graph_scalar(to, DT_u8, point->zero);
     struct value *q = graph_node(to, OP_quantize, 3, (struct value *[]){x, scale, zero}, 0, NULL);
     return graph_node(to, OP_dequantize, 3, (struct value *[]){q, scale, zero}, 0, NULL);
 }
 
-/* A layer's weights: element k of n of channel c. */
-static int64_t weight_at(const struct quantize_layer *layer, int64_t n, int64_t c, int64_t k)
+int64_t quantize_weight_at(const struct quantize_layer *layer, int64_t n, int64_t c, int64_t k)
 {
     return layer->node->op == OP_conv ? c * n + k : k * layer->channels + c;
 }
@@ -55,7 +63,7 @@ static float *weight_scales(const struct rewriting *r, const struct quantize_lay
     double input = (double)r->plan->points.at[layer->input].scale;
     for (int c = 0; c < layer->channels; c++) {
         float most = 0;
-        for (int64_t k = 0; k < n; k++) most = fmaxf(most, fabsf(((const float *)w->data)[weight_at(layer, n, c, k)]));
+        for (int64_t k = 0; k < n; k++) most = fmaxf(most, fabsf(layer->numbers[quantize_weight_at(layer, n, c, k)]));
         double scale = fmax((double)most / 127, fabs(bias_number(layer, c)) / input / 0x1p30);
         scales[c] = scale > 1e-30 ? (float)scale : 1;
     }
@@ -71,8 +79,8 @@ static struct value *quantized_weights(const struct rewriting *r, const struct q
     int8_t *q = NEW_ARRAY(to->session, int8_t, type_count(&w->type));
     for (int c = 0; c < layer->channels; c++)
         for (int64_t k = 0; k < n; k++) {
-            int64_t at = weight_at(layer, n, c, k);
-            float v = rintf(((const float *)w->data)[at] / scales[c]);
+            int64_t at = quantize_weight_at(layer, n, c, k);
+            float v = rintf(layer->numbers[at] / scales[c]);
             q[at] = (int8_t)(v < -127 ? -127 : v > 127 ? 127 : v);
         }
     dim shape[RANK_MOST] = {layer->channels};
@@ -201,6 +209,40 @@ struct graph *quantize_local(struct quantize_plan *plan, struct arena *unit)
         if (layer_is_bytes(&plan->layers.at[i])) local_outputs(&r, &plan->layers.at[i]);
     for (int i = 0; i < r.to->outputs.n; i++)
         if (!r.to->outputs.at[i]) return NULL;
+    return r.to;
+}
+
+/* Floats where the switch is 0, and the layer on bytes where it is 1. */
+static struct value *switched(struct rewriting *r, const struct quantize_layer *layer, struct value *on)
+{
+    struct graph *to = r->to;
+    struct value *product, *x = pair(to, r->map[layer->node->in[0]->id], &r->plan->points.at[layer->input]);
+    struct value *exact = r->map[layer->result->id], *y = bounded(r, layer, layer_sum(r, layer, x, &product));
+    return graph_binary(to, OP_add, exact, graph_binary(to, OP_mul, on, graph_binary(to, OP_sub, y, exact)));
+}
+
+struct graph *quantize_switch(struct quantize_plan *plan, struct arena *unit)
+{
+    struct rewriting r = start(plan, unit);
+    const struct graph *graph = plan->graph;
+    const struct type scalar = {.dt = DT_f32};
+    bool *live = graph_live(graph, unit);
+    const struct quantize_layer **ends = NEW_ARRAY(unit, const struct quantize_layer *, graph->next_value + 1);
+    struct value **on = NEW_ARRAY(unit, struct value *, plan->layers.n + 1);
+    for (int i = 0; i < graph->inputs.n; i++) r.map[graph->inputs.at[i]->id] = graph_input(r.to, graph->inputs.at[i]->name, &graph->inputs.at[i]->type);
+    for (int i = 0; i < plan->layers.n; i++) {
+        on[i] = graph_input(r.to, arena_printf(unit, "layer %d", i), &scalar);
+        if (layer_is_bytes(&plan->layers.at[i])) ends[plan->layers.at[i].result->id] = &plan->layers.at[i];
+    }
+    for (int i = 0; i < graph->nodes.n; i++) {
+        const struct node *node = graph->nodes.at[i];
+        if (!live[i] || node->op == OP_input) continue;
+        if (!graph_copy_node(r.to, node, r.map)) return NULL;
+        const struct quantize_layer *layer = node->n_out ? ends[node->out[0].id] : NULL;
+        if (layer) r.map[node->out[0].id] = switched(&r, layer, on[layer - plan->layers.at]);
+        if (layer && !r.map[node->out[0].id]) return NULL;
+    }
+    copy_outputs(&r, r.map);
     return r.to;
 }
 

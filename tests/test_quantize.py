@@ -145,8 +145,8 @@ def check_bound(folder):
     part = json.loads(read(report_of(model, data, folder, whole["loss"] * 0.8)))
     floats = [layer for layer in part["layers"] if layer["why_float"] and "bound" in layer["why_float"]]
     assert floats and part["loss"] <= part["max_loss"] and part["loss_all_bytes"] == whole["loss"], part
-    least = min(layer["loss"] for layer in floats)
-    assert all(layer["loss"] <= least for layer in part["layers"] if layer["precision"] == "bytes"), part
+    least = min(layer["loss_alone"] for layer in floats)
+    assert all(layer["loss_alone"] <= least for layer in part["layers"] if layer["precision"] == "bytes"), part
     os.remove(os.path.join(data, "t_2.npy"))
     message = tenon("quantize", model, "--data", data, "-o", out, status=1)
     assert "t_2.npy" in message, message

@@ -91,6 +91,16 @@ def tensors():
                                                         for n, v in (("a", 0), ("b", 9), ("c", 0))])
 
 
+def quantized():
+    """Scales that are no positive numbers, of whatever operator has them."""
+    x = (1, 4)
+    for name, scale in (("zero", 0.0), ("negative", -0.5), ("nan", float("nan")), ("infinite", float("inf"))):
+        given = [("s", tensor("s", (), raw=floats(scale))), ("z", tensor("z", (), UINT8, b"\3"))]
+        yield f"quantize_scale_{name}.onnx", one("QuantizeLinear", [x], None, given)
+        yield f"dequantize_scale_{name}.onnx", model(graph([node("QuantizeLinear", ["x", "t", "z"], ["q"]), node("DequantizeLinear", ["q", "s", "z"], ["y"])],
+                                                           [value("x", x)], [value("y", None)], [t for _, t in given] + [tensor("t", (), raw=floats(1))]))
+
+
 def external_data():
     """Data outside of the file; make_links() lays traps beside them."""
     cases = {
@@ -422,7 +432,7 @@ def weights():
                                           "    param p: f32[2, 2]\n    y = x + p\n}\n").encode()
 
 
-CLASSES = [truncated, wire_types, tensors, external_data, attributes, structure, hostile, language, weights] + tflite.CLASSES
+CLASSES = [truncated, wire_types, tensors, quantized, external_data, attributes, structure, hostile, language, weights] + tflite.CLASSES
 
 
 def make(folder):
