@@ -23,6 +23,7 @@ struct bytes_product {
     const struct attr *stride, *dilation;
     int64_t block;         /* output channels in a packed block; divides size */
     int64_t size;          /* output channels with those of zeros */
+    const struct target *target; /* which dot products it has, or NULL */
 };
 /* The i32 sums, output channels last, `size` of them; NULL where an output's weights span more than a byte. */
 struct value *bytes_build(struct graph *to, const struct bytes_product *product);

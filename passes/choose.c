@@ -194,6 +194,8 @@ static bool fits_registers(const struct search *s)
         if (least == 0 || copies < least) least = copies;
     }
     int accumulators = nest->n_registers > 0 ? nest->n_registers : 1;
+    if (nest->dot == EX_dot2 || nest->dot == EX_dot4_sat) /* a product before it is added; what else is spare, renaming hides */
+        return accumulators * tile + least + (nest->dot == EX_dot2 ? 2 : 3) <= s->target->n_registers;
     /* dot4 by 16-bit products: even and odd bytes of each operand, a mask and a product */
     if (nest->dots > 0 && !s->target->has_dot) return accumulators * tile + 2 * least + 4 <= s->target->n_registers;
     return accumulators * tile + least + 2 <= s->target->n_registers; /* one for compilers, which load ahead */

@@ -186,7 +186,7 @@ static bool product_of_bytes(struct layout *l, const struct node *node, struct v
     if (!bytes_find(node->in[0], bytes)) return false;
     *product = (struct bytes_product){.x = get_last(l, bytes->byte), .zero = bytes->zero, .moving = moving_zero(l, bytes), .w = w, .n = w->type.rank - 2,
                                       .pad = node_attr(node, "pad")->ints, .pad_after = node_attr(node, "pad_after")->ints,
-                                      .stride = node_attr(node, "stride"), .dilation = node_attr(node, "dilation")};
+                                      .stride = node_attr(node, "stride"), .dilation = node_attr(node, "dilation"), .target = l->options->target};
     product->block = pick_blocks(l, w, w->type.dim[0], &product->size);
     return true;
 }
@@ -432,7 +432,7 @@ static struct value *product(struct layout *l, const struct node *node)
     if (bytes_find(node->in[0], &bytes)) {
         int64_t size, block = pick_blocks(l, constant, n, &size);
         struct bytes_product product = {.x = get(l, bytes.byte), .zero = bytes.zero, .moving = moving_zero(l, &bytes), .w = graph_reshape(l->to, constant, 2, (dim[]){k, n}),
-                                        .matrix = true, .block = block, .size = size};
+                                        .matrix = true, .block = block, .size = size, .target = l->options->target};
         struct value *narrow = is_plain(l) ? bytes_narrow(l->to, product.w) : NULL;
         if (narrow) {
             product.block = pick_block(l, n);

@@ -67,6 +67,7 @@ static void read_expr(struct reading *reading, ex e)
     if (e->op == EX_eq && e->arg[0]->dt == DT_index) note_case(nest, e);
     if (e->dt != DT_index && e->op != EX_load) nest->operations += expr_row(e->op)->cost * reading->weight;
     if (e->op == EX_dot4) nest->dots += reading->weight;
+    if (expr_is_dot(e->op)) nest->dot = e->op;
     if (e->dt != DT_index && e->dt != DT_bool && dtype_bytes(e->dt) > nest->element_bytes)
         nest->element_bytes = (int)dtype_bytes(e->dt);
     for (int i = 0; i < 3; i++) read_expr(reading, e->arg[i]);
@@ -164,7 +165,7 @@ static bool is_parallel(const struct loopnest *nest)
 
 void loopnest_analyze(struct prog *prog, struct stmt *loop, struct loopnest *nest)
 {
-    *nest = (struct loopnest){.prog = prog, .element_bytes = 1};
+    *nest = (struct loopnest){.prog = prog, .element_bytes = 1, .dot = EX_COUNT};
     struct stmt *body = loop;
     while (body && body->kind == STMT_FOR && !body->next && body->step == 1 && !nest->too_big) {
         add_axis(nest, body, false, 0);

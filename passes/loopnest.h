@@ -33,6 +33,7 @@ struct loopnest {
     LIST(struct access) accesses;
     double operations;   /* arithmetic per iteration of the chain, by expr_row cost */
     double dots;         /* dot4 among these: one instruction on targets that have it */
+    enum expr_op dot;    /* the kind of dot product in the body; EX_COUNT: none */
     double inner;        /* statements executed per iteration of the chain */
     int n_registers;     /* mutable lets at the top of the body */
     int element_bytes;   /* of the widest element computed with */
