@@ -456,6 +456,12 @@ static struct value *product(struct layout *l, const struct node *node)
     return y;
 }
 
+/* A lookup of every element in a list, as pass tables makes them. */
+static bool is_table(const struct node *node)
+{
+    return node->in[0]->type.rank == 1 && node->in[1]->type.rank >= 3 && node_int(node, "batch", 0) == 0;
+}
+
 /* The node's result with channels last in *last, or in the model's order as the return value; both NULL where the
  * node is to be copied as it is. */
 static struct value *convert(struct layout *l, const struct node *node, struct value **last)
@@ -470,6 +476,7 @@ static struct value *convert(struct layout *l, const struct node *node, struct v
         if (is_last(l, node->in[0])) *last = follow(l, node);
         return NULL;
     case OP_gather:
+        if (is_table(node) && is_last(l, node->in[1])) *last = graph_gather(l->to, get(l, node->in[0]), get_last(l, node->in[1]), 0, 0);
         if (is_last(l, node->in[0]) && node->in[1]->type.rank == 1 && node_int(node, "batch", 0) == 0) *last = follow(l, node);
         return NULL;
     case OP_sum: case OP_prod: case OP_reduce_min: case OP_reduce_max: return spatial_reduce(l, node);
