@@ -234,9 +234,10 @@ static struct value *dot_product(struct graph *to, const struct bytes_product *p
 /* By numbers of 16 bits, x less its zero: any weights, with nothing to make good. */
 static struct value *build_pairs(struct graph *to, const struct bytes_product *product, const struct layout *from)
 {
-    struct value *x = product->x, *zero = product->moving ? graph_reshape(to, product->moving, 0, NULL) : graph_scalar(to, DT_i32, (double)product->zero);
-    if (product->moving || product->zero) x = graph_binary(to, OP_sub, graph_cast(to, x, DT_i32), graph_cast(to, zero, DT_i32));
-    x = bytes_pad(to, product, graph_cast(to, x, DT_u16), graph_scalar(to, DT_u16, 0), 2);
+    struct value *x = graph_cast(to, product->x, DT_u16);
+    struct value *zero = product->moving ? graph_cast(to, graph_reshape(to, product->moving, 0, NULL), DT_u16) : graph_scalar(to, DT_u16, (double)(product->zero & 0xffff));
+    if (product->moving || product->zero) x = graph_binary(to, OP_sub, x, zero);
+    x = bytes_pad(to, product, x, graph_scalar(to, DT_u16, 0), 2);
     if (!x) return NULL;
     int32_t *none = arena_array(to->arena, (size_t)product->size, sizeof *none);
     memset(none, 0, (size_t)product->size * sizeof *none);

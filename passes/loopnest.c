@@ -66,8 +66,7 @@ static void read_expr(struct reading *reading, ex e)
                                             .guarded = e->arg[1] != NULL});
     if (e->op == EX_eq && e->arg[0]->dt == DT_index) note_case(nest, e);
     if (e->dt != DT_index && e->op != EX_load) nest->operations += expr_row(e->op)->cost * reading->weight;
-    if (e->op == EX_dot4) nest->dots += reading->weight;
-    if (expr_is_dot(e->op)) nest->dot = e->op;
+    if (expr_is_dot(e->op)) nest->dots += reading->weight, nest->dot = e->op;
     if (e->dt != DT_index && e->dt != DT_bool && dtype_bytes(e->dt) > nest->element_bytes)
         nest->element_bytes = (int)dtype_bytes(e->dt);
     for (int i = 0; i < 3; i++) read_expr(reading, e->arg[i]);

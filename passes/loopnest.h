@@ -32,8 +32,8 @@ struct loopnest {
     bool too_big;        /* more axes than fit: leave it alone */
     LIST(struct access) accesses;
     double operations;   /* arithmetic per iteration of the chain, by expr_row cost */
-    double dots;         /* dot4 among these: one instruction on targets that have it */
-    enum expr_op dot;    /* the kind of dot product in the body; EX_COUNT: none */
+    double dots;         /* dot products among these */
+    enum expr_op dot;    /* their kind; EX_COUNT: there are none */
     double inner;        /* statements executed per iteration of the chain */
     int n_registers;     /* mutable lets at the top of the body */
     int element_bytes;   /* of the widest element computed with */
