@@ -229,8 +229,11 @@ static struct value *depthwise_of_bytes(struct layout *l, const struct node *nod
         return narrow ? bytes_plain(l->to, &product, OP_conv_depth_bytes, constant_depthwise(l->to, narrow)) : NULL;
     }
     int64_t most = bytes_most(&bytes, w, type_count(&w->type) / w->type.dim[0]);
-    if (most > FLOAT_EXACT) return NULL;
     product.size = w->type.dim[0];
+    const dim *size = node->out[0].type.dim + 2;
+    struct value *sums = w->type.rank == 4 ? bytes_windows(l->to, &product, size[0], size[1]) : NULL;
+    if (sums || diag_errors(l->to->diag)) return sums;
+    if (most > FLOAT_EXACT) return NULL;
     struct value *y = bytes_depthwise(l->to, &product, n_in < 0 || pass_is_large(l->options, n_in * 4));
     l->real[node->out[0].id] = y;
     l->most[node->out[0].id] = most;

@@ -38,12 +38,19 @@ DOTS = """model dots(x: u8[1, 9, 9, 32], w: i32[2, 3, 3, 8, 32], u: i32[2, 3, 3,
 }
 """
 # Products as models have them, of bytes that are 0 or 255, by weights that fit sums of 16 bits to the last unit and by others.
-FITS = """model fits(x: u8[5, 4]) -> (fit: i32[5, 18], beyond: i32[5, 18]) {
+# Depthwise convolutions, too, at widths that fill no words, with each number of words.
+FITS = """model fits(x: u8[5, 4], m: u8[1, 20, 7, 11]) -> (fit: i32[5, 18], beyond: i32[5, 18], a: i32[1, 20, 7, 11], b: i32[1, 20, 4, 6], c: i32[1, 20, 7, 13], d: i32[1, 20, 2, 3]) {
     ends = cast(cast(x % 2, i32)*255, u8)
+    edge = cast(cast(cast(m % 2, i32)*255, u8), i32) - 7
+    a = conv(edge, cast(THREE, i32), group: 20, pad: 1)
+    b = conv(edge, cast(THREE, i32), group: 20, pad: 1, stride: 2)
+    c = conv(edge, cast(SEVEN, i32), group: 20, pad: [0, 4], pad_after: [0, 4])
+    d = conv(edge, cast(THREE, i32), group: 20, stride: 4)
     fit = matmul(cast(ends, i32) - 3, cast([FIT], i32))
     beyond = matmul(cast(ends, i32) - 3, cast([BEYOND], i32))
 }
 """.replace("FIT", ", ".join(str([a]*18) for a in (127, 1, -128, 0))).replace("BEYOND", ", ".join(str([a, b]*9) for a, b in ((127, -128), (2, -1), (-128, 127), (-128, 127))))
+FITS = FITS.replace("THREE", str([[[[127, -127, 127], [-1, 2, 3], [127, 127, 126]]]] * 20)).replace("SEVEN", str([[[[127, -127, 127, 1, 2, 3, -127]]]] * 20))
 FORMATS = {"f64": "d", "f32": "f", "i8": "b", "i16": "h", "i32": "i", "i64": "q", "u8": "B", "u16": "H", "u32": "I", "u64": "Q", "bool": "?"}
 CROSS = ["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu"]
 
