@@ -33,7 +33,7 @@ struct value *bytes_build(struct graph *to, const struct bytes_product *product)
 int64_t bytes_magnitude(const struct value *constant);
 /* Bound on the magnitude of sums of `terms` products of the operand and this constant. */
 int64_t bytes_most(const struct bytes_operand *x, const struct value *w, int64_t terms);
-/* The i32 sums of a depthwise convolution over rows and columns, by dot products of four columns (Note: windows in bytes.c);
+/* The i32 sums of a depthwise convolution over rows and columns, by dot products of columns (Note: windows in bytes.c);
  * NULL where it has another form. product->w stays [c, 1, k..]; rows, columns: of the result. */
 struct value *bytes_windows(struct graph *to, const struct bytes_product *product, dim rows, dim columns);
 /* The sums of a depthwise convolution in f32, which must be exact: of (byte - zero) in f32, or, `narrow`, of the bytes

@@ -105,7 +105,7 @@ def count_products(path):
 def count_kernels(path, cpu):
     """Dot products of integers, and depthwise convolutions (exact in f32); what is left over in f32."""
     r = subprocess.run([TENON, "check", path, "--print-after=layout", "--cpu=" + cpu], capture_output=True, text=True)
-    return len(re.findall(r"= (?:(?:conv|matmul)_(?:dot|dot2|dot_sat)\(|conv_depth\(|index\(.*dot4\()", r.stdout)), r.stderr if r.returncode else ""
+    return len(re.findall(r"= (?:(?:conv|matmul)_(?:dot|dot2|dot_sat)\(|conv_depth\(|index\(.*dot[24]\()", r.stdout)), r.stderr if r.returncode else ""
 
 
 def add_probes(path, form, folder, count=10):
