@@ -317,9 +317,8 @@ static struct value *join_columns(struct graph *to, const struct bytes_product *
     dim split[] = {x->type.dim[0], x->type.dim[1], columns / terms, terms, x->type.dim[3]}, whole[] = {split[0], split[1], split[2], split[4]};
     x = graph_reshape(to, x, 5, split);
     for (int64_t d = 0; d < terms; d++) {
-        struct value *byte = graph_cast(to, graph_slice_axis(to, x, 3, d, 1), DT_i32);
-        if (d) byte = graph_binary(to, OP_shl, byte, graph_scalar(to, DT_i32, (double)(32 / terms * d)));
-        words = words ? graph_binary(to, OP_or, words, byte) : byte;
+        struct value *byte = byte_at(to, graph_slice_axis(to, x, 3, d, 1), (int)(4 / terms * d));
+        words = words ? graph_binary(to, OP_add, words, byte) : byte;
     }
     return graph_reshape(to, words, 4, whole);
 }
