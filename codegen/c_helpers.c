@@ -145,6 +145,8 @@ static bool any_intrinsic(const struct cfamily *printer)
                                 EX_max,
                                 EX_fma,
                                 EX_dot4,
+                                EX_dot4_sat,
+                                EX_dot2,
                                 EX_floor,
                                 EX_ceil,
                                 EX_round,

@@ -46,6 +46,14 @@ static void print_integer(const struct c_form *form, struct text *out, int h)
                          : "$u r = 1, x = ($u)a;\n"
                            "    for (; b > 0; b = ($S)(b / 2), x *= x)\n        if (b % 2) r *= x;\n    return ($S)r;";
         break;
+    case EX_dot4_sat:
+        body = "$u sum = ($u)c;\n    for (int k = 0; k < 32; k += 16) {\n"
+               "        const $S pair = (a >> k & 255)*($S)(int8_t)(b >> k & 255) + (a >> (k + 8) & 255)*($S)(int8_t)(b >> (k + 8) & 255);\n"
+               "        sum += ($u)(pair < -32768 ? -32768 : pair > 32767 ? 32767 : pair);\n    }\n    return ($S)sum;";
+        break;
+    case EX_dot2:
+        body = "return ($S)(($u)c + ($u)((int16_t)(a & 65535)*(int16_t)(b & 65535)) + ($u)((a >> 16)*(b >> 16)));";
+        break;
     case EX_dot4:
         body = "$u sum = ($u)c;\n    for (int k = 0; k < 32; k += 8) sum += (($u)a >> k & 255)*($u)(($S)(($u)b << (24 - k)) >> 24);\n"
                "    return ($S)sum;";

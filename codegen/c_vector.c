@@ -218,6 +218,43 @@ static void print_dot4(const struct c_form *form, struct text *out)
     text_add(out, "}\n\n");
 }
 
+/* "#if" of the instruction set that multiplies 16-bit numbers in pairs at this width; `narrow` names the one for 16 bytes. */
+static bool begin_pairs(const struct c_form *form, struct text *out, const char *narrow)
+{
+    int64_t bytes = form_bytes(form);
+    if (bytes != 64 && bytes != 32 && bytes != 16) return false;
+    begin_feature(form, out, bytes == 64 ? "__AVX512BW__" : bytes == 32 ? "__AVX2__" : narrow, NULL);
+    return true;
+}
+
+static void print_dot4_sat(const struct c_form *form, struct text *out)
+{
+    print(form, out, INLINE "$V dot4_sat_$s($V a, $V b, $V c)\n{\n");
+    bool wide = begin_pairs(form, out, "__SSSE3__");
+    if (wide) {
+        print(form, out, "    const $I sums = $P_maddubs_epi16(($I)a, ($I)b);\n"
+                         "    return ($V)$P_add_epi32(($I)c, $P_madd_epi16(sums, $P_set1_epi16(1)));\n#else\n");
+    }
+    print(form, out, "    $U sum = ($U)c;\n    for (int k = 0; k < 32; k += 16) {\n"
+                     "        $V pair = ($V)((($U)a >> k) & 255)*(($V)(($U)b << (24 - k)) >> 24);\n"
+                     "        pair += ($V)((($U)a >> (k + 8)) & 255)*(($V)(($U)b << (16 - k)) >> 24);\n"
+                     "        const $V low = pair < -32768, high = pair > 32767;\n"
+                     "        sum += ($U)((pair & ~(low | high)) | (low & -32768) | (high & 32767));\n    }\n    return ($V)sum;\n");
+    if (wide) text_add(out, "#endif\n");
+    text_add(out, "}\n\n");
+}
+
+static void print_dot2(const struct c_form *form, struct text *out)
+{
+    print(form, out, INLINE "$V dot2_$s($V a, $V b, $V c)\n{\n");
+    bool wide = begin_pairs(form, out, "__SSE2__");
+    if (wide) print(form, out, "    return ($V)$P_add_epi32(($I)c, $P_madd_epi16(($I)a, ($I)b));\n#else\n");
+    print(form, out, "    const $V low = (($V)(($U)a << 16) >> 16)*(($V)(($U)b << 16) >> 16), high = (a >> 16)*(b >> 16);\n"
+                     "    return ($V)(($U)c + ($U)low + ($U)high);\n");
+    if (wide) text_add(out, "#endif\n");
+    text_add(out, "}\n\n");
+}
+
 static void print_rounding(const struct c_form *form, struct text *out, int h)
 {
     const char *name = expr_row((enum expr_op)h)->name;
@@ -410,6 +447,8 @@ void c_vector_print(struct cfamily *printer, struct text *out, int h, enum dtype
     case HELPER_MAX_NUMBER: print_min_max(&form, out, h); return;
     case EX_fma: print_fma(&form, out); return;
     case EX_dot4: print_dot4(&form, out); return;
+    case EX_dot4_sat: print_dot4_sat(&form, out); return;
+    case EX_dot2: print_dot2(&form, out); return;
     case HELPER_WORD: print(&form, out, INLINE "int32_t word_$s($V a)\n{\n    return (int32_t)a;\n}\n\n"); return;
     case EX_floor:
     case EX_ceil:

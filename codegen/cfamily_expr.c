@@ -523,6 +523,8 @@ void cfamily_expr(struct cfamily *printer, ex e, int precedence)
         return;
     case EX_fma:
     case EX_dot4:
+    case EX_dot4_sat:
+    case EX_dot2:
         call(printer, (int)e->op, e->dt, e->lanes);
         put_args(printer, e->arg, 3);
         return;

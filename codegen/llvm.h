@@ -123,7 +123,7 @@ static inline LLVMValueRef llvm_i64(const struct llvm *e, int64_t v)
 LLVMValueRef llvm_arithmetic(struct llvm *e, enum expr_op op, enum dtype dt, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef llvm_compare(struct llvm *e, enum expr_op op, enum dtype dt, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef llvm_unary(struct llvm *e, enum expr_op op, enum dtype dt, LLVMValueRef a);
-LLVMValueRef llvm_dot4(struct llvm *e, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c, int lanes);
+LLVMValueRef llvm_dot(struct llvm *e, enum expr_op op, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c, int lanes);
 LLVMValueRef llvm_fma(struct llvm *e, enum dtype dt, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
 LLVMValueRef llvm_cast(struct llvm *e, LLVMValueRef a, enum dtype from, enum dtype to, int lanes);
 

@@ -144,7 +144,7 @@ static LLVMValueRef build(struct llvm *e, ex x)
     case EX_add: case EX_sub: case EX_mul: case EX_rem: case EX_min: case EX_max: case EX_pow:
     case EX_and: case EX_or: case EX_xor: case EX_shl: case EX_shr:
         return llvm_arithmetic(e, x->op, dt, v[0], v[1]);
-    case EX_dot4: return llvm_dot4(e, v[0], v[1], v[2], x->lanes);
+    case EX_dot4: case EX_dot4_sat: case EX_dot2: return llvm_dot(e, x->op, v[0], v[1], v[2], x->lanes);
     case EX_fma: return llvm_fma(e, dt, v[0], v[1], v[2]);
     case EX_eq: case EX_lt: case EX_le: return llvm_compare(e, x->op, dt, v[0], v[1]);
     case EX_not: case EX_neg: case EX_abs: case EX_floor: case EX_ceil: case EX_round: case EX_trunc:

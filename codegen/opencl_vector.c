@@ -35,6 +35,11 @@ static const struct form {
      "as_$V(as_$U(c) + (as_$U(a) & 255u)*as_$U(as_$V(as_$U(b) << 24u) >> 24)\n"
      "                 + (as_$U(a) >> 8u & 255u)*as_$U(as_$V(as_$U(b) << 16u) >> 24)\n"
      "                 + (as_$U(a) >> 16u & 255u)*as_$U(as_$V(as_$U(b) << 8u) >> 24) + (as_$U(a) >> 24u)*as_$U(b >> 24))"},
+    {EX_dot4_sat, SIGNED, "$V", "$V a, $V b, $V c",
+     "as_$V(as_$U(c) + as_$U(clamp(as_$V(as_$U(a) & 255u)*(as_$V(as_$U(b) << 24u) >> 24) + as_$V(as_$U(a) >> 8u & 255u)*(as_$V(as_$U(b) << 16u) >> 24), -32768, 32767))\n"
+     "                 + as_$U(clamp(as_$V(as_$U(a) >> 16u & 255u)*(as_$V(as_$U(b) << 8u) >> 24) + as_$V(as_$U(a) >> 24u)*(b >> 24), -32768, 32767)))"},
+    {EX_dot2, SIGNED, "$V", "$V a, $V b, $V c",
+     "as_$V(as_$U(c) + as_$U((as_$V(as_$U(a) << 16u) >> 16)*(as_$V(as_$U(b) << 16u) >> 16)) + as_$U((a >> 16)*(b >> 16)))"},
     {HELPER_WORD, UNSIGNED, "int", "$V a", "as_int(a)"},
     {EX_floor, FLOATS, "$V", "$V a", "floor(a)"},
     {EX_ceil, FLOATS, "$V", "$V a", "ceil(a)"},

@@ -42,7 +42,7 @@ static double dim_number(const struct table *table, dim d)
 static double contraction_terms(const struct table *table, const struct node *node)
 {
     const struct type *x = &node->in[0]->type, *w = node->n_in > 1 ? &node->in[1]->type : NULL;
-    double each = node->op == OP_conv_dot || node->op == OP_matmul_dot ? 4 : 1; /* a word's */
+    double each = op_dot_terms(node->op) ? op_dot_terms(node->op) : 1; /* a word's */
     enum shape_rule rule = op_row(node->op)->shape;
     if (node->op == OP_matmul || rule == SHAPE_matmul_packed || rule == SHAPE_matmul_narrow) return each * dim_number(table, x->dim[x->rank - 1]);
     if (node->op == OP_conv) return elements_of(table, w) / dim_number(table, w->dim[0]);

@@ -275,28 +275,32 @@ static ex fold_logic(struct prog *prog, enum expr_op op, ex a, ex b)
     return NULL;
 }
 
-/* Byte k of a word that is put together from bytes: the byte's load, or NULL. */
-static ex byte_of_word(ex e, int k)
+/* Part k of a word that is put together from numbers of this type: the number's load, or NULL. */
+static ex part_of_word(ex e, enum dtype dt, int k)
 {
     if (k > 0) {
-        if (e->op != EX_shl || !ex_is_int(e->arg[1], 8 * k)) return NULL;
+        if (e->op != EX_shl || !ex_is_int(e->arg[1], 8 * k * dtype_bytes(dt))) return NULL;
         e = e->arg[0];
     }
     if (e->op != EX_cast || e->dt != DT_i32) return NULL;
     e = e->arg[0];
-    return e->op == EX_load && e->dt == DT_u8 && e->buf->dt == DT_u8 && e->lanes == 1 && !e->arg[1] ? e : NULL;
+    return e->op == EX_load && e->dt == dt && e->buf->dt == dt && e->lanes == 1 && !e->arg[1] ? e : NULL;
 }
 
-/* or(or(byte 0, byte 1 << 8), or(byte 2 << 16, byte 3 << 24)) of neighbours in memory is one load; else NULL. */
+/* or(or(byte 0, byte 1 << 8), or(byte 2 << 16, byte 3 << 24)) of neighbours in memory is one load, as is
+ * or(half 0, half 1 << 16); else NULL. */
 static ex load_word(struct prog *prog, ex a, ex b)
 {
-    if (a->lanes != 1 || a->op != EX_or || b->op != EX_or) return NULL;
-    ex byte[] = {byte_of_word(a->arg[0], 0), byte_of_word(a->arg[1], 1), byte_of_word(b->arg[0], 2), byte_of_word(b->arg[1], 3)};
-    for (int k = 0; k < 4; k++)
-        if (!byte[k] || byte[k]->buf != byte[0]->buf ||
-            byte[k]->arg[0] != ex_binary(prog, EX_add, byte[0]->arg[0], ex_int(prog, DT_index, k)))
+    if (a->lanes != 1) return NULL;
+    int n = a->op == EX_or && b->op == EX_or ? 4 : 2;
+    enum dtype dt = n == 4 ? DT_u8 : DT_u16;
+    ex whole[] = {a, b}, part[4];
+    for (int k = 0; k < n; k++) {
+        part[k] = part_of_word(n == 4 ? whole[k / 2]->arg[k % 2] : whole[k], dt, k);
+        if (!part[k] || part[k]->buf != part[0]->buf || part[k]->arg[0] != ex_binary(prog, EX_add, part[0]->arg[0], ex_int(prog, DT_index, k)))
             return NULL;
-    return ex_bits(prog, ex_load(prog, byte[0]->buf, DT_u8, byte[0]->arg[0], 4, 1), DT_i32);
+    }
+    return ex_bits(prog, ex_load(prog, part[0]->buf, dt, part[0]->arg[0], n, 1), DT_i32);
 }
 
 ex ex_binary(struct prog *prog, enum expr_op op, ex a, ex b)
@@ -316,7 +320,7 @@ ex ex_binary(struct prog *prog, enum expr_op op, ex a, ex b)
     if (op == EX_add && !dtype_is_float(a->dt) && is_number(b, 0)) return a;
     if (op == EX_add && !dtype_is_float(a->dt) && is_number(a, 0)) return b;
     if ((op == EX_min || op == EX_max) && a == b) return a;
-    if (op == EX_add && b->op == EX_dot4 && is_number(b->arg[2], 0)) return ex_dot4(prog, b->arg[0], b->arg[1], a);
+    if (op == EX_add && expr_is_dot(b->op) && is_number(b->arg[2], 0)) return ex_dot(prog, b->op, b->arg[0], b->arg[1], a);
     if (op == EX_or && a->dt == DT_i32 && (simpler = load_word(prog, a, b))) return simpler;
     return make(prog, op, compare ? DT_bool : a->dt, lanes, a, b, NULL);
 }
@@ -342,11 +346,16 @@ ex ex_fma(struct prog *prog, ex a, ex b, ex c)
     return make(prog, EX_fma, a->dt, lanes, ex_splat(prog, a, lanes), ex_splat(prog, b, lanes), ex_splat(prog, c, lanes));
 }
 
-ex ex_dot4(struct prog *prog, ex a, ex b, ex c)
+bool expr_is_dot(enum expr_op op)
+{
+    return op == EX_dot4 || op == EX_dot4_sat || op == EX_dot2;
+}
+
+ex ex_dot(struct prog *prog, enum expr_op op, ex a, ex b, ex c)
 {
     int lanes = a->lanes > b->lanes ? a->lanes : b->lanes;
     if (c->lanes > lanes) lanes = c->lanes;
-    return make(prog, EX_dot4, DT_i32, lanes, ex_splat(prog, a, lanes), ex_splat(prog, b, lanes), ex_splat(prog, c, lanes));
+    return make(prog, op, DT_i32, lanes, ex_splat(prog, a, lanes), ex_splat(prog, b, lanes), ex_splat(prog, c, lanes));
 }
 
 ex ex_cast(struct prog *prog, ex a, enum dtype dt)
@@ -426,7 +435,7 @@ ex ex_rebuild(struct prog *prog, ex like, ex const *args)
         return load(prog, like->buf, like->dt, args[0], like->lanes, like->imm, like->masked, args[1], args[2]);
     case EX_select: return ex_select(prog, args[0], args[1], args[2]);
     case EX_fma: return ex_fma(prog, args[0], args[1], args[2]);
-    case EX_dot4: return ex_dot4(prog, args[0], args[1], args[2]);
+    case EX_dot4: case EX_dot4_sat: case EX_dot2: return ex_dot(prog, like->op, args[0], args[1], args[2]);
     case EX_cast: return ex_cast(prog, args[0], like->dt);
     case EX_bits: return ex_bits(prog, args[0], like->dt);
     case EX_splat: return ex_splat(prog, args[0], like->lanes);

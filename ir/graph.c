@@ -21,6 +21,12 @@ const struct op_row *op_row(enum op op)
     return &rows[op];
 }
 
+int op_dot_terms(enum op op)
+{
+    bool bytes = op == OP_conv_dot || op == OP_matmul_dot || op == OP_conv_dot_sat || op == OP_matmul_dot_sat;
+    return bytes ? 4 : op == OP_conv_dot2 || op == OP_matmul_dot2 ? 2 : 0;
+}
+
 bool op_from_name(const char *name, enum op *op)
 {
     for (int i = 0; i < OP_COUNT; i++)

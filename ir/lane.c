@@ -222,12 +222,15 @@ union lane lane_binary(enum expr_op op, enum dtype dt, union lane a, union lane 
     return (union lane){.i = compare ? v : lane_wrap(dt, v)};
 }
 
-union lane lane_dot4(union lane a, union lane b, union lane c)
+union lane lane_dot(enum expr_op op, union lane a, union lane b, union lane c)
 {
     uint32_t sum = (uint32_t)c.i;
-    for (int k = 0; k < 4; k++) {
-        int32_t u = (int32_t)((uint32_t)a.i >> 8 * k & 0xff), s = (int8_t)((uint32_t)b.i >> 8 * k & 0xff);
-        sum += (uint32_t)(u * s);
+    for (int k = 0; k < 32; k += 16) {
+        uint32_t u = (uint32_t)a.i >> k & 0xffff, s = (uint32_t)b.i >> k & 0xffff;
+        int32_t pair = (int32_t)(u & 0xff) * (int8_t)(s & 0xff) + (int32_t)(u >> 8) * (int8_t)(s >> 8);
+        if (op == EX_dot2) pair = (int16_t)u * (int16_t)s;
+        if (op == EX_dot4_sat) pair = pair < INT16_MIN ? INT16_MIN : pair > INT16_MAX ? INT16_MAX : pair;
+        sum += (uint32_t)pair;
     }
     return (union lane){.i = (int32_t)sum};
 }

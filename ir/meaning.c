@@ -354,8 +354,8 @@ static struct amount evaluate_call(struct evaluation *e, const struct term *t)
     }
     if (t->op == EX_cast) return (struct amount){amount_as(prog, arg[0], value_dtype(e->o, -1)), 0};
     if (t->op == EX_bits) return (struct amount){ex_bits(prog, arg[0].e, value_dtype(e->o, -1)), 0};
-    if (t->op == EX_dot4)
-        return (struct amount){ex_dot4(prog, amount_as(prog, arg[0], dt), amount_as(prog, arg[1], dt), amount_as(prog, arg[2], dt)), 0};
+    if (expr_is_dot(t->op))
+        return (struct amount){ex_dot(prog, t->op, amount_as(prog, arg[0], dt), amount_as(prog, arg[1], dt), amount_as(prog, arg[2], dt)), 0};
     if (t->op == EX_select)
         return (struct amount){ex_select(prog, arg[0].e, amount_as(prog, arg[1], dt), amount_as(prog, arg[2], dt)), 0};
     if (t->n == 1) return (struct amount){ex_unary(prog, t->op, amount_as(prog, arg[0], dt)), 0};

@@ -29,6 +29,8 @@ struct op_row {
 };
 
 const struct op_row *op_row(enum op op);
+/* Numbers that an element of the operands of a dot product is made of: 4 bytes, 2 halves; 0 for other operators. */
+int op_dot_terms(enum op op);
 bool op_from_name(const char *name, enum op *op);
 /* The row whose ONNX name is exactly this (MAP rows only). */
 bool op_from_onnx(const char *name, enum op *op);

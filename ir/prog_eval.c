@@ -147,8 +147,8 @@ static void run_value(const struct code *code, union lane *slots)
     case EX_cast:
         for (int i = 0; i < code->lanes; i++) dst[i] = lane_cast(dt, e->dt, a[i]);
         break;
-    case EX_dot4:
-        for (int i = 0; i < code->lanes; i++) dst[i] = lane_dot4(a[i], b[i], c[i]);
+    case EX_dot4: case EX_dot4_sat: case EX_dot2:
+        for (int i = 0; i < code->lanes; i++) dst[i] = lane_dot(e->op, a[i], b[i], c[i]);
         break;
     case EX_bits:
         if (e->arg[0]->lanes != e->lanes) dst[0] = lane_join(dt, e->arg[0]->lanes, a, e->dt);

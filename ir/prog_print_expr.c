@@ -376,7 +376,7 @@ static void print_bare(struct printer *p, struct text *text, ex e, int strength)
         print_call_form(p, text, e);
         break;
     case EX_add: case EX_sub: case EX_mul: case EX_div: case EX_mod: case EX_rem: case EX_min: case EX_max:
-    case EX_pow: case EX_fma: case EX_dot4: case EX_and: case EX_or: case EX_xor: case EX_not: case EX_shl: case EX_shr:
+    case EX_pow: case EX_fma: case EX_dot4: case EX_dot4_sat: case EX_dot2: case EX_and: case EX_or: case EX_xor: case EX_not: case EX_shl: case EX_shr:
     case EX_neg: case EX_abs: case EX_floor: case EX_ceil: case EX_round: case EX_trunc: case EX_sqrt: case EX_exp:
     case EX_log: case EX_sin: case EX_cos: case EX_tan: case EX_asin: case EX_acos: case EX_atan: case EX_sinh:
     case EX_cosh: case EX_tanh: case EX_asinh: case EX_acosh: case EX_atanh: case EX_erf: case EX_sigmoid: case EX_eq:

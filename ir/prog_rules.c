@@ -30,7 +30,7 @@ static bool takes(enum expr_op op, enum dtype dt)
     case EX_tanh: case EX_asinh: case EX_acosh: case EX_atanh: case EX_erf: case EX_sigmoid: case EX_is_nan: case EX_is_inf:
         return dtype_is_float(dt);
     case EX_ramp: return dtype_is_int(dt);
-    case EX_dot4: return dt == DT_i32;
+    case EX_dot4: case EX_dot4_sat: case EX_dot2: return dt == DT_i32;
     case EX_bits: return dt != DT_bool && dt != DT_index;
     case EX_eq: case EX_lt: case EX_le: case EX_select: case EX_cast: case EX_splat: return true;
     case EX_const: case EX_var: case EX_dim: case EX_load: case EX_COUNT: break;

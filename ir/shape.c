@@ -479,13 +479,14 @@ static bool infer_requantize(struct inference *inf)
     return wants_broadcast(inf, 1) && wants_broadcast(inf, 2);
 }
 
-/* Four bytes of the last axis side by side are one word. */
+/* Four bytes, or two numbers of 16 bits, of the last axis side by side are one word. */
 static bool infer_words(struct inference *inf)
 {
     *inf->out = inf->node->in[0]->type;
-    int last = inf->out->rank - 1;
-    if (inf->out->dt != DT_u8 || last < 0 || !dim_divides(inf->graph->dims, inf->out->dim[last], 4, &inf->out->dim[last]))
-        return FAIL(inf, "words of %s: needs u8 with a last axis that is a multiple of 4", infer_shown(inf, 0));
+    int last = inf->out->rank - 1, each = inf->node->op == OP_words ? 4 : 2;
+    enum dtype dt = each == 4 ? DT_u8 : DT_u16;
+    if (inf->out->dt != dt || last < 0 || !dim_divides(inf->graph->dims, inf->out->dim[last], each, &inf->out->dim[last]))
+        return FAIL(inf, "%s of %s: needs %s with a last axis that is a multiple of %d", infer_name(inf), infer_shown(inf, 0), dtype_name(dt), each);
     inf->out->dt = DT_i32;
     return true;
 }
@@ -494,7 +495,7 @@ static bool infer(struct inference *inf)
 {
     struct value *const *in = inf->node->in;
     enum shape_rule rule = op_row(inf->node->op)->shape;
-    if ((inf->node->op == OP_conv_dot || inf->node->op == OP_matmul_dot) && in[0]->type.dt != DT_i32)
+    if (op_dot_terms(inf->node->op) && in[0]->type.dt != DT_i32)
         return FAIL(inf, "%s of %s: needs words, i32", infer_name(inf), infer_shown(inf, 0));
     switch (rule) {
     case SHAPE_same: case SHAPE_first: case SHAPE_float: case SHAPE_bool: case SHAPE_int: case SHAPE_bits:

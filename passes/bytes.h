@@ -23,6 +23,7 @@ struct bytes_product {
     const struct attr *stride, *dilation;
     int64_t block;         /* output channels in a packed block; divides size */
     int64_t size;          /* output channels with those of zeros */
+    const struct target *target; /* which dot products it has, or NULL */
 };
 /* The i32 sums, output channels last, `size` of them; NULL where an output's weights span more than a byte. */
 struct value *bytes_build(struct graph *to, const struct bytes_product *product);
@@ -32,6 +33,9 @@ struct value *bytes_build(struct graph *to, const struct bytes_product *product)
 int64_t bytes_magnitude(const struct value *constant);
 /* Bound on the magnitude of sums of `terms` products of the operand and this constant. */
 int64_t bytes_most(const struct bytes_operand *x, const struct value *w, int64_t terms);
+/* The i32 sums of a depthwise convolution over rows and columns, by dot products of columns (Note: windows in bytes.c);
+ * NULL where it has another form. product->w stays [c, 1, k..]; rows, columns: of the result. */
+struct value *bytes_windows(struct graph *to, const struct bytes_product *product, dim rows, dim columns);
 /* The sums of a depthwise convolution in f32, which must be exact: of (byte - zero) in f32, or, `narrow`, of the bytes
  * themselves, converted where they are read. product->w stays [c, 1, k..] in i32. */
 struct value *bytes_depthwise(struct graph *to, const struct bytes_product *product, bool narrow);

@@ -151,11 +151,14 @@ static bool is_window(const struct loopnest *nest, const struct tile_plan *plan)
     return false;
 }
 
-/* Arithmetic per iteration of the chain: a dot product in one instruction costs what a multiply-add does. */
+/* Arithmetic per iteration of the chain: a dot product in one instruction costs what a multiply-add does. Two products and an
+ * addition, or one and an addition, which go to other ports as well, are 2 and 1.5 multiply-adds. */
 static double operations_of(const struct search *s)
 {
-    double saved = expr_row(EX_dot4)->cost - expr_row(EX_fma)->cost;
-    return s->nest->operations - (s->target->has_dot ? s->nest->dots * saved : 0);
+    const struct loopnest *nest = s->nest;
+    double fma = expr_row(EX_fma)->cost, cost = nest->dot == EX_dot2 ? 1.5 * fma : nest->dot == EX_dot4_sat ? 2 * fma : 0;
+    if (nest->dot == EX_dot4) cost = s->target->has_dot ? fma : expr_row(EX_dot4)->cost;
+    return nest->dots > 0 ? nest->operations - nest->dots * (expr_row(nest->dot)->cost - cost) : nest->operations;
 }
 
 static double plan_cost(const struct search *s)
@@ -207,8 +210,10 @@ static bool fits_registers(const struct search *s)
         if (least == 0 || copies < least) least = copies;
     }
     int accumulators = nest->n_registers > 0 ? nest->n_registers : 1;
+    if (nest->dot == EX_dot2 || nest->dot == EX_dot4_sat) /* a product before it is added; what else is spare, renaming hides */
+        return accumulators * tile + least + (nest->dot == EX_dot2 ? 2 : 3) <= s->target->n_registers;
     /* dot4 by 16-bit products: even and odd bytes of each operand, a mask and a product */
-    if (nest->dots > 0 && !s->target->has_dot) return accumulators * tile + 2 * least + 4 <= s->target->n_registers;
+    if (nest->dot == EX_dot4 && !s->target->has_dot) return accumulators * tile + 2 * least + 4 <= s->target->n_registers;
     /* several numbers out of a word: each copy holds it, and what it has summed so far; what they are multiplied by is for all */
     if (nest->conversions > 1) return (accumulators + 2) * tile + nest->conversions + 2 <= s->target->n_registers;
     return accumulators * tile + least + 2 <= s->target->n_registers; /* one for compilers, which load ahead */

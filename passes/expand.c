@@ -111,24 +111,24 @@ static ex walk_cast(struct walk *walk, ex e, ex value)
     return half_from_float(walk->prog, e->dt, ex_cast(walk->prog, value, DT_f32));
 }
 
-/* Bytes side by side in memory as a word, the first lowest. They do not overlap, so that their sum joins them: `or` would
+/* Bytes or halves side by side in memory as a word, the first lowest. They do not overlap, so that their sum joins them: `or` would
  * become the load of a word again. */
-static ex plain_word(struct prog *prog, ex bytes, enum dtype dt)
+static ex plain_word(struct prog *prog, ex parts, enum dtype dt)
 {
     enum dtype word = dtype_bytes(dt) == 8 ? DT_u64 : dtype_bytes(dt) == 4 ? DT_u32 : DT_u16;
     ex sum = NULL;
-    for (int k = 0; k < bytes->lanes; k++) {
-        ex at = ex_binary(prog, EX_add, bytes->arg[0], ex_int(prog, DT_index, k * bytes->imm));
-        ex byte = ex_cast(prog, ex_load(prog, bytes->buf, DT_u8, at, 1, 1), word);
-        if (k) byte = ex_binary(prog, EX_shl, byte, ex_int(prog, word, 8 * k));
-        sum = sum ? ex_binary(prog, EX_add, sum, byte) : byte;
+    for (int k = 0; k < parts->lanes; k++) {
+        ex at = ex_binary(prog, EX_add, parts->arg[0], ex_int(prog, DT_index, k * parts->imm));
+        ex part = ex_cast(prog, ex_load(prog, parts->buf, parts->dt, at, 1, 1), word);
+        if (k) part = ex_binary(prog, EX_shl, part, ex_int(prog, word, 8 * k * dtype_bytes(parts->dt)));
+        sum = sum ? ex_binary(prog, EX_add, sum, part) : part;
     }
     return ex_bits(prog, sum, dt);
 }
 
 static ex walk_bits(struct walk *walk, ex e, ex value)
 {
-    bool is_word = e->lanes < value->lanes && value->op == EX_load && value->dt == DT_u8 && !value->arg[1];
+    bool is_word = e->lanes < value->lanes && value->op == EX_load && (value->dt == DT_u8 || value->dt == DT_u16) && !value->arg[1];
     if (is_word && !walk->vectors) return plain_word(walk->prog, value, carrier(e->dt));
     return ex_bits(walk->prog, value, carrier(e->dt));
 }

@@ -35,11 +35,6 @@ static const struct fixed *known(const struct fixing *x, const struct value *old
 
 /* Inputs and outputs */
 
-static bool is_step(double scale)
-{
-    return scale > 0 && scale < INFINITY;
-}
-
 static void scale_note(struct graph *to, bool output, int position, double scale, int64_t zero)
 {
     struct scale_note note = {output, position, scale, zero};
@@ -70,7 +65,6 @@ static bool input(struct fixing *x, const struct graph *graph, const bool *live,
     double scale, zero;
     if (!quantize || !value_number(quantize->in[1], &scale) || !value_number(quantize->in[2], &zero))
         return refuse(x, node, "is an input of floats that is not only quantized, by one scale");
-    if (!is_step(scale)) return refuse(x, node, "is quantized by a scale that is none");
     type.dt = quantize->out->type.dt;
     struct value *q = graph_input(x->to, node->out->name, &type);
     if (!q) return false;
@@ -174,7 +168,6 @@ static struct value *to_integers(struct fixing *x, const struct node *node)
     bool whole = f->q && fixed_number(f->scale, &scale) && scale == 1;
     if (!fits || (node->op == OP_cast && !whole)) return refuse(x, node, "cuts off what is behind the point"), NULL;
     if (node->op == OP_quantize) value_number(node->in[1], &scale);
-    if (!is_step(scale)) return refuse(x, node, "has a scale that is none"), NULL;
     return fixed_integer(x, node->in[0], scale, (int64_t)zero, dt);
 }
 

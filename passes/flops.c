@@ -9,7 +9,7 @@ static double count_expr(ex e, struct expr_map *seen)
 {
     if (e->op == EX_load || e->dt == DT_index || expr_map_find(seen, e)) return 0;
     expr_map_add(seen, e, 1);
-    bool counts = e->op == EX_dot4 || (dtype_is_float(e->dt) && e->op != EX_select && e->op != EX_cast);
+    bool counts = expr_is_dot(e->op) || (dtype_is_float(e->dt) && e->op != EX_select && e->op != EX_cast);
     double cost = counts ? expr_row(e->op)->cost * e->lanes : 0;
     for (int i = 0; i < 3; i++)
         if (e->arg[i]) cost += count_expr(e->arg[i], seen);

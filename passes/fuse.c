@@ -54,10 +54,15 @@ static bool is_index_map(const struct node *node)
     return op_row(node->op)->kind == OP_MOVE && node->op != OP_concat && node->op != OP_scatter;
 }
 
+static bool is_words(const struct node *node)
+{
+    return node->op == OP_words || node->op == OP_pairs;
+}
+
 /* Free to repeat. */
 static bool is_plain_map(const struct node *node)
 {
-    return node_is_plain_map(node) || node->op == OP_words; /* a wider load */
+    return node_is_plain_map(node) || is_words(node); /* a wider load */
 }
 
 static bool opens(const struct node *node)
@@ -304,7 +309,7 @@ static const char *why_not_inside(struct fusion *f, const struct value *value, c
     if (user->op == OP_transfer) return "read on the other side";
     if (!opens(user)) return "read by control flow or a function";
     if (is_lookup(user) && kind != OP_MOVE) return "looked up in a table, which has no lanes";
-    if (user->op == OP_words && value->node->op != OP_reshape) return "read as words, whose bytes lie side by side";
+    if (is_words(user) && value->node->op != OP_reshape) return "read as words, whose bytes lie side by side";
     if (f->repeats[value->id] && !free_map && !is_widened(f, value)) return "read many times by a contraction or a window";
     if (by == OP_REDUCE && tops_contraction(f, value, 0)) return "on top of a contraction, of which it is the epilogue";
     if (is_byte_result(f, value, user)) return "a byte on top of a contraction, where sums would take four";

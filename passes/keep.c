@@ -6,7 +6,8 @@
  *
  * Pass lower computes fused values wherever they are read, so a softmax's exponentials twice. Where computing one costs
  * more than writing it and reading it twice, and a row of them stays in the second cache level, the row's place in the
- * result holds them in between. The same values are added in the same order, so results keep their bits.
+ * result holds them in between. The same values are added in the same order, so results keep their bits. What a softmax
+ * works on may be as costly (quantized sums): kept for its maximum first, it gives way to its exponentials in place.
  * Works on plain loops, before they are scheduled (schedule.c). Measured: see HACKING.md, "Decisions and measurements".
  */
 #include "loops.h"
@@ -32,7 +33,15 @@ static bool contains(ex e, ex part)
     return e == part || contains(e->arg[0], part) || contains(e->arg[1], part) || contains(e->arg[2], part);
 }
 
-/* Whether statements from first up to last store anything, or read buf. */
+/* Whether e reads buf elsewhere than at `index`. */
+static bool reads_elsewhere(ex e, const struct buffer *buf, ex index)
+{
+    if (!e) return false;
+    if (e->op == EX_load && e->buf == buf && e->arg[0] != index) return true;
+    return reads_elsewhere(e->arg[0], buf, index) || reads_elsewhere(e->arg[1], buf, index) || reads_elsewhere(e->arg[2], buf, index);
+}
+
+/* Whether statements after first up to last store anything, or read buf. */
 static bool touches(const struct stmt *first, const struct stmt *last, const struct buffer *buf)
 {
     for (const struct stmt *s = first; s && s != last; s = s->next)
@@ -57,13 +66,26 @@ static bool repeats(struct prog *prog, const struct stmt *sum, const struct stmt
     *value = ex_replace(prog, added, sum->var, ex_var(prog, loop->var));
     bool apart = ex_affine(prog, store->a, loop->var, &coef, &rest) && dim_is_const(coef) && coef != 0;
     return apart && !store->c && store->buf->dt == (*value)->dt && contains(store->b, *value) && store->b != *value &&
-           !ex_loads(store->b, store->buf);
+           !reads_elsewhere(store->b, store->buf, store->a);
 }
 
 static ex read_kept(void *context, ex e)
 {
     const struct keep *keep = context;
     return e == keep->value ? keep->kept : e;
+}
+
+/* Loops over the same range between `sum` and `last` read what is kept, too. */
+static void read_between(struct prog *prog, const struct stmt *sum, const struct stmt *last, ex added, ex kept)
+{
+    for (struct stmt *s = sum->next; s && s != last; s = s->next) {
+        if (!is_plain_loop(s) || s->body->kind != STMT_SET || s->a != sum->a || s->b != sum->b) continue;
+        struct keep keep = {ex_replace(prog, added, sum->var, ex_var(prog, s->var)), ex_replace(prog, kept, sum->var, ex_var(prog, s->var))};
+        struct rewriter *r = rewriter_new(prog);
+        r->hook = read_kept;
+        r->context = &keep;
+        s->body->a = rewrite_expr(r, s->body->a);
+    }
 }
 
 static struct stmt *loop_over(struct prog *prog, const struct stmt *like, struct stmt *body)
@@ -87,13 +109,28 @@ static bool is_one_at_least(struct prog *prog, const struct stmt *list, const st
     return false;
 }
 
-/* store y[i] = y[i] / sum   ->   let scale = 1 / sum; store y[i] = y[i] * scale */
+/* The first division by `sum` in e; NULL: there is none. */
+static ex division_by(ex e, ex sum)
+{
+    if (!e || (e->op == EX_div && e->arg[1] == sum)) return e;
+    for (int i = 0; i < 3; i++) {
+        ex found = division_by(e->arg[i], sum);
+        if (found) return found;
+    }
+    return NULL;
+}
+
+/* store y[i] = f(y[i] / sum)   ->   let scale = 1 / sum; store y[i] = f(y[i] * scale) */
 static struct stmt *multiply(struct prog *prog, struct stmt *store, ex sum)
 {
-    ex e = store->b;
-    if (e->op != EX_div || e->arg[1] != sum) return NULL;
+    ex division = division_by(store->b, sum);
+    if (!division) return NULL;
     struct var *scale = prog_var(prog, "scale", sum->dt, 1);
-    store->b = ex_binary(prog, EX_mul, e->arg[0], ex_var(prog, scale));
+    struct keep keep = {division, ex_binary(prog, EX_mul, division->arg[0], ex_var(prog, scale))};
+    struct rewriter *r = rewriter_new(prog);
+    r->hook = read_kept;
+    r->context = &keep;
+    store->b = rewrite_expr(r, store->b);
     return stmt_let(prog, scale, ex_binary(prog, EX_div, ex_number(prog, sum->dt, 1), sum), false);
 }
 
@@ -108,7 +145,7 @@ static struct stmt *keep_values(struct prog *prog, struct stmt *list, struct stm
     if (expr_cost(added) < COST_LEAST || dim_lo(prog->dims, count) >= bytes_most / dtype_bytes(added->dt)) return NULL;
     bool one = is_one_at_least(prog, list, sum, op, added);
     for (struct stmt *s = sum->next; s; s = s->next) {
-        if (!repeats(prog, sum, s, added, &value) || touches(sum, s, s->body->buf)) continue;
+        if (!repeats(prog, sum, s, added, &value) || touches(sum->next, s, s->body->buf)) continue;
         struct buffer *buf = s->body->buf;
         ex index = s->body->a;
         struct keep keep = {value, ex_load(prog, buf, buf->dt, index, 1, 1)};
@@ -120,6 +157,7 @@ static struct stmt *keep_values(struct prog *prog, struct stmt *list, struct stm
         struct stmt *scale = one ? multiply(prog, s->body, ex_var(prog, sum->body->var)) : NULL;
         if (scale) scale->next = sum->next, sum->next = scale;
         ex kept = ex_load(prog, buf, buf->dt, ex_replace(prog, index, s->var, ex_var(prog, sum->var)), 1, 1);
+        read_between(prog, sum, s, added, kept);
         sum->body->a = ex_binary(prog, op, ex_var(prog, sum->body->var), kept);
         return made;
     }

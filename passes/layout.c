@@ -186,7 +186,7 @@ static bool product_of_bytes(struct layout *l, const struct node *node, struct v
     if (!bytes_find(node->in[0], bytes)) return false;
     *product = (struct bytes_product){.x = get_last(l, bytes->byte), .zero = bytes->zero, .moving = moving_zero(l, bytes), .w = w, .n = w->type.rank - 2,
                                       .pad = node_attr(node, "pad")->ints, .pad_after = node_attr(node, "pad_after")->ints,
-                                      .stride = node_attr(node, "stride"), .dilation = node_attr(node, "dilation")};
+                                      .stride = node_attr(node, "stride"), .dilation = node_attr(node, "dilation"), .target = l->options->target};
     product->block = pick_blocks(l, w, w->type.dim[0], &product->size);
     return true;
 }
@@ -229,8 +229,11 @@ static struct value *depthwise_of_bytes(struct layout *l, const struct node *nod
         return narrow ? bytes_plain(l->to, &product, OP_conv_depth_bytes, constant_depthwise(l->to, narrow)) : NULL;
     }
     int64_t most = bytes_most(&bytes, w, type_count(&w->type) / w->type.dim[0]);
-    if (most > FLOAT_EXACT) return NULL;
     product.size = w->type.dim[0];
+    const dim *size = node->out[0].type.dim + 2;
+    struct value *sums = w->type.rank == 4 ? bytes_windows(l->to, &product, size[0], size[1]) : NULL;
+    if (sums || diag_errors(l->to->diag)) return sums;
+    if (most > FLOAT_EXACT) return NULL;
     struct value *y = bytes_depthwise(l->to, &product, n_in < 0 || pass_is_large(l->options, n_in * 4));
     l->real[node->out[0].id] = y;
     l->most[node->out[0].id] = most;
@@ -432,7 +435,7 @@ static struct value *product(struct layout *l, const struct node *node)
     if (bytes_find(node->in[0], &bytes)) {
         int64_t size, block = pick_blocks(l, constant, n, &size);
         struct bytes_product product = {.x = get(l, bytes.byte), .zero = bytes.zero, .moving = moving_zero(l, &bytes), .w = graph_reshape(l->to, constant, 2, (dim[]){k, n}),
-                                        .matrix = true, .block = block, .size = size};
+                                        .matrix = true, .block = block, .size = size, .target = l->options->target};
         struct value *narrow = is_plain(l) ? bytes_narrow(l->to, product.w) : NULL;
         if (narrow) {
             product.block = pick_block(l, n);
@@ -456,6 +459,12 @@ static struct value *product(struct layout *l, const struct node *node)
     return y;
 }
 
+/* A lookup of every element in a list, as pass tables makes them. */
+static bool is_table(const struct node *node)
+{
+    return node->in[0]->type.rank == 1 && node->in[1]->type.rank >= 3 && node_int(node, "batch", 0) == 0;
+}
+
 /* The node's result with channels last in *last, or in the model's order as the return value; both NULL where the
  * node is to be copied as it is. */
 static struct value *convert(struct layout *l, const struct node *node, struct value **last)
@@ -470,6 +479,7 @@ static struct value *convert(struct layout *l, const struct node *node, struct v
         if (is_last(l, node->in[0])) *last = follow(l, node);
         return NULL;
     case OP_gather:
+        if (is_table(node) && is_last(l, node->in[1])) *last = graph_gather(l->to, get(l, node->in[0]), get_last(l, node->in[1]), 0, 0);
         if (is_last(l, node->in[0]) && node->in[1]->type.rank == 1 && node_int(node, "batch", 0) == 0) *last = follow(l, node);
         return NULL;
     case OP_sum: case OP_prod: case OP_reduce_min: case OP_reduce_max: return spatial_reduce(l, node);

@@ -67,7 +67,7 @@ static void read_expr(struct reading *reading, ex e)
                                             .guarded = e->arg[1] != NULL});
     if (e->op == EX_eq && e->arg[0]->dt == DT_index) note_case(nest, e);
     if (e->dt != DT_index && e->op != EX_load) nest->operations += expr_row(e->op)->cost * reading->weight;
-    if (e->op == EX_dot4) nest->dots += reading->weight;
+    if (expr_is_dot(e->op)) nest->dots += reading->weight, nest->dot = e->op;
     bool converts = e->op == EX_cast && dtype_is_float(e->dt) && (e->arg[0]->op == EX_and || e->arg[0]->op == EX_shr) && reading->depth > 0;
     if (converts && ++reading->conversions > nest->conversions) nest->conversions = reading->conversions;
     if (e->dt != DT_index && e->dt != DT_bool && dtype_bytes(e->dt) > nest->element_bytes)
@@ -168,7 +168,7 @@ static bool is_parallel(const struct loopnest *nest)
 
 void loopnest_analyze(struct prog *prog, struct stmt *loop, struct loopnest *nest)
 {
-    *nest = (struct loopnest){.prog = prog, .element_bytes = 1};
+    *nest = (struct loopnest){.prog = prog, .element_bytes = 1, .dot = EX_COUNT};
     struct stmt *body = loop;
     while (body && body->kind == STMT_FOR && !body->next && body->step == 1 && !nest->too_big) {
         add_axis(nest, body, false, 0);

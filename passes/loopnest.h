@@ -32,7 +32,8 @@ struct loopnest {
     bool too_big;        /* more axes than fit: leave it alone */
     LIST(struct access) accesses;
     double operations;   /* arithmetic per iteration of the chain, by expr_row cost */
-    double dots;         /* dot4 among these: one instruction on targets that have it */
+    double dots;         /* dot products among these */
+    enum expr_op dot;    /* their kind; EX_COUNT: there are none */
     int conversions;      /* most bits of words that one statement of a reduction makes floats of */
     double inner;        /* statements executed per iteration of the chain */
     int n_registers;     /* mutable lets at the top of the body */

@@ -7,7 +7,8 @@
  * A value is a function of a byte where it is made by elementwise operators of that byte and of constants that are one
  * number; what quantized models put around their activations is. Such a function of 256 arguments is a table, worth it
  * where computing costs more than a lookup, which has no lanes: exponentials and their like. The table is what the
- * builder folds the same operators to on all bytes. Only results that are bytes are looked up.
+ * builder folds the same operators to on all bytes. Only results that are bytes are looked up: where more is made of one
+ * (the product behind subtracts its zero), that is computed from it.
  * A quantized GELU of 128 by 1,536 values: 0.6 ms computed, 0.13 looked up (AVX-512). */
 #include "passes.h"
 
@@ -53,6 +54,23 @@ static const struct value *source_of(const struct tables *t, const struct node *
     return source;
 }
 
+/* The last byte on the way from the source to a value that is a function of it; NULL where there are several ways. */
+static const struct value *last_byte(const struct tables *t, const struct value *value)
+{
+    const struct value *source = t->source[value->id];
+    while (value && value->type.dt != DT_u8) {
+        const struct value *from = NULL;
+        for (int i = 0; i < value->node->n_in; i++) {
+            const struct value *x = value->node->in[i];
+            if (number_of(x) || x == from) continue;
+            if (from) return NULL;
+            from = x;
+        }
+        value = from;
+    }
+    return value && t->source[value->id] == source ? value : NULL;
+}
+
 static void find_sources(struct tables *t, const struct graph *graph, const bool *live)
 {
     for (int i = 0; i < graph->nodes.n; i++) {
@@ -65,6 +83,11 @@ static void find_sources(struct tables *t, const struct graph *graph, const bool
             t->wanted[node->in[k]->id] |= node->n_out != 1 || t->source[node->out->id] != t->source[node->in[k]->id];
     }
     for (int i = 0; i < graph->outputs.n; i++) t->wanted[graph->outputs.at[i]->id] = true;
+    for (int i = 0; i < graph->nodes.n; i++) {
+        const struct value *out = graph->nodes.at[i]->out, *byte = NULL;
+        if (live[i] && graph->nodes.at[i]->n_out == 1 && t->source[out->id] && t->wanted[out->id]) byte = last_byte(t, out);
+        if (byte) t->wanted[byte->id] = true;
+    }
 }
 
 /* The old value for all 256 values of its source, which `known` has at its id. */

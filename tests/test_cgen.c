@@ -102,7 +102,9 @@ static bool takes(enum expr_op op, enum dtype dt)
     case EX_not: return !is_float;
     case EX_shl:
     case EX_shr: return is_int;
-    case EX_dot4: return dt == DT_i32;
+    case EX_dot4:
+    case EX_dot4_sat:
+    case EX_dot2: return dt == DT_i32;
     case EX_floor:
     case EX_ceil:
     case EX_round:
@@ -127,7 +129,7 @@ static void add_kind(struct suite *s, enum expr_op op, enum dtype dt, int lanes)
     ex a = piece_load(s, &p, p.a), b = piece_load(s, &p, p.b), v;
     if (op == EX_select) v = ex_select(s->prog, piece_load(s, &p, p.c), a, b);
     else if (op == EX_fma) v = ex_fma(s->prog, a, b, a);
-    else if (op == EX_dot4) v = ex_dot4(s->prog, ex_int(s->prog, DT_i32, -1), b, ex_dot4(s->prog, a, b, a)); /* 255 by all */
+    else if (expr_is_dot(op)) v = ex_dot(s->prog, op, ex_int(s->prog, DT_i32, -1), b, ex_dot(s->prog, op, a, b, a)); /* 255 by all */
     else v = expr_row(op)->args == 1 ? ex_unary(s->prog, op, a) : ex_binary(s->prog, op, a, b);
     piece_end(s, &p, v);
 }

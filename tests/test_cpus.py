@@ -25,11 +25,32 @@ EXAMPLES = {"digits": ["--dim", "N=3"], "heat": ["--dim", "H=9", "--dim", "W=11"
 SIZES = {"T": 37} # of dimensions that stay open
 SMALL = {"conv": [], "lstm": [], "integers": [], "dynamic": ["--dim", "batch=5"]}
 # Dot products of bytes, up to 255 by any byte, stored as they are and through an epilogue; 45 columns are no whole vectors.
-DOTS = """model dots(x: u8[1, 9, 9, 32], w: i32[2, 3, 3, 8, 32], z: u8[5, 64], v: i32[3, 16, 15]) -> (y: i32[1, 7, 7, 64], q: u8[5, 45]) {
+# Those that saturate do; halves go from -32768 to 32767.
+DOTS = """model dots(x: u8[1, 9, 9, 32], w: i32[2, 3, 3, 8, 32], u: i32[2, 3, 3, 16, 16], z: u8[5, 64], v: i32[3, 16, 15]) ->
+        (y: i32[1, 7, 7, 64], q: u8[5, 45], s: i32[1, 7, 7, 64], t: i32[5, 45], h: i32[1, 7, 7, 32], p: i32[5, 45]) {
     y = conv_dot(words(x*15 + 15), w*123456789, stride: [1, 1], dilation: [1, 1], block: 32)
     q = cast(min(max(cast(matmul_dot(words(z*15 + 15), v*987654321, block: 15), f32)*0.001 + 128, 0), 255), u8)
+    ends = cast(cast(z % 2, i32)*255, u8)
+    s = conv_dot_sat(words(x*15 + 15), w*123456789, stride: [1, 1], dilation: [1, 1], block: 32)
+    t = matmul_dot_sat(words(ends), v*987654321, block: 15)
+    h = conv_dot2(pairs(cast(x, u16)*4111 + 32767), u*123456789, stride: [1, 1], dilation: [1, 1], block: 16)
+    p = matmul_dot2(pairs(cast(z[:, 0:32], u16)*4111), v*987654321, block: 15)
 }
 """
+# Products as models have them, of bytes that are 0 or 255, by weights that fit sums of 16 bits to the last unit and by others.
+# Depthwise convolutions, too, at widths that fill no words, with each number of words.
+FITS = """model fits(x: u8[5, 4], m: u8[1, 20, 7, 11]) -> (fit: i32[5, 18], beyond: i32[5, 18], a: i32[1, 20, 7, 11], b: i32[1, 20, 4, 6], c: i32[1, 20, 7, 13], d: i32[1, 20, 2, 3]) {
+    ends = cast(cast(x % 2, i32)*255, u8)
+    edge = cast(cast(cast(m % 2, i32)*255, u8), i32) - 7
+    a = conv(edge, cast(THREE, i32), group: 20, pad: 1)
+    b = conv(edge, cast(THREE, i32), group: 20, pad: 1, stride: 2)
+    c = conv(edge, cast(SEVEN, i32), group: 20, pad: [0, 4], pad_after: [0, 4])
+    d = conv(edge, cast(THREE, i32), group: 20, stride: 4)
+    fit = matmul(cast(ends, i32) - 3, cast([FIT], i32))
+    beyond = matmul(cast(ends, i32) - 3, cast([BEYOND], i32))
+}
+""".replace("FIT", ", ".join(str([a]*18) for a in (127, 1, -128, 0))).replace("BEYOND", ", ".join(str([a, b]*9) for a, b in ((127, -128), (2, -1), (-128, 127), (-128, 127))))
+FITS = FITS.replace("THREE", str([[[[127, -127, 127], [-1, 2, 3], [127, 127, 126]]]] * 20)).replace("SEVEN", str([[[[127, -127, 127, 1, 2, 3, -127]]]] * 20))
 FORMATS = {"f64": "d", "f32": "f", "i8": "b", "i16": "h", "i32": "i", "i64": "q", "u8": "B", "u16": "H", "u32": "I", "u64": "Q", "bool": "?"}
 CROSS = ["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu"]
 
@@ -278,8 +299,9 @@ def main():
     models = tempfile.mkdtemp(prefix="cpus-models-")
     work = [(name, os.path.join(ROOT, f"examples/{name}.tn"), options) for name, options in EXAMPLES.items()]
     work += [(name, path, SMALL[name]) for name, path, _ in small_models(models) if name in SMALL]
-    work.append(("dots", os.path.join(models, "dots.tn"), []))
-    with open(work[-1][1], "w") as f: f.write(DOTS)
+    for name, text in ("dots", DOTS), ("fits", FITS):
+        work.append((name, os.path.join(models, name + ".tn"), []))
+        with open(work[-1][1], "w") as f: f.write(text)
     passed = failed = 0
     for name, path, options in work:
         if len(sys.argv) > 2 and name not in sys.argv[2:]: continue

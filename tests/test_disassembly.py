@@ -29,6 +29,8 @@ KERNELS = { # a model, and its parameters
     "pointwise": ("(x: f32[1, 64, 56, 56]) -> (y: f32[1, 256, 56, 56]) { y = relu(nn.conv(x, 256, kernel: 1) @ p) }", [256, 64, 1, 1]),
     "dot3x3": ("(x: u8[1, 58, 58, 64], w: i32[1, 3, 3, 16, 64]) -> (y: u8[1, 56, 56, 64]) { y = cast(max(cast(conv_dot(words(x), w, stride: [1, 1], dilation: [1, 1], block: 64), f32)*0.001, 0), u8) }", None),
     "dot_product": ("(x: u8[128, 384], w: i32[6, 96, 64]) -> (y: i32[128, 384]) { y = matmul_dot(words(x), w, block: 64) }", None),
+    "halves3x3": ("(x: u16[1, 58, 58, 64], w: i32[4, 3, 3, 32, 16]) -> (y: u8[1, 56, 56, 64]) { y = cast(max(cast(conv_dot2(pairs(x), w, stride: [1, 1], dilation: [1, 1], block: 16), f32)*0.001, 0), u8) }", None),
+    "saturating": ("(x: u8[128, 384], w: i32[24, 96, 16]) -> (y: i32[128, 384]) { y = matmul_dot_sat(words(x), w, block: 16) }", None),
     "depthwise": ("(x: f32[1, 96, 56, 56]) -> (y: f32[1, 96, 56, 56]) { y = relu(nn.conv(x, 96, kernel: 3, pad: 1, group: 96) @ p) }", [96, 1, 3, 3]),
 }
 

@@ -235,7 +235,7 @@ static bool is_valid(enum expr_op op, enum dtype dt)
     if (op == EX_fma || op == EX_floor || op == EX_ceil || op == EX_round || op == EX_trunc || op == EX_sqrt ||
         op == EX_is_nan || op == EX_is_inf)
         return is_real;
-    if (op == EX_dot4) return dt == DT_i32;
+    if (expr_is_dot(op)) return dt == DT_i32;
     if (op == EX_eq || op == EX_lt || op == EX_le || op == EX_select || op == EX_splat) return true;
     if (is_index && (op == EX_pow || op == EX_rem || op == EX_abs || op == EX_neg || op == EX_hmul)) return false;
     if (op == EX_ramp) return !is_real && !is_bool;
@@ -246,9 +246,9 @@ static ex apply(struct prog *prog, enum expr_op op, ex a, ex b, ex c, int lanes)
 {
     if (op == EX_select) return ex_select(prog, ex_binary(prog, EX_lt, a, b), a, c);
     if (op == EX_fma) return ex_fma(prog, a, b, c);
-    if (op == EX_dot4) { /* 255 by 127, by -128 and by all there is: the largest sums */
-        c = ex_dot4(prog, ex_int(prog, DT_i32, -1), ex_int(prog, DT_i32, 0x7f7f7f7f), ex_dot4(prog, a, b, c));
-        return ex_dot4(prog, ex_int(prog, DT_i32, -1), b, ex_dot4(prog, a, ex_int(prog, DT_i32, -0x7f7f7f80), c));
+    if (expr_is_dot(op)) { /* 255 by 127, by -128 and by all there is: the largest sums */
+        c = ex_dot(prog, op, ex_int(prog, DT_i32, -1), ex_int(prog, DT_i32, 0x7f7f7f7f), ex_dot(prog, op, a, b, c));
+        return ex_dot(prog, op, ex_int(prog, DT_i32, -1), b, ex_dot(prog, op, a, ex_int(prog, DT_i32, -0x7f7f7f80), c));
     }
     if (op == EX_splat) return ex_splat(prog, a, lanes);
     if (op == EX_ramp) return ex_ramp(prog, a, 3, lanes);

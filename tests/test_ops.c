@@ -82,11 +82,11 @@ static bool takes(enum op op, enum dtype dt)
     case SHAPE_bits: return !dtype_is_float(dt);
     case SHAPE_compare: return op == OP_eq ? true : op == OP_is_nan || op == OP_is_inf ? dtype_is_float(dt) : dt != DT_bool;
     case SHAPE_first: case SHAPE_quantize: return dtype_is_float(dt);
-    case SHAPE_words: return dt == DT_u8;
+    case SHAPE_words: return dt == (op == OP_words ? DT_u8 : DT_u16);
     case SHAPE_dequantize: return dtype_is_int(dt) && dtype_bytes(dt) <= 4;
     case SHAPE_reduce: return dt != DT_bool || op == OP_reduce_min || op == OP_reduce_max;
     case SHAPE_conv_last: case SHAPE_matmul_packed:
-        if (op == OP_conv_dot || op == OP_matmul_dot) return dt == DT_i32;
+        if (op_dot_terms(op)) return dt == DT_i32;
         if (op == OP_conv_bytes || op == OP_matmul_bytes) return dtype_is_int(dt) && dtype_bytes(dt) <= 2;
         return dt != DT_bool;
     case SHAPE_requantize: case SHAPE_wide: return dt == DT_i32;
@@ -230,14 +230,14 @@ static struct value *build_contraction(struct lab *lab, enum op op, enum shape_c
     return graph_node(lab->graph, op, 2, in, 1, (struct attr[]){ATTR_S("meaning", "y[o, n] += x[n, k] * w[k, o]")});
 }
 
-/* Words of this type, read out of bytes. */
-static struct value *words_of(struct lab *lab, struct type type)
+/* Words of this type, read out of bytes or halves. */
+static struct value *words_of(struct lab *lab, enum op op, struct type type)
 {
     int last = type.rank - 1;
-    type.dt = DT_u8;
-    type.dim[last] = dim_mul(lab->session.dims, type.dim[last], 4);
-    struct value *bytes = input(lab, type);
-    return graph_node(lab->graph, OP_words, 1, &bytes, 0, NULL);
+    type.dt = op == OP_words ? DT_u8 : DT_u16;
+    type.dim[last] = dim_mul(lab->session.dims, type.dim[last], op == OP_words ? 4 : 2);
+    struct value *parts = input(lab, type);
+    return graph_node(lab->graph, op, 1, &parts, 0, NULL);
 }
 
 /* What pass layout makes: channels last, weights in blocks of output channels. */
@@ -250,8 +250,8 @@ static struct value *build_packed(struct lab *lab, enum op op, enum shape_class 
     for (int i = 0; i < n; i++) x.dim[i + 1] = x.dim[i + 2];
     x.dim[n + 1] = large ? 24 : 5;
     if (op_row(op)->shape == SHAPE_matmul_packed) x = of_rank2(lab, class, dt, 1, 1), n = 0;
-    bool bytes = (op == OP_conv_dot || op == OP_matmul_dot) && (large || class == SHAPE_CLASS_SYMBOLIC);
-    struct value *in[2] = {bytes ? words_of(lab, x) : input(lab, x), NULL};
+    int terms = large || class == SHAPE_CLASS_SYMBOLIC ? op_dot_terms(op) : 0;
+    struct value *in[2] = {terms ? words_of(lab, terms == 4 ? OP_words : OP_pairs, x) : input(lab, x), NULL};
     struct attr window[] = {ATTR_L("stride", stride, n), ATTR_L("dilation", dilation, n), ATTR_L("kernel", kernel, n)};
     if (op_row(op)->shape == SHAPE_pool_last) return graph_node(lab->graph, op, 1, in, 3, window);
     if (op_row(op)->shape != SHAPE_conv_depth) w.dim[w.rank++] = large ? 3 : 2;
@@ -304,7 +304,7 @@ static struct value *build_others(struct lab *lab, enum op op, enum shape_class 
         if (x.rank == 0) return NULL;
         return graph_node(lab->graph, op, 0, NULL, 5, (struct attr[]){ATTR_S("to", dtype_name(dt)), ATTR_L("shape", x.dim, x.rank), ATTR_I("axis", x.rank - 1), ATTR_I("start", 2), ATTR_I("step", 3)});
     case SHAPE_words:
-        return x.rank == 0 ? NULL : words_of(lab, x);
+        return x.rank == 0 ? NULL : words_of(lab, op, x);
     case SHAPE_quantize: case SHAPE_dequantize: { /* a scale and a zero point for each element of the last axis */
         bool to_integer = op == OP_quantize;
         if (x.rank == 0) return NULL;
@@ -359,7 +359,7 @@ static void add_instances(struct lab *lab, enum op op)
 {
     for (int class = 0; class < N_CLASSES; class++)
         for (int dt = 0; dt < DT_index; dt++) {
-            bool common = dt == DT_f32 || dt == DT_i64 || dt == DT_bool || dt == DT_u8 || op == OP_conv_dot || op == OP_matmul_dot;
+            bool common = dt == DT_f32 || dt == DT_i64 || dt == DT_bool || dt == DT_u8 || op == OP_pairs || op_dot_terms(op) > 0;
             if (!takes(op, (enum dtype)dt) || (class != SHAPE_CLASS_ODD && !common)) continue;
             struct value *y = build(lab, op, (enum shape_class)class, (enum dtype)dt);
             if (!y) continue;
