@@ -353,7 +353,7 @@ static struct value *elementwise(struct layout *l, const struct node *node)
     return graph_node(l->to, node->op, node->n_in, in, node->n_attrs, node->attrs);
 }
 
-enum { ROWS_APART = 64 << 10 }; /* bytes */
+enum { ROWS_APART = 512 << 10 }; /* bytes */
 
 /* Sums over all spatial axes give the same [n, c] in either layout. Large ones go row by row, then over the rows: several
  * threads have rows of their own, as in the kernels before and after. (ppocr_det's largest mean on two threads: 187 us in
