@@ -86,7 +86,8 @@ static struct value *small_codes(struct graph *g, const struct narrow *narrow, s
 {
     struct value *power = graph_scalar(g, DT_f32, ldexp(1, 1 - narrow->bias - narrow->mantissa + 23));
     struct value *sum = graph_binary(g, OP_add, graph_bitcast(g, size, DT_f32), power);
-    return graph_binary(g, OP_sub, graph_bitcast(g, sum, DT_u32), graph_bitcast(g, power, DT_u32));
+    struct value *code = graph_bitcast(g, sum, DT_u32);
+    return graph_binary(g, OP_sub, code, graph_bitcast(g, power, DT_u32));
 }
 
 /* x, f32, in the format's code. */
@@ -100,8 +101,12 @@ static struct value *encode(struct graph *g, const struct narrow *narrow, struct
     code = graph_select(g, is_small, small, code);
     struct value *beyond = number(g, is_saturating ? narrow->largest : narrow->infinity);
     code = graph_select(g, graph_binary(g, OP_lt, number(g, narrow->largest), code), beyond, code);
-    if (narrow->is_unsigned_zero) sign = graph_select(g, binary(g, OP_eq, code, 0), number(g, 0), sign);
-    code = graph_select(g, graph_binary(g, OP_lt, number(g, INFINITE), size), number(g, narrow->nan), code);
+    if (narrow->is_unsigned_zero) {
+        struct value *is_zero = binary(g, OP_eq, code, 0);
+        sign = graph_select(g, is_zero, number(g, 0), sign);
+    }
+    struct value *is_nan = graph_binary(g, OP_lt, number(g, INFINITE), size);
+    code = graph_select(g, is_nan, number(g, narrow->nan), code);
     return graph_cast(g, graph_binary(g, OP_or, code, sign), DT_u8);
 }
 

@@ -69,7 +69,8 @@ static bool input(struct fixing *x, const struct graph *graph, const bool *live,
     struct value *q = graph_input(x->to, node->out->name, &type);
     if (!q) return false;
     x->map[node->out->id] = q;
-    struct value *centred = graph_binary(x->to, OP_sub, graph_cast(x->to, q, DT_i32), graph_int(x->to, DT_i32, (int64_t)zero));
+    struct value *centred = graph_cast(x->to, q, DT_i32);
+    centred = graph_binary(x->to, OP_sub, centred, graph_int(x->to, DT_i32, (int64_t)zero));
     struct fixed *f = &x->fixed[node->out->id];
     *f = fixed_of(x->to, centred, scale, dtype_int_min(type.dt) - (int64_t)zero, (int64_t)dtype_int_max(type.dt) - (int64_t)zero);
     f->raw = q, f->zero = (int64_t)zero;

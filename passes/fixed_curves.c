@@ -37,8 +37,8 @@ static struct value *exponential(struct graph *to, struct value *d)
     enum { N = 1 << HALF_BITS };
     double coarse[N], fine[N];
     for (int i = 0; i < N; i++) coarse[i] = UNIT * exp(-(double)i * N / (1 << FINE)), fine[i] = UNIT * exp(-(double)i / (1 << FINE));
-    struct value *a = looked_up(to, table_16(to, coarse, N, DT_u16), shifted(to, d, HALF_BITS));
-    struct value *b = looked_up(to, table_16(to, fine, N, DT_u16), graph_binary(to, OP_and, d, graph_int(to, DT_i32, N - 1)));
+    struct value *high = shifted(to, d, HALF_BITS), *a = looked_up(to, table_16(to, coarse, N, DT_u16), high);
+    struct value *low = graph_binary(to, OP_and, d, graph_int(to, DT_i32, N - 1)), *b = looked_up(to, table_16(to, fine, N, DT_u16), low);
     struct value *product = graph_binary(to, OP_mul, a, b);
     return shifted(to, graph_binary(to, OP_add, product, graph_int(to, DT_i32, UNIT / 2)), 15);
 }
@@ -87,7 +87,10 @@ static bool of_byte(struct fixing *x, const struct node *node, const struct fixe
     double step = most > 0 ? most / INT16_MAX : 1;
     for (int i = 0; i < BYTES; i++) at[i] /= step;
     struct value *index = f->raw;
-    if (is_signed) index = graph_binary(to, OP_add, graph_cast(to, index, DT_i32), graph_int(to, DT_i32, 128));
+    if (is_signed) {
+        index = graph_cast(to, index, DT_i32);
+        index = graph_binary(to, OP_add, index, graph_int(to, DT_i32, 128));
+    }
     *result = fixed_of(to, looked_up(to, table_16(to, at, BYTES, DT_i16), index), step, -INT16_MAX, INT16_MAX);
     return result->q != NULL;
 }
