@@ -80,33 +80,20 @@ bool freestanding_check(const struct emission *emission, struct diag *diag)
     return good;
 }
 
-static void put_upper(struct text *out, const char *s)
-{
-    for (; *s; s++) {
-        char c = *s >= 'a' && *s <= 'z' ? (char)(*s - 'a' + 'A') : *s;
-        text_add_n(out, &c, 1);
-    }
-}
-
 static void put_define(struct text *out, const char *model, const char *what, int64_t value)
 {
-    text_add(out, "#define ");
-    put_upper(out, model);
-    text_printf(out, "_%s %lld\n", what, (long long)value);
+    text_printf(out, "#define %s_%s %lld\n", interface_upper(out->arena, model), what, (long long)value);
 }
 
 static void put_value(struct text *out, const char *model, const char *field, const struct buffer *buf, const struct scale_note *note)
 {
-    struct text name = {.arena = out->arena};
+    const char *name = interface_upper(out->arena, field);
     int64_t elements = type_count(&buf->type);
-    put_upper(&name, field);
-    put_define(out, model, arena_printf(out->arena, "%s_ELEMENTS", text_string(&name)), elements);
-    put_define(out, model, arena_printf(out->arena, "%s_BYTES", text_string(&name)), elements * dtype_bytes(buf->dt));
+    put_define(out, model, arena_printf(out->arena, "%s_ELEMENTS", name), elements);
+    put_define(out, model, arena_printf(out->arena, "%s_BYTES", name), elements * dtype_bytes(buf->dt));
     if (!note) return;
-    text_add(out, "#define ");
-    put_upper(out, model);
-    text_printf(out, "_%s_SCALE %.9g /* a number x is the integer x/scale + zero, rounded */\n", text_string(&name), note->scale);
-    put_define(out, model, arena_printf(out->arena, "%s_ZERO", text_string(&name)), note->zero);
+    text_printf(out, "#define %s_%s_SCALE %.9g /* a number x is the integer x/scale + zero, rounded */\n", interface_upper(out->arena, model), name, note->scale);
+    put_define(out, model, arena_printf(out->arena, "%s_ZERO", name), note->zero);
 }
 
 /* What the compiler made of it, where it was asked. */
@@ -128,11 +115,8 @@ void freestanding_header(const struct emission *emission, const struct object_si
     const struct prog *prog = emission->versions->prog;
     struct interface_names names;
     interface_names(prog, out->arena, &names);
-    text_add(out, "#ifndef MODEL_");
-    put_upper(out, names.model);
-    text_add(out, "_H\n#define MODEL_");
-    put_upper(out, names.model);
-    text_add(out, "_H\n#include <stdint.h>\n\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n");
+    const char *upper = interface_upper(out->arena, names.model);
+    text_printf(out, "#ifndef MODEL_%s_H\n#define MODEL_%s_H\n#include <stdint.h>\n\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n", upper, upper);
     interface_structs(emission, out);
     text_add(out, "\n/* Working memory, static; weights, constant. */\n");
     put_define(out, names.model, "ARENA_BYTES", emission->arena_bytes);

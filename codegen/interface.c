@@ -133,20 +133,25 @@ static void put_plain_params(const struct interface *model, struct text *out)
     if (prog->inputs.n + prog->outputs.n == 0) text_add(out, "void");
 }
 
+const char *interface_upper(struct arena *arena, const char *name)
+{
+    char *upper = arena_strdup(arena, name);
+    for (char *c = upper; *c; c++)
+        if (*c >= 'a' && *c <= 'z') *c = (char)(*c - 'a' + 'A');
+    return upper;
+}
+
 static void put_header(const struct interface *model, struct text *out)
 {
     const char *name = model->names.model;
-    struct text upper = {.arena = model->printer->arena};
-    text_add(&upper, name);
-    for (size_t i = 0; i < upper.n; i++)
-        if (upper.at[i] >= 'a' && upper.at[i] <= 'z') upper.at[i] = (char)(upper.at[i] - 'a' + 'A');
+    const char *upper = interface_upper(model->printer->arena, name);
     text_printf(out, "#ifndef MODEL_%s_H\n#define MODEL_%s_H\n\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n",
-                upper.at, upper.at);
+                upper, upper);
     put_structs(model, out);
     int64_t worst = worst_arena(model);
     text_printf(out, "\n/* Bytes of working memory, aligned to 64%s */\n",
                 model->is_static ? "." : ": for given symbols, in the order above; and for the largest.");
-    if (worst != INT64_MAX) text_printf(out, "#define %s_ARENA_BYTES %lld\n", upper.at, (long long)worst);
+    if (worst != INT64_MAX) text_printf(out, "#define %s_ARENA_BYTES %lld\n", upper, (long long)worst);
     text_printf(out, "int64_t %s_arena_bytes(const int64_t *symbols);\n\n", name);
     text_printf(out, "/* Returns 0, or the code of a failed check on the data. %s */\n",
                 model->emission->opencl    ? "Runs on an OpenCL device, one run at a time;\n * arena may be NULL."

@@ -15,6 +15,8 @@ struct embedded_file;
 const struct embedded_file *embedded_find(const char *path);
 /* NAME_run where it is more than one function of kernels: on several threads, of several versions. */
 void versions_print(const struct emission *emission, struct text *out);
+/* The name in upper case, in arena. */
+const char *interface_upper(struct arena *arena, const char *name);
 /* struct NAME_inputs and struct NAME_outputs. */
 void interface_structs(const struct emission *emission, struct text *out);
 /* "s" as a string of C. */

@@ -539,8 +539,8 @@ bool link_artefact(const struct prog *prog, const struct link_options *options, 
         return false;
     }
     linker.folder = folder_make(linker.arena, diag);
-    linker.weights_apart = options->freestanding ? false :
-        linker.emission.weights.n_bytes > WEIGHTS_IN_TEXT_MOST || (options->weights_file && linker.emission.weights.n_bytes);
+    linker.weights_apart = !options->freestanding && (linker.emission.weights.n_bytes > WEIGHTS_IN_TEXT_MOST ||
+                                                      (options->weights_file && linker.emission.weights.n_bytes));
     bool good = linker.folder && link_kind(&linker, kind) && put_weights_file(&linker);
     if (linker.folder && options->keep_temporary) note_written(&linker, linker.folder);
     else if (linker.folder) folder_remove(linker.folder);

@@ -111,7 +111,8 @@ void quantize_print(struct session *session, const struct quantize_result *resul
     const struct options *options = result->options;
     printf("%-30s %-7s %-6s %10s %10s %11s %4s %9s  %s\n", "layer", "", "", "least", "most", "scale", "zero", "loss", "why float");
     for (int i = 0; i < plan->layers.n; i++) print_layer(session->arena, result, &plan->layers.at[i]);
-    const char *even = even_inputs(result) ? arena_printf(session->arena, ", inputs with channels evened out: %d", even_inputs(result)) : "";
+    int n_even = even_inputs(result);
+    const char *even = n_even ? arena_printf(session->arena, ", inputs with channels evened out: %d", n_even) : "";
     printf("\n%s: %d of %d layers in bytes, ranges by %s%s; constants %lld bytes, were %lld\n", result->model, bytes_layers(result), plan->layers.n,
            method_text(session->arena, options), even, (long long)result->weight_bytes, (long long)result->weight_bytes_float);
     print_loss(result);

@@ -16,9 +16,9 @@ struct value *onnx_convolve(struct onnx_call *call, struct value *x, struct valu
 struct value *build_single(struct graph *g, struct value *x);
 /* Quantized by scale and zero (absent: 0 of type otherwise), which broadcast against x; and back. */
 struct value *build_quantized(struct graph *g, struct value *x, struct value *scale, struct value *zero, enum dtype otherwise);
+struct value *build_dequantized(struct graph *g, struct value *x, struct value *scale, struct value *zero);
 /* Whether what is known of this input are positive numbers; false after an error. */
 bool onnx_scale_is_positive(struct onnx_call *c, int input);
-struct value *build_dequantized(struct graph *g, struct value *x, struct value *scale, struct value *zero);
 /* x, f32, as u8 by the scale and zero point that its range gives, which go to *scale and *zero. */
 struct value *build_dynamically_quantized(struct graph *g, struct value *x, struct value **scale, struct value **zero);
 /* The result of ONNX's own operator `name` as of opset `version` on these inputs; its attributes are the call's. */

@@ -287,9 +287,8 @@ static bool input_type(struct importer *importer, const Onnx__ValueInfoProto *in
         return diag_error(graph->diag, graph->place, "input \"%s\": sequences, optionals and maps are not supported",
                           name);
     const Onnx__TypeProto__Tensor *tensor = info->type->tensor_type;
-    const struct narrow *narrow = onnx_narrow(tensor->elem_type);
-    if (narrow) type->dt = narrow->dt;
-    else if (!onnx_dtype(tensor->elem_type, &type->dt, &type_name))
+    const struct narrow *narrow;
+    if (!onnx_element(tensor->elem_type, &type->dt, &narrow, &type_name))
         return diag_error(graph->diag, graph->place, "input \"%s\": element type %s is not supported", name, type_name);
     if (!tensor->shape) return diag_error(graph->diag, graph->place, "input \"%s\": its rank is not known", name);
     if (tensor->shape->n_dim > RANK_MOST)

@@ -23,11 +23,13 @@ struct onnx_source {
 };
 /* The element type of an ONNX type number; false (and its name in *name) where there is none here. */
 bool onnx_dtype(int32_t type, enum dtype *dt, const char **name);
+/* The same with those that a graph has as bytes (onnx_narrow.h): *narrow says which, NULL for all others. */
+struct narrow;
+bool onnx_element(int32_t type, enum dtype *dt, const struct narrow **narrow, const char **name);
 /* Data may stay inside proto. */
 bool onnx_tensor(const struct onnx_source *source, const Onnx__TensorProto *proto, struct tensor *tensor);
 
 struct importer;
-struct narrow;
 struct onnx_call {
     struct importer *importer;
     struct graph *graph;

@@ -195,8 +195,8 @@ static struct value *build_cast(struct onnx_call *c)
 {
     enum dtype dt = DT_f32;
     const char *name;
-    const struct narrow *to = onnx_narrow((int32_t)onnx_int(c, "to", 0));
-    if (!to && !onnx_dtype((int32_t)onnx_int(c, "to", 0), &dt, &name)) return onnx_refuse(c, "element type %s", name);
+    const struct narrow *to;
+    if (!onnx_element((int32_t)onnx_int(c, "to", 0), &dt, &to, &name)) return onnx_refuse(c, "element type %s", name);
     return cast_between(c, to, dt);
 }
 static struct value *build_cast_like(struct onnx_call *c)

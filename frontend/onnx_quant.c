@@ -73,10 +73,9 @@ static bool result_type(struct onnx_call *c, struct value *zero, enum dtype *dt,
 {
     int32_t number = (int32_t)onnx_int(c, "output_dtype", 0);
     const char *name = "";
-    *narrow = zero ? c->narrow_in[2] : onnx_narrow(number);
-    if (*narrow) *dt = (*narrow)->dt;
-    else if (zero) *dt = zero->type.dt;
-    else if (number && !onnx_dtype(number, dt, &name)) return onnx_refuse(c, "element type %s", name) != NULL;
+    *narrow = zero ? c->narrow_in[2] : NULL;
+    if (zero) *dt = zero->type.dt;
+    else if (number && !onnx_element(number, dt, narrow, &name)) return onnx_refuse(c, "element type %s", name) != NULL;
     return true;
 }
 

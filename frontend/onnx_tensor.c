@@ -52,6 +52,14 @@ bool onnx_dtype(int32_t type, enum dtype *dt, const char **name)
     return true;
 }
 
+bool onnx_element(int32_t type, enum dtype *dt, const struct narrow **narrow, const char **name)
+{
+    *narrow = onnx_narrow(type);
+    *name = "";
+    if (*narrow) *dt = (*narrow)->dt;
+    return *narrow || onnx_dtype(type, dt, name);
+}
+
 static bool complain(const struct onnx_source *source, const Onnx__TensorProto *proto, const char *what)
 {
     return diag_error(source->diag, source->place, "tensor \"%s\": %s", proto->name ? proto->name : "", what);
@@ -216,9 +224,8 @@ static const void *bool_bytes(struct arena *arena, const void *data, int64_t n)
 static bool tensor_type(const struct onnx_source *source, const Onnx__TensorProto *proto, struct type *type)
 {
     const char *name;
-    const struct narrow *narrow = onnx_narrow(proto->data_type);
-    if (narrow) type->dt = narrow->dt;
-    else if (!onnx_dtype(proto->data_type, &type->dt, &name))
+    const struct narrow *narrow;
+    if (!onnx_element(proto->data_type, &type->dt, &narrow, &name))
         return diag_error(source->diag, source->place, "tensor \"%s\": element type %s is not supported",
                           proto->name ? proto->name : "", name);
     if (proto->n_dims > RANK_MOST) return complain(source, proto, "rank above 16");

@@ -240,9 +240,7 @@ static struct value *build_pairs(struct graph *to, const struct bytes_product *p
     if (product->moving || product->zero) x = graph_binary(to, OP_sub, x, zero);
     x = bytes_pad(to, product, x, graph_scalar(to, DT_u16, 0), 2);
     if (!x) return NULL;
-    int32_t *none = arena_array(to->arena, (size_t)product->size, sizeof *none);
-    memset(none, 0, (size_t)product->size * sizeof *none);
-    struct value *in[] = {graph_node(to, OP_pairs, 1, &x, 0, NULL), pack_words(to, product, from, none, 2)};
+    struct value *in[] = {graph_node(to, OP_pairs, 1, &x, 0, NULL), pack_words(to, product, from, NEW_ARRAY(to->arena, int32_t, product->size), 2)};
     return dot_product(to, product, OP_conv_dot2, OP_matmul_dot2, in);
 }
 
@@ -276,9 +274,7 @@ struct value *bytes_build(struct graph *to, const struct bytes_product *product)
 struct value *bytes_zero_part(struct graph *to, const struct bytes_product *product, int64_t zero)
 {
     struct layout from = layout_of(product);
-    int32_t *none = arena_array(to->arena, (size_t)product->size, sizeof *none);
-    memset(none, 0, (size_t)product->size * sizeof *none);
-    return weight_sums(to, product, &from, none, zero);
+    return weight_sums(to, product, &from, NEW_ARRAY(to->arena, int32_t, product->size), zero);
 }
 
 struct window { /* along the columns: `each` results are made of the columns of `words` words */

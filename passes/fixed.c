@@ -131,7 +131,7 @@ static struct range range_of(const struct value *value)
     if (node->op != OP_add && node->op != OP_sub && node->op != OP_conv && node->op != OP_matmul) return whole;
     struct range a = range_of(node->in[0]), b = range_of(node->in[1]), sum = {a.least + b.least, a.most + b.most};
     if (node->op == OP_sub) sum = (struct range){a.least - b.most, a.most - b.least};
-    double most = fmax(fabs((double)a.least), fabs((double)a.most)) * fmax(fabs((double)b.least), fabs((double)b.most)) * (double)terms_of(node);
+    double most = fixed_size(a.least, a.most) * fixed_size(b.least, b.most) * (double)terms_of(node);
     if (node->op == OP_conv || node->op == OP_matmul) sum = most < 0x1p31 ? (struct range){-(int64_t)most, (int64_t)most} : whole;
     return sum.least >= whole.least && sum.most <= whole.most ? sum : whole;
 }
@@ -254,7 +254,7 @@ static bool product(struct fixing *x, const struct node *node, int64_t terms, st
     struct fixed a, b;
     double scale_a, scale_b;
     if (!factor(x, node->in[0], &a) || !factor(x, node->in[1], &b) || !fixed_number(a.scale, &scale_a) || !fixed_number(b.scale, &scale_b)) return false;
-    double most = fmax(fabs((double)a.least), fabs((double)a.most)) * fmax(fabs((double)b.least), fabs((double)b.most)) * (double)terms;
+    double most = fixed_size(a.least, a.most) * fixed_size(b.least, b.most) * (double)terms;
     if (!(most < 0x1p31)) return refuse(x, node, "has sums that may pass 32 bits");
     *f = fixed_of(x->to, graph_node(x->to, node->op, 2, (struct value *[]){a.q, b.q}, node->n_attrs, node->attrs), scale_a * scale_b, -(int64_t)most, (int64_t)most);
     return f->q != NULL;
@@ -295,7 +295,7 @@ static bool summed(struct fixing *x, const struct node *node, struct fixed *f)
         dim n = node->op == OP_sum ? node->in[0]->type.dim[axes->ints[i]] : axes->ints[i];
         terms *= dim_is_const(n) ? (double)n : 0x1p32;
     }
-    if (!(fmax(fabs((double)f->least), fabs((double)f->most)) * terms < 0x1p31)) return refuse(x, node, "has sums that may pass 32 bits");
+    if (!(fixed_size(f->least, f->most) * terms < 0x1p31)) return refuse(x, node, "has sums that may pass 32 bits");
     *f = fixed_of(x->to, graph_node(x->to, node->op, 1, &f->q, node->n_attrs, node->attrs), scale, f->least * (int64_t)terms, f->most * (int64_t)terms);
     return f->q != NULL;
 }
@@ -361,9 +361,8 @@ static bool convert(struct fixing *x, const struct node *node, struct arena *uni
     return q != NULL;
 }
 
-struct graph *pass_fixed(const struct graph *from, struct arena *unit, const struct pass_options *options)
+struct graph *pass_fixed(const struct graph *graph, struct arena *unit, const struct pass_options *options)
 {
-    const struct graph *graph = from;
     struct fixing x = {.to = graph_like(graph, unit, graph->name), .map = NEW_ARRAY(unit, struct value *, graph->next_value + 1),
                        .fixed = NEW_ARRAY(unit, struct fixed, graph->next_value + 1), .options = options};
     bool *live = graph_live(graph, unit), good = true;

@@ -37,6 +37,8 @@ bool fixed_single(struct fixing *x, const struct value *old, struct fixed *singl
 bool fixed_common(struct fixing *x, int n, struct value *const *old, struct fixed *common);
 /* The same without shift and bounds; scales stay. */
 bool fixed_settled(struct fixing *x, const struct value *old, struct fixed *settled);
+/* Largest magnitude of integers between these. */
+double fixed_size(int64_t least, int64_t most);
 /* Largest magnitude that the view's numbers can have. */
 double fixed_reach(const struct fixed *f);
 

@@ -21,6 +21,11 @@ struct fixed fixed_of(struct graph *to, struct value *q, double scale, int64_t l
     return (struct fixed){.q = q, .scale = graph_scalar(to, DT_f64, scale), .low = -INFINITY, .high = INFINITY, .least = least, .most = most};
 }
 
+double fixed_size(int64_t least, int64_t most)
+{
+    return fmax(fabs((double)least), fabs((double)most));
+}
+
 static const double *elements_of(const struct value *constant, int64_t *n)
 {
     const struct tensor *t = value_const(constant);
@@ -84,7 +89,7 @@ double fixed_reach(const struct fixed *f)
     double small, large, shift = 0;
     extent_of(f->scale, &small, &large);
     if (f->shift) extent_of(f->shift, &small, &shift);
-    double reach = fmax(fabs((double)f->least), fabs((double)f->most)) * large + shift;
+    double reach = fixed_size(f->least, f->most) * large + shift;
     if (f->low > -INFINITY && f->high < INFINITY) reach = fmin(reach, fmax(fabs(f->low), fabs(f->high)));
     return reach;
 }
@@ -149,7 +154,7 @@ static struct value *multiplied(struct graph *to, struct value *q, struct value 
     if (fixed_number(ratio, &number)) m = graph_int(to, DT_i32, (int64_t)fmax(fmin(rint(number * ldexp(1, shift)), INT32_MAX), INT32_MIN));
     struct value *in[] = {q, m, graph_int(to, DT_i32, shift)};
     largest = fmin(largest, 0x1p30);
-    double reach = fmin(fmax(fabs((double)*least), fabs((double)*most)) * largest + 1, INT32_MAX);
+    double reach = fmin(fixed_size(*least, *most) * largest + 1, INT32_MAX);
     double low = fmax((double)*least * largest - 1, INT32_MIN), high = fmin((double)*most * largest + 1, INT32_MAX);
     int64_t n;
     const double *at = elements_of(ratio, &n);

@@ -75,16 +75,21 @@ static ex read_kept(void *context, ex e)
     return e == keep->value ? keep->kept : e;
 }
 
+static ex with_kept(struct prog *prog, ex e, struct keep *keep)
+{
+    struct rewriter *r = rewriter_new(prog);
+    r->hook = read_kept;
+    r->context = keep;
+    return rewrite_expr(r, e);
+}
+
 /* Loops over the same range between `sum` and `last` read what is kept, too. */
 static void read_between(struct prog *prog, const struct stmt *sum, const struct stmt *last, ex added, ex kept)
 {
     for (struct stmt *s = sum->next; s && s != last; s = s->next) {
         if (!is_plain_loop(s) || s->body->kind != STMT_SET || s->a != sum->a || s->b != sum->b) continue;
         struct keep keep = {ex_replace(prog, added, sum->var, ex_var(prog, s->var)), ex_replace(prog, kept, sum->var, ex_var(prog, s->var))};
-        struct rewriter *r = rewriter_new(prog);
-        r->hook = read_kept;
-        r->context = &keep;
-        s->body->a = rewrite_expr(r, s->body->a);
+        s->body->a = with_kept(prog, s->body->a, &keep);
     }
 }
 
@@ -127,10 +132,7 @@ static struct stmt *multiply(struct prog *prog, struct stmt *store, ex sum)
     if (!division) return NULL;
     struct var *scale = prog_var(prog, "scale", sum->dt, 1);
     struct keep keep = {division, ex_binary(prog, EX_mul, division->arg[0], ex_var(prog, scale))};
-    struct rewriter *r = rewriter_new(prog);
-    r->hook = read_kept;
-    r->context = &keep;
-    store->b = rewrite_expr(r, store->b);
+    store->b = with_kept(prog, store->b, &keep);
     return stmt_let(prog, scale, ex_binary(prog, EX_div, ex_number(prog, sum->dt, 1), sum), false);
 }
 
@@ -149,11 +151,8 @@ static struct stmt *keep_values(struct prog *prog, struct stmt *list, struct stm
         struct buffer *buf = s->body->buf;
         ex index = s->body->a;
         struct keep keep = {value, ex_load(prog, buf, buf->dt, index, 1, 1)};
-        struct rewriter *first = rewriter_new(prog), *again = rewriter_new(prog);
-        struct stmt *made = rewrite_list(first, loop_over(prog, s, stmt_store(prog, buf, index, value, 1, NULL)));
-        again->hook = read_kept;
-        again->context = &keep;
-        s->body->b = rewrite_expr(again, s->body->b);
+        struct stmt *made = rewrite_list(rewriter_new(prog), loop_over(prog, s, stmt_store(prog, buf, index, value, 1, NULL)));
+        s->body->b = with_kept(prog, s->body->b, &keep);
         struct stmt *scale = one ? multiply(prog, s->body, ex_var(prog, sum->body->var)) : NULL;
         if (scale) scale->next = sum->next, sum->next = scale;
         ex kept = ex_load(prog, buf, buf->dt, ex_replace(prog, index, s->var, ex_var(prog, sum->var)), 1, 1);

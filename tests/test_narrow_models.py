@@ -9,17 +9,12 @@ Runtime's, computed in floats as well (accuracy_level 1), the same bytes on one 
 """
 import argparse, os, re, subprocess, sys, tempfile
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-TENON = os.environ.get("TENON", os.path.join(ROOT, "build/release/tenon"))
-try:
-    import numpy as np
-    import onnx
-    import onnxruntime
-    from onnx import helper, numpy_helper
-    from test_quantized_models import make_inputs, run_tenon
-except ImportError:
-    print("skip: onnxruntime, onnx and numpy are not installed (./bootstrap test installs them where PyPI can be reached)")
-    sys.exit(77)
+from test_quantized_models import ROOT, TENON, choose, make_inputs, run_tenon  # exits with 77 where packages are missing
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import helper, numpy_helper
 
 FORMS = {"bits4": (4, 32, False), "bits4_zero": (4, 128, True), "bits8": (8, 128, False)}  # bits, block, zero points
 CHOSEN = [("gpt2_decode", "bits4")]
@@ -111,11 +106,7 @@ def main():
     parser.add_argument("--models", default=os.path.join(ROOT, "build/models"))
     parser.add_argument("names", nargs="*")
     a = parser.parse_args()
-    chosen = [tuple(n.split(":")) if ":" in n else (n, form) for n in a.names for form in ([""] if ":" in n else FORMS)] or CHOSEN
-    missing = {name for name, _ in chosen if not os.path.exists(os.path.join(a.models, name + ".onnx"))}
-    if missing:
-        print(f"skip: {', '.join(sorted(missing))} not in {a.models} (tests/get_models.sh)")
-        sys.exit(77)
+    chosen = choose(a.names, CHOSEN, FORMS, a.models)
     n_wrong = 0
     for name, form in chosen:
         with tempfile.TemporaryDirectory() as folder:

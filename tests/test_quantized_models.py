@@ -168,17 +168,23 @@ def has_avx2():
         return False
 
 
+def choose(names, default, forms, models):
+    """(name, form) of NAME or NAME:FORM, each name alone in all forms; exit 77 where a model is not there."""
+    chosen = [tuple(n.split(":")) if ":" in n else (n, form) for n in names for form in ([""] if ":" in n else forms)] or default
+    missing = {name for name, _ in chosen if not os.path.exists(os.path.join(models, name + ".onnx"))}
+    if missing:
+        print(f"skip: {', '.join(sorted(missing))} not in {models} (tests/get_models.sh)")
+        sys.exit(77)
+    return chosen
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--models", default=os.path.join(ROOT, "build/models"))
     parser.add_argument("--quantized", default=os.path.join(ROOT, "build/quantized"))
     parser.add_argument("names", nargs="*")
     a = parser.parse_args()
-    chosen = [tuple(n.split(":")) if ":" in n else (n, form) for n in a.names or NAMES for form in ([""] if ":" in n else FORMS)]
-    missing = {name for name, _ in chosen if not os.path.exists(os.path.join(a.models, name + ".onnx"))}
-    if missing:
-        print(f"skip: {', '.join(sorted(missing))} not in {a.models} (tests/get_models.sh)")
-        sys.exit(77)
+    chosen = choose(a.names or NAMES, [], FORMS, a.models)
     n_wrong = 0
     for name, form in chosen:
         path = make_model(name, form, a.models, a.quantized)
