@@ -11,7 +11,8 @@
  *     times, and not through a broadcast that would repeat real work;
  *   - a reduction fuses into an elementwise root when its position is fixed by the outer loops of that root (a
  *     row's maximum), or when each element is used once (an epilogue);
- *   - a contraction fuses into the elementwise chain that uses it (its epilogue), one per root;
+ *   - a contraction fuses into the elementwise chain that uses it (its epilogue), one per root; what another
+ *     contraction leads up to is that one's own root, so that a sum of many passes from one to the next;
  *   - the right side of a product with many rows is stored once it is transposed;
  *   - index notation that reduces nothing (a transform of tiles) fuses into such notation that alone reads it;
  *   - what a reshape reads is stored when its subscripts would need division.
@@ -332,6 +333,7 @@ static const char *why_stored(struct fusion *f, const struct value *value, const
         const char *why = why_not_inside(f, value, f->uses.at[u].node);
         if (why) return why;
     }
+    if (root && f->contraction[root->id] && tops_contraction(f, value, 0)) return "the epilogue of a contraction of its own";
     if (kind == OP_MAP || is_index_map(value->node))
         return root || (is_plain_map(value->node) && n_uses > 0) ? NULL : "used by several kernels";
     if (!root || f->is_output[value->id]) return "used by several kernels";
