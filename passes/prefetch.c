@@ -1,4 +1,5 @@
-/* Asking for the next panel of a packed operand while this one is used.
+/* Asking for what is not in the cache: the next panel of a packed operand while this one is used, and the rows that a
+ * tile adds to its sums, or writes, while it makes the sums.
  *
  *   for q { for r step 14 { for c step 4 { ... w[q*P + 32*c + i] ... } } }
  *      ->   for q { for r step 14 { for c step 4 { prefetch w[(q+1)*P + P/4*(r/14 % 4) + 8*c + i]; ... } } }
@@ -111,4 +112,52 @@ void prefetch_panel(struct prog *prog, struct stmt *list, const struct prefetch 
 {
     struct asker asker = {.prog = prog, .prefetch = prefetch};
     ask_in(&asker, list);
+}
+
+/* ---- what a tile writes, or adds to its sums ---- */
+
+static bool is_counted(const struct stmt *loop)
+{
+    return loop->kind == STMT_FOR && ex_is_const(loop->a) && ex_is_const(loop->b) && loop->b->imm > loop->a->imm;
+}
+
+static int64_t count_of(const struct stmt *loop)
+{
+    return (loop->b->imm - loop->a->imm + loop->step - 1) / loop->step;
+}
+
+/* The asks of one trip, `trip` of so many: rows in order, all of them asked for when three quarters of the sums are done. */
+static struct stmt *ask_rows(struct prog *prog, const struct prefetch_tile *tile, ex trip, int64_t trips)
+{
+    struct stmt *asks = NULL;
+    int64_t line = LINE / dtype_bytes(tile->buf->dt), until = trips, each = (tile->rows + until - 1) / until;
+    ex row = ex_binary(prog, EX_mul, trip, ex_int(prog, DT_index, each > 1 ? each : tile->rows));
+    if (each == 1) row = ex_binary(prog, EX_div, row, ex_int(prog, DT_index, until));
+    ex first = ex_binary(prog, EX_add, tile->at, ex_binary(prog, EX_mul, row, ex_int(prog, DT_index, tile->stride)));
+    for (int64_t i = 0; i < each; i++)
+        for (int64_t j = 0; j < tile->width; j += line) {
+            ex at = ex_binary(prog, EX_add, first, ex_int(prog, DT_index, i * tile->stride + j));
+            stmt_append(&asks, stmt_prefetch(prog, tile->buf, at));
+        }
+    return asks;
+}
+
+void prefetch_rows(struct prog *prog, struct stmt *list, const struct prefetch_tile *tile)
+{
+    for (struct stmt *loop = list; loop; loop = loop->next) {
+        if (!is_counted(loop)) continue;
+        struct stmt *inner = loop;
+        ex trip = ex_int(prog, DT_index, 0);
+        for (int64_t trips = 1;; inner = inner->body) {
+            ex own = ex_binary(prog, EX_sub, ex_var(prog, inner->var), inner->a);
+            own = ex_binary(prog, EX_div, own, ex_int(prog, DT_index, inner->step));
+            trip = ex_binary(prog, EX_add, ex_binary(prog, EX_mul, trip, ex_int(prog, DT_index, count_of(inner))), own);
+            trips *= count_of(inner);
+            if (trips < tile->rows / 2 && inner->body && !inner->body->next && is_counted(inner->body)) continue;
+            struct stmt *asks = ask_rows(prog, tile, trip, trips);
+            stmt_append(&asks, inner->body);
+            inner->body = asks;
+            break;
+        }
+    }
 }

@@ -300,6 +300,32 @@ static void add_prefetches(const struct tiling *t, struct stmt *list)
     }
 }
 
+/* Where the tile's first element of the access lies. */
+static ex tile_start(const struct tiling *t, const struct access *access)
+{
+    struct rewriter *r = rewriter_new(t->nest->prog);
+    for (int a = 0; a < t->nest->n_chain; a++) rewrite_bind(r, t->nest->axis[a].var, t->chosen[a].base);
+    return rewrite_expr(r, access->index);
+}
+
+/* Results, and what is added to them, that lie beyond the second cache level: short sums do not hide the way there. */
+static void add_row_prefetches(const struct tiling *t, struct stmt *list)
+{
+    int axes[AXES_MOST], v = t->plan->vector_axis;
+    if (v < 0 || copied_axes(t, axes) != 1) return;
+    int row = axes[0];
+    for (int i = 0; i < t->nest->accesses.n; i++) {
+        const struct access *access = &t->nest->accesses.at[i];
+        bool rows = access->weight == 1 && access->affine && !access->guarded && loopnest_stride(access, v) == 1 && dim_is_const(access->buf->elements);
+        for (int a = 0; a < t->nest->n_chain && rows; a++) rows = dim_is_const(access->coef[a]);
+        if (!rows || access->coef[row] == 0 || access->buf->elements * dtype_bytes(access->buf->dt) < PREFETCH_LEAST) continue;
+        const struct segment *s = t->chosen[row].segment, *lanes = t->chosen[v].segment;
+        struct prefetch_tile tile = {.buf = access->buf, .at = tile_start(t, access), .stride = access->coef[row], .rows = s->copies,
+                                     .width = (int64_t)lanes->copies * lanes->lanes};
+        prefetch_rows(t->nest->prog, list, &tile);
+    }
+}
+
 /* Whether the segments chosen are a small part of the nest: its code may be shorter. */
 static bool is_minor(const struct tiling *t)
 {
@@ -360,6 +386,7 @@ static struct stmt *make_body(struct tiling *t)
     if (t->target->has_fma) loops_use_fma(prog, vectors);
     vectors = guards_drop(vectors);
     add_prefetches(t, vectors);
+    add_row_prefetches(t, vectors);
     return vectors;
 }
 
