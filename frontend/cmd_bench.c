@@ -83,7 +83,7 @@ static bool report_calls(struct session *session, const struct options *options,
     struct profile *profile = NEW(session->arena, struct profile);
     int runs = result->runs < RUNS_MOST ? result->runs : RUNS_MOST;
     progress_show(session, "timing calls");
-    if (!profile_take(session, run, prog, trial, runs, session->arena, profile)) return false;
+    if (!profile_take(session, run, prog, trial, runs, processors_of(options, prog), session->arena, profile)) return false;
     *report = (struct report){.median = result->median, .least = result->least, .first = result->first, .runs = result->runs};
     report_make(session, options, prog, trial->symbols, profile, report);
     return true;

@@ -2,7 +2,7 @@
  *
  * Peak: twelve independent chains of vector multiply-adds in registers, for the widest vectors the CPU has: enough to cover
  * four cycles of latency on two or three units. The best of several short measurements counts, since anything else
- * on the machine can only lower one. CMakeLists.txt lets the compiler contract a*b + c in this file and cmd_machine.c.
+ * on the machine can only lower one; beside medians of runs, the median of measurements between these. CMakeLists.txt lets the compiler contract a*b + c in this file and cmd_machine.c.
  *
  * Memory: each thread sums a block of its own, again and again, with eight independent sums of vectors: half of L2, a
  * few times L2 where there is an L3, and more than all caches (capped, so that a machine with a huge L3 reports that as
@@ -85,6 +85,7 @@ struct meeting {
     int threads;
     _Atomic int there;
     int64_t n_bytes; /* to read, each; 0: multiply-adds */
+    int samples;     /* of multiply-adds */
 };
 
 static void wait_for_all(struct meeting *meeting)
@@ -93,7 +94,8 @@ static void wait_for_all(struct meeting *meeting)
     while (atomic_load(&meeting->there) < meeting->threads) sched_yield();
 }
 
-static double best_chain(void)
+/* The best of so many measurements of a millisecond each, shorter than what others are given of a shared core. */
+static double best_chain(int samples)
 {
     double (*chain)(long) = chain_16;
     double best = 0;
@@ -101,7 +103,7 @@ static double best_chain(void)
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) chain = chain_32;
     if (__builtin_cpu_supports("avx512f")) chain = chain_64;
 #endif
-    for (int i = 0; i < 80; i++) { /* a millisecond each, shorter than what others are given of a shared core */
+    for (int i = 0; i < samples; i++) {
         double rate = chain(300000);
         if (rate > best) best = rate;
     }
@@ -133,16 +135,16 @@ static void *work(void *argument)
     if (n_bytes && posix_memalign(&block, 4096, (size_t)n_bytes)) block = NULL;
     if (block) memset(block, 1, (size_t)n_bytes);
     wait_for_all(worker->meeting);
-    worker->rate = !n_bytes ? best_chain() : block ? best_read(block, n_bytes) : 0;
+    worker->rate = !n_bytes ? best_chain(worker->meeting->samples) : block ? best_read(block, n_bytes) : 0;
     free(block);
     return NULL;
 }
 
 /* The sum of what `threads` threads reach at the same time; those that cannot be made do not count. */
-static double together(int threads, int64_t n_bytes)
+static double together(int threads, int64_t n_bytes, int samples)
 {
     struct worker worker[THREADS_MOST];
-    struct meeting meeting = {.threads = threads, .n_bytes = n_bytes};
+    struct meeting meeting = {.threads = threads, .n_bytes = n_bytes, .samples = samples};
     double sum = 0;
     for (int i = 0; i < threads; i++) worker[i] = (struct worker){.meeting = &meeting};
     int made = 1;
@@ -156,7 +158,12 @@ static double together(int threads, int64_t n_bytes)
 
 double peak_flops(int threads)
 {
-    return together(threads, 0);
+    return together(threads, 0, 80);
+}
+
+double peak_sample(int threads)
+{
+    return together(threads, 0, 1);
 }
 
 static int64_t cache_bytes(int name, int64_t otherwise)
@@ -167,7 +174,7 @@ static int64_t cache_bytes(int name, int64_t otherwise)
 
 static void add_level(struct machine *machine, const char *name, int64_t bytes, int64_t block_bytes)
 {
-    double rate = together(machine->threads, block_bytes & ~(int64_t)4095);
+    double rate = together(machine->threads, block_bytes & ~(int64_t)4095, 0);
     if (rate > 0) machine->level[machine->n_levels++] = (struct memory_level){name, bytes, rate};
 }
 

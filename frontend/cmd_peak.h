@@ -7,6 +7,9 @@
 
 /* FLOP/s of `threads` threads together. Takes about a twentieth of a second. */
 double peak_flops(int threads);
+/* One measurement of it, about a millisecond: taken between the runs of what is compared with it, their median is the peak
+ * at the clock that those runs had. */
+double peak_sample(int threads);
 
 struct memory_level {
     const char *name;    /* "L2", "L3", "memory" */

@@ -6,6 +6,7 @@
  * run, when each of its kernels began and ended.
  */
 #define _POSIX_C_SOURCE 200809L
+#include "cmd_peak.h"
 #include "cmd_profile.h"
 #include "../passes/profile.h"
 
@@ -23,7 +24,11 @@ struct recorder {
     double start, clock_cost;
     struct tally *tallies[THREADS_MOST];
 };
-enum { NO_SITE = -3, OFFSET = 2 };
+enum { NO_SITE = -3, OFFSET = 2, PEAKS_MOST = 50 };
+struct peaks {
+    double alone[PEAKS_MOST], all[PEAKS_MOST];
+    int n, processors;
+};
 
 static void add_event(struct tally *tally, int site, double start, double end)
 {
@@ -100,10 +105,21 @@ static double sample(const struct recorder *recorder, int site, bool dealt, doub
     return longest;
 }
 
-static bool take_runs(struct session *session, struct engine_run *run, const struct trial *trial,
+/* The multiply-add peak of this moment, next to the runs. */
+static void sample_peak(struct peaks *peaks)
+{
+    if (peaks->n == PEAKS_MOST) return;
+    peaks->alone[peaks->n] = peak_sample(1);
+    peaks->all[peaks->n] = peaks->processors > 1 ? peak_sample(peaks->processors) : peaks->alone[peaks->n];
+    peaks->n++;
+}
+
+static bool take_runs(struct session *session, struct engine_run *run, const struct trial *trial, struct peaks *peaks,
                       struct recorder *recorder, struct profile *profile, double *whole, double **samples)
 {
+    int every = profile->runs / PEAKS_MOST + 1;
     for (int i = -1; i < profile->runs; i++) { /* -1: the run that does not count */
+        if (peaks->processors && i >= 0 && i % every == 0) sample_peak(peaks);
         recorder_clear(recorder);
         double seconds = engine_time(session, run, trial->in, trial->symbols, trial->n_out);
         if (seconds < 0) return false;
@@ -135,7 +151,7 @@ static void summarize(struct profile *profile, double *whole, double **samples)
 }
 
 bool profile_take(struct session *session, struct engine_run *run, const struct prog *prog, const struct trial *trial,
-                  int runs, struct arena *arena, struct profile *profile)
+                  int runs, int processors, struct arena *arena, struct profile *profile)
 {
     struct recorder recorder;
     *profile = (struct profile){.runs = runs > 0 ? runs : 1, .workers = prog->threads ? prog->threads : 1};
@@ -154,10 +170,15 @@ bool profile_take(struct session *session, struct engine_run *run, const struct 
     recorder_open(&recorder, prog, profile->n_sites, arena);
     if (!engine_times(run, note_device, &recorder) && !engine_note_to(run, note, &recorder))
         return diag_error(session->diag, (struct place){0}, "the program has no marks between its calls (pass profile)");
-    bool ok = take_runs(session, run, trial, &recorder, profile, whole, samples);
+    struct peaks peaks = {.processors = processors};
+    bool ok = take_runs(session, run, trial, &peaks, &recorder, profile, whole, samples);
     engine_note_to(run, NULL, NULL);
     if (!ok) return false;
     summarize(profile, whole, samples);
+    if (processors) {
+        profile->peak_alone = numbers_median(peaks.alone, peaks.n);
+        profile->peak = numbers_median(peaks.all, peaks.n);
+    }
     profile->events = NEW_ARRAY(arena, struct profile_events, profile->workers);
     for (int i = 0; i < profile->workers; i++) profile->events[i] = recorder.tallies[i]->events;
     return true;

@@ -2,7 +2,7 @@
  *
  *     options.pipeline.pass.profile = true;       before model_lower: pass profile puts marks between the calls
  *     run = engine_open(...);
- *     profile_take(session, run, &trial, 20, arena, &profile);
+ *     profile_take(session, run, prog, &trial, 20, 0, arena, &profile);
  *     profile.sites[i].median, .least             i: number of the call, see prog_calls of ir/prog.h
  *
  * Where several workers share a call, its time is that of the worker that takes longest. The marks' own clock (some 20 ns
@@ -30,6 +30,7 @@ struct profile {
     struct profile_site *sites;
     struct profile_site rest, wait; /* main's own statements; waiting at barriers: the worker that waits longest */
     double least, median;           /* seconds of a whole run, marks and clocks included */
+    double peak_alone, peak;        /* FLOP/s of one thread and of `processors`, medians of measurements between the runs; 0: not asked for */
     struct profile_events {
         struct profile_event *at;
         int n;
@@ -37,9 +38,9 @@ struct profile {
 };
 enum { PROFILE_EVENTS_MOST = 1 << 14 };
 
-/* Runs the program `runs` times after one that does not count. The unit behind run was lowered with pass.profile.
+/* Runs the program `runs` times after one that does not count. processors > 0: the peak is measured too. The unit behind run was lowered with pass.profile.
  * False after a message: a run failed, or the program has no marks. */
 bool profile_take(struct session *session, struct engine_run *run, const struct prog *prog, const struct trial *trial,
-                  int runs, struct arena *arena, struct profile *profile);
+                  int runs, int processors, struct arena *arena, struct profile *profile);
 
 #endif

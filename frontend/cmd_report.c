@@ -202,6 +202,10 @@ void report_make(struct session *session, const struct options *options, const s
     report->symbols = symbols;
     report->profile = profile;
     machine_measure(report->threads, &report->machine);
+    if (profile) { /* beside the medians of runs, the median peak between them */
+        report->machine.flops_alone = profile->peak_alone;
+        report->machine.flops = profile->peak;
+    }
     program_totals(prog, symbols, session->arena, &report->totals);
     make_calls(report, session->arena);
     report_memory(report, session->arena);

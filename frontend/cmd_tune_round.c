@@ -164,7 +164,7 @@ static bool time_block(struct tune_model *model, struct engine_run *run, const s
                        struct arena *arena, double *least, double *median)
 {
     struct profile profile;
-    if (!profile_take(model->session, run, prog, &model->trial, runs, arena, &profile)) return false;
+    if (!profile_take(model->session, run, prog, &model->trial, runs, 0, arena, &profile)) return false;
     for (int k = 0; k < model->n_keys; k++) least[k] = median[k] = 0;
     for (int i = 0; i < profile.n_sites; i++) {
         int k = key_index(model, profile.sites[i].call);

@@ -50,7 +50,7 @@ static void take(struct session *session, enum engine engine, const char *passes
     must(pipeline_run(&unit, session->arena, &pipeline, session->diag));
     struct engine_run *run = engine_open(session, &options, engine, &unit);
     must(run != NULL);
-    bool ok = profile_take(session, run, unit.prog, &trial, runs, session->arena, profile);
+    bool ok = profile_take(session, run, unit.prog, &trial, runs, 0, session->arena, profile);
     must(ok == (strstr(passes, "profile") != NULL));
     must(engine_time(session, run, trial.in, trial.symbols, trial.n_out) >= 0); /* marks of nobody */
     engine_close(run);
