@@ -11,9 +11,10 @@
 #include "choose.h"
 #include "guards.h"
 #include "loops.h"
+#include "window.h"
 
-enum { BODY_MOST = 240, WINDOW_MOST = 8, UNROLL_WINDOW = 24, PAGE = 4096, SHARES_LEAST = 3000 /* cycles */, SUMS_LEAST = 3 /* side by side, against latency */,
-       BYTES_PER_CYCLE = 48 /* from the second cache level */ };
+enum { BODY_MOST = 240, PAGE = 4096, SHARES_LEAST = 3000 /* cycles */, SUMS_LEAST = 3 /* side by side, against latency */,
+       WINDOW_START = 12 /* cycles until the sums of a window are under way, and out */, BYTES_PER_CYCLE = 48 /* from the second cache level */ };
 static const int heights[] = {1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14};
 enum { N_HEIGHTS = sizeof heights / sizeof *heights };
 
@@ -129,28 +130,6 @@ static double far_apart(const struct search *s, const struct access *access)
     return 1 + each * (rows - 1);
 }
 
-/* A window whose taps are read along lanes, for several copies (depthwise convolution, pooling): unrolled, copies would
- * share what they read at different taps, and the compilers behind us insist on keeping all that in registers. */
-static bool is_window(const struct loopnest *nest, const struct tile_plan *plan)
-{
-    int inner = -1, copies = 1;
-    for (int a = nest->n_chain; a < nest->n_axes; a++)
-        if (inner < 0 || nest->axis[a].depth >= nest->axis[inner].depth) inner = a;
-    for (int a = 0; a < nest->n_chain; a++) copies *= plan->copies[a];
-    if (inner < 0 || plan->vector_axis < 0 || copies < 8 || nest->axis[inner].trips > WINDOW_MOST) return false;
-    for (int i = 0; i < nest->accesses.n; i++) {
-        const struct access *access = &nest->accesses.at[i];
-        if (access->store || access->weight <= 1 || loopnest_stride(access, plan->vector_axis) != 1) continue;
-        int64_t tap = loopnest_stride(access, inner);
-        for (int a = 0; a < nest->n_chain; a++) {
-            int64_t step = a == plan->vector_axis || plan->copies[a] == 1 ? 0 : loopnest_stride(access, a);
-            bool known = step > 0 && tap > 0 && step != STRIDE_UNKNOWN && tap != STRIDE_UNKNOWN;
-            if (known && step % tap == 0 && (double)(step / tap) < nest->axis[inner].trips) return true;
-        }
-    }
-    return false;
-}
-
 /* Arithmetic per iteration of the chain: a dot product in one instruction costs what a multiply-add does. Two products and an
  * addition, or one and an addition, which go to other ports as well, are 2 and 1.5 multiply-adds. */
 static double operations_of(const struct search *s)
@@ -165,17 +144,22 @@ static double plan_cost(const struct search *s)
 {
     const struct loopnest *nest = s->nest;
     const struct tile_plan *plan = &s->plan;
-    double copies[AXES_MOST], tiles = 1, bodies = 1, loads = 0, streamed = 0;
+    double copies[AXES_MOST], tiles = 1, bodies = 1, loads = 0, streamed = 0, far = 1;
     for (int a = 0; a < nest->n_chain; a++) {
         tiles *= tiles_of(s, a, &copies[a]);
         bodies *= copies[a];
     }
+    struct window window;
+    bool is_window = window_find(nest, plan, &window);
     for (int i = 0; i < nest->accesses.n; i++) {
         const struct access *access = &nest->accesses.at[i];
         double each = access->weight * lane_cost(s, access) * (access->store ? 1.5 : 1);
+        bool moves = is_window && access->buf == window.buf;
+        if (moves) each *= window.loads;
         for (int a = 0; a < nest->n_chain; a++)
             if (depends_on(access, a)) each *= copies[a];
-        each *= far_apart(s, access);
+        if (moves) far = far_apart(s, access);
+        else each *= far_apart(s, access);
         streamed += streamed_bytes(s, access, each);
         loads += each;
     }
@@ -189,7 +173,9 @@ static double plan_cost(const struct search *s)
     double chain = nest->n_registers > 0 ? s->inner_trips / width * s->target->fma_latency : 0;
     if (plan->inner_lanes > 1 && chain > 0) chain /= nest->n_registers * bodies >= 4 ? 1 : 4; /* parts: reduce.c */
     if (cycles < chain) cycles = chain;
-    cycles += s->inner_trips / width + 4;
+    cycles *= far;
+    if (is_window) cycles += (window.unrolled ? 0 : s->inner_trips / window.taps) + WINDOW_START;
+    else cycles += s->inner_trips / width + 4;
     if (plan->inner_lanes > 1) cycles += 6.0 * nest->n_registers * bodies;
     return cycles * tiles;
 }
@@ -210,6 +196,11 @@ static bool fits_registers(const struct search *s)
         if (least == 0 || copies < least) least = copies;
     }
     int accumulators = nest->n_registers > 0 ? nest->n_registers : 1;
+    struct window window;
+    if (window_find(nest, plan, &window)) { /* beside the sums the weights of a row of taps, of all that copies meet where all are unrolled */
+        int rows = !window.unrolled ? 1 : window.rows < window.taps ? window.rows : window.taps;
+        return accumulators * tile + least * window.taps * rows + 2 + s->target->n_registers / 8 <= s->target->n_registers;
+    }
     if (nest->dot == EX_dot2 || nest->dot == EX_dot4_sat) /* a product before it is added; what else is spare, renaming hides */
         return accumulators * tile + least + (nest->dot == EX_dot2 ? 2 : 3) <= s->target->n_registers;
     /* dot4 by 16-bit products: even and odd bytes of each operand, a mask and a product */
@@ -468,7 +459,6 @@ bool choose_plan(const struct loopnest *nest, const struct target *target, const
     if (s.best_cost < 0) return false;
     choose_order(&s);
     *plan = s.best;
-    if (is_window(nest, plan)) plan->unroll_size = UNROLL_WINDOW;
     return !is_inside(nest, plan);
 }
 

@@ -13,6 +13,7 @@
 #include "loops.h"
 #include "prefetch.h"
 #include "tile.h"
+#include "window.h"
 
 enum { SEGMENTS_MOST = 16, TAPS_MOST = 8 };
 struct segment {
@@ -383,6 +384,8 @@ static struct stmt *make_body(struct tiling *t)
     vectors = guards_drop(vectors);
     if (plan->inner_lanes > 1) vectors = reduce_vectorize(prog, vectors, plan->inner_lanes, t->target->vector_bytes >= 32);
     else vectors = reduce_unroll(prog, vectors, unroll_size(t));
+    struct window window;
+    if (window_find(t->nest, plan, &window)) vectors = window_order(prog, vectors, &window);
     if (t->target->has_fma) loops_use_fma(prog, vectors);
     vectors = guards_drop(vectors);
     add_prefetches(t, vectors);
