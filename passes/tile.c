@@ -359,6 +359,7 @@ static struct stmt *make_body(struct tiling *t)
     else vectors = reduce_unroll(prog, vectors, unroll_size(t));
     if (t->target->has_fma) loops_use_fma(prog, vectors);
     vectors = guards_drop(vectors);
+    sums_start(prog, vectors);
     add_prefetches(t, vectors);
     return vectors;
 }
