@@ -323,7 +323,7 @@ struct prog *pass_expand(const struct prog *prog, struct arena *unit, const stru
 {
     const struct target *target = options->target;
     struct walk walk = {.from = prog, .scratch = arena_new(), .fma = target && target->has_fma, .vectors = !target || target->vector_bytes > 0};
-    if (target && target->level > 0 && target->vector_bytes >= 32 && !options->device) walk.pack_lanes = target->vector_bytes / 4;
+    if (target) walk.pack_lanes = target_pack_lanes(target);
     walk.prog = prog_new(unit, prog->session, prog->dims, prog->name);
     walk.prog->scales = prog->scales;
     walk.prog->arena_bytes = prog->arena_bytes;
