@@ -106,6 +106,10 @@ static bool needs(struct cfamily *printer, int h, enum dtype dt, enum dtype othe
         enum dtype wide = cfamily_mask_type((int)dtype_bytes(other));
         NEED(HELPER_TYPE, wide, wide, log);
     }
+    if (h == EX_pack) {
+        NEED(HELPER_TYPE, DT_f32, DT_f32, log - 1);
+        NEED(EX_cast, DT_u8, DT_f32, log - 1);
+    }
     if (is_lanewise(h, dt)) NEED(h, dt, dt, 0);
     if (h == EX_hadd || h == EX_hmul || h == EX_hmin || h == EX_hmax) {
         int step = h == EX_hadd ? EX_add : h == EX_hmul ? EX_mul : h == EX_hmin ? EX_min : EX_max;
@@ -147,6 +151,7 @@ static bool any_intrinsic(const struct cfamily *printer)
                                 EX_dot4,
                                 EX_dot4_sat,
                                 EX_dot2,
+                                EX_pack,
                                 EX_floor,
                                 EX_ceil,
                                 EX_round,

@@ -255,6 +255,30 @@ static void print_dot2(const struct c_form *form, struct text *out)
     text_add(out, "}\n\n");
 }
 
+/* The bound is for what the conversion cannot hold; a NaN, its second operand, passes it and becomes the least number, as do
+ * those below. Packing works in groups of 16 bytes, so that fours of results have to be put in order. */
+static void print_pack(const struct c_form *form, struct text *out)
+{
+    struct c_form half = {form->printer, DT_u8, DT_f32, form->lanes / 2}, real = {form->printer, DT_f32, DT_f32, form->lanes / 2};
+    print(form, out, INLINE "$V pack_$s(");
+    print(&real, out, "$V a, $V b, int32_t c)\n{\n");
+    bool wide = form_bytes(&real) >= 32 && begin_pairs(&real, out, "");
+    if (wide) {
+        print(&real, out, "    const $X most = $P_set1_ps(0x1p30f);\n    $I v = "
+                          "$P_packs_epi32($P_cvtps_epi32($P_min_ps(most, ($X)a)), $P_cvtps_epi32($P_min_ps(most, ($X)b)));\n"
+                          "    v = $P_adds_epi16(v, $P_set1_epi16((short)c));\n");
+        print(form, out, form->lanes == 32 ? "    v = _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 0, 4, 8, 12, 1, 5, 9, 13), _mm512_packus_epi16(v, v));\n"
+                                             "    return ($V)_mm512_castsi512_si256(v);\n#else\n"
+                                           : "    const __m128i fours = _mm_packus_epi16(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));\n"
+                                             "    return ($V)_mm_shuffle_epi32(fours, 0xd8);\n#else\n");
+    }
+    print(form, out, "    $V sums;\n    for (int l = 0; l < $n/2; l++) a[l] = rintf(a[l]) + (float)c, b[l] = rintf(b[l]) + (float)c;\n");
+    print(&half, out, "    const $V low = $s_from_$T(a), high = $s_from_$T(b);\n");
+    print(form, out, "    for (int l = 0; l < $n/2; l++) sums[l] = low[l], sums[l + $n/2] = high[l];\n    return sums;\n");
+    if (wide) text_add(out, "#endif\n");
+    text_add(out, "}\n\n");
+}
+
 static void print_rounding(const struct c_form *form, struct text *out, int h)
 {
     const char *name = expr_row((enum expr_op)h)->name;
@@ -449,6 +473,7 @@ void c_vector_print(struct cfamily *printer, struct text *out, int h, enum dtype
     case EX_dot4: print_dot4(&form, out); return;
     case EX_dot4_sat: print_dot4_sat(&form, out); return;
     case EX_dot2: print_dot2(&form, out); return;
+    case EX_pack: print_pack(&form, out); return;
     case HELPER_WORD: print(&form, out, INLINE "int32_t word_$s($V a)\n{\n    return (int32_t)a;\n}\n\n"); return;
     case EX_floor:
     case EX_ceil:

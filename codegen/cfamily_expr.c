@@ -522,6 +522,7 @@ void cfamily_expr(struct cfamily *printer, ex e, int precedence)
         put_args(printer, e->arg, 1);
         return;
     case EX_fma:
+    case EX_pack:
     case EX_dot4:
     case EX_dot4_sat:
     case EX_dot2:

@@ -124,6 +124,7 @@ LLVMValueRef llvm_arithmetic(struct llvm *e, enum expr_op op, enum dtype dt, LLV
 LLVMValueRef llvm_compare(struct llvm *e, enum expr_op op, enum dtype dt, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef llvm_unary(struct llvm *e, enum expr_op op, enum dtype dt, LLVMValueRef a);
 LLVMValueRef llvm_dot(struct llvm *e, enum expr_op op, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c, int lanes);
+LLVMValueRef llvm_pack(struct llvm *e, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c, int lanes); /* llvm_pack.c */
 LLVMValueRef llvm_fma(struct llvm *e, enum dtype dt, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c);
 LLVMValueRef llvm_cast(struct llvm *e, LLVMValueRef a, enum dtype from, enum dtype to, int lanes);
 

@@ -79,15 +79,15 @@ LLVMValueRef llvm_extern(struct llvm *e, const char *extern_name)
     return LLVMAddFunction(e->module, name, LLVMFunctionType(e->i32, params, 2, 0));
 }
 
-static void attribute_add(struct llvm *e, LLVMValueRef function, LLVMAttributeIndex at, const char *name)
+static void attribute_add(struct llvm *e, LLVMValueRef function, LLVMAttributeIndex at, const char *name, int value)
 {
     unsigned kind = LLVMGetEnumAttributeKindForName(name, strlen(name));
-    LLVMAddAttributeAtIndex(function, at, LLVMCreateEnumAttribute(e->context, kind, 0));
+    LLVMAddAttributeAtIndex(function, at, LLVMCreateEnumAttribute(e->context, kind, (uint64_t)value));
 }
 
 static void parameter_attribute(struct llvm *e, LLVMValueRef function, int i, const char *name)
 {
-    attribute_add(e, function, (LLVMAttributeIndex)(i + 1), name);
+    attribute_add(e, function, (LLVMAttributeIndex)(i + 1), name, 0);
 }
 
 static void text_attribute(struct llvm *e, LLVMValueRef function, const char *key, const char *value)
@@ -101,12 +101,16 @@ static void text_attribute(struct llvm *e, LLVMValueRef function, const char *ke
 void llvm_function_attributes(struct llvm *e, LLVMValueRef function)
 {
     const LLVMAttributeIndex whole = (LLVMAttributeIndex)LLVMAttributeFunctionIndex;
-    attribute_add(e, function, whole, "nounwind");
+    attribute_add(e, function, whole, "nounwind", 0);
     text_attribute(e, function, "target-cpu", llvm_cpu(e->triple));
     if (*e->target->llvm_features) text_attribute(e, function, "target-features", e->target->llvm_features);
     if (e->target->vector_bytes >= 64) text_attribute(e, function, "prefer-vector-width", "512");
 }
 
+enum { STACK_BYTES = 16 /* a stack's alignment at a call */ };
+
+/* Vectors that the stack has to hold lie at multiples of their size, so that none is spread over two lines. LLVM alone sees
+ * to that only where it knows before it assigns registers that there will be some. */
 static LLVMValueRef kernel_declare(struct llvm *e, const struct kernel *kernel, const bool *overlaps)
 {
     int n = 0;
@@ -121,6 +125,7 @@ static LLVMValueRef kernel_declare(struct llvm *e, const struct kernel *kernel, 
     if (e->is_part) LLVMSetVisibility(function, LLVMHiddenVisibility);
     else LLVMSetLinkage(function, LLVMInternalLinkage);
     llvm_function_attributes(e, function);
+    if (e->target->vector_bytes > STACK_BYTES) attribute_add(e, function, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, "alignstack", e->target->vector_bytes);
     for (int i = 0; i < kernel->params.n; i++) {
         if (!overlaps[i]) parameter_attribute(e, function, i, "noalias");
         parameter_attribute(e, function, i, "nonnull");

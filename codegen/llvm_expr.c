@@ -128,7 +128,7 @@ static LLVMValueRef build(struct llvm *e, ex x)
     LLVMValueRef v[3] = {NULL, NULL, NULL};
     for (int i = 0; i < expr_row(x->op)->args; i++) {
         v[i] = llvm_expr(e, x->arg[i]);
-        bool is_lane_kind = x->op == EX_splat || x->op == EX_ramp || (x->op == EX_select && i == 0);
+        bool is_lane_kind = x->op == EX_splat || x->op == EX_ramp || x->op == EX_pack || (x->op == EX_select && i == 0);
         if (!is_lane_kind && x->arg[i]->lanes == 1 && x->lanes > 1) v[i] = llvm_splat(e, v[i], x->lanes);
     }
     enum dtype dt = x->arg[0] ? x->arg[0]->dt : x->dt;
@@ -145,6 +145,7 @@ static LLVMValueRef build(struct llvm *e, ex x)
     case EX_and: case EX_or: case EX_xor: case EX_shl: case EX_shr:
         return llvm_arithmetic(e, x->op, dt, v[0], v[1]);
     case EX_dot4: case EX_dot4_sat: case EX_dot2: return llvm_dot(e, x->op, v[0], v[1], v[2], x->lanes);
+    case EX_pack: return llvm_pack(e, v[0], v[1], v[2], x->lanes);
     case EX_fma: return llvm_fma(e, dt, v[0], v[1], v[2]);
     case EX_eq: case EX_lt: case EX_le: return llvm_compare(e, x->op, dt, v[0], v[1]);
     case EX_not: case EX_neg: case EX_abs: case EX_floor: case EX_ceil: case EX_round: case EX_trunc:

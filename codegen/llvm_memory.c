@@ -170,10 +170,11 @@ static LLVMValueRef element_load(struct llvm *e, ex x, LLVMValueRef address, int
     return v;
 }
 
+/* Lanes of a and b by number; -1: any value. */
 static LLVMValueRef shuffle(struct llvm *e, LLVMValueRef a, LLVMValueRef b, const int *pick, int n)
 {
     LLVMValueRef index[MOST_LANES];
-    for (int i = 0; i < n; i++) index[i] = LLVMConstInt(e->i32, (unsigned long long)pick[i], 0);
+    for (int i = 0; i < n; i++) index[i] = pick[i] < 0 ? LLVMGetPoison(e->i32) : LLVMConstInt(e->i32, (unsigned long long)pick[i], 0);
     return LLVMBuildShuffleVector(e->builder, a, b, LLVMConstVector(index, (unsigned)n), "");
 }
 
@@ -234,6 +235,14 @@ static bool has_masks(const struct llvm *e, enum dtype dt)
     return strstr(features, "+avx512bw") || (strstr(features, "+avx2") && dtype_bytes(dt) >= 4);
 }
 
+/* The number of active lanes where it is known and such a part of a vector is a vector too, else 0. Its accesses need no mask,
+ * and a load behind such a store need not wait until its mask shows that they do not overlap. */
+static int part_known(ex count, int lanes)
+{
+    if (!ex_is_const(count) || count->imm < 2 || count->imm >= lanes || (count->imm & (count->imm - 1))) return 0;
+    return (int)count->imm;
+}
+
 /* A fork on whether all lanes are active: the builder stands in the block for that case. */
 struct fork {
     LLVMBasicBlockRef part, after;
@@ -267,10 +276,22 @@ static LLVMValueRef load_under_mask(struct llvm *e, ex x, LLVMValueRef address, 
     return llvm_intrinsic(e, x->imm == 1 ? "llvm.masked.load" : "llvm.masked.gather", overloads, 2, args, 4);
 }
 
+static LLVMValueRef part_load(struct llvm *e, ex x, LLVMValueRef address, int n, LLVMValueRef other)
+{
+    int pick[MOST_LANES];
+    LLVMValueRef part = element_load(e, x, address, 0, n);
+    for (int i = 0; i < x->lanes; i++) pick[i] = i < n ? i : -1;
+    part = shuffle(e, part, LLVMGetPoison(LLVMTypeOf(part)), pick, x->lanes);
+    for (int i = n; i < x->lanes; i++) pick[i] = x->lanes + i;
+    return shuffle(e, part, other, pick, x->lanes);
+}
+
 static LLVMValueRef masked_load(struct llvm *e, ex x)
 {
     LLVMTypeRef type = memory_type(e, x->dt, x->lanes);
     LLVMValueRef other = to_memory(e, otherwise_value(e, x), x->dt, x->lanes);
+    int part = part_known(x->arg[1], x->lanes);
+    if (x->imm == 1 && part) return part_load(e, x, element_address(e, x->buf, x->arg[0]), part, other);
     if (x->imm != 1) return load_under_mask(e, x, lane_addresses(e, x->buf, x->arg[0], x->imm, x->lanes), other);
     LLVMValueRef address = element_address(e, x->buf, x->arg[0]);
     if (has_masks(e, x->dt)) return load_under_mask(e, x, address, other);
@@ -350,6 +371,12 @@ static void masked_store(struct llvm *e, const struct stmt *s, LLVMValueRef v)
         return;
     }
     LLVMValueRef address = element_address(e, s->buf, s->a);
+    int part = part_known(s->c, s->b->lanes), pick[MOST_LANES];
+    if (part) {
+        for (int i = 0; i < part; i++) pick[i] = i;
+        element_store(e, s, shuffle(e, v, LLVMGetPoison(LLVMTypeOf(v)), pick, part), address);
+        return;
+    }
     if (has_masks(e, s->buf->dt)) {
         store_under_mask(e, s, v, address);
         return;

@@ -150,6 +150,17 @@ static void put_horizontal(const struct c_form *form, struct text *out, int h)
                  last ? both : arena_printf(arena, "%s_$h(%s)", name, both));
 }
 
+/* Both halves rounded, moved and made bytes. */
+static void put_pack(const struct c_form *form, struct text *out)
+{
+    const struct c_form half = {form->printer, form->dt, DT_f32, form->lanes / 2};
+    struct text parameters = {.arena = out->arena}, value = {.arena = out->arena};
+    c_form_print(&half, &parameters, "$W a, $W b, int c");
+    c_form_print(form, &value, "($V)(");
+    c_form_print(&half, &value, "$s_from_$T(rint(a) + (float)c), $s_from_$T(rint(b) + (float)c))");
+    put_function(form, out, "$V", "pack_$s", text_string(&parameters), text_string(&value));
+}
+
 static bool put_form(const struct c_form *form, struct text *out, int h, const struct form *rows, size_t n)
 {
     int type = dtype_is_float(form->dt) ? FLOATS : dtype_class(form->dt) == DT_SIGNED ? SIGNED : UNSIGNED;
@@ -167,6 +178,7 @@ void opencl_vector_print(struct cfamily *printer, struct text *out, int h, enum 
     struct c_form form = {printer, dt, other, lanes};
     if (h == EX_bits || h == EX_cast) put_conversion(&form, out, h == EX_bits);
     else if (h == EX_hadd || h == EX_hmul || h == EX_hmin || h == EX_hmax) put_horizontal(&form, out, h);
+    else if (h == EX_pack) put_pack(&form, out);
     else if (dt == DT_index && put_form(&form, out, h, index_forms, sizeof index_forms / sizeof *index_forms)) return;
     else if (!put_macro(&form, out, h) && !put_form(&form, out, h, forms, sizeof forms / sizeof *forms))
         bug("opencl_vector", "helper %d of %s", h, dtype_name(dt));

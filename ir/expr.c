@@ -358,6 +358,11 @@ ex ex_dot(struct prog *prog, enum expr_op op, ex a, ex b, ex c)
     return make(prog, op, DT_i32, lanes, ex_splat(prog, a, lanes), ex_splat(prog, b, lanes), ex_splat(prog, c, lanes));
 }
 
+ex ex_pack(struct prog *prog, ex a, ex b, ex c)
+{
+    return make(prog, EX_pack, DT_u8, 2 * a->lanes, a, b, c);
+}
+
 ex ex_cast(struct prog *prog, ex a, enum dtype dt)
 {
     if (a->dt == dt) return a;
@@ -436,6 +441,7 @@ ex ex_rebuild(struct prog *prog, ex like, ex const *args)
     case EX_select: return ex_select(prog, args[0], args[1], args[2]);
     case EX_fma: return ex_fma(prog, args[0], args[1], args[2]);
     case EX_dot4: case EX_dot4_sat: case EX_dot2: return ex_dot(prog, like->op, args[0], args[1], args[2]);
+    case EX_pack: return ex_pack(prog, args[0], args[1], args[2]);
     case EX_cast: return ex_cast(prog, args[0], like->dt);
     case EX_bits: return ex_bits(prog, args[0], like->dt);
     case EX_splat: return ex_splat(prog, args[0], like->lanes);

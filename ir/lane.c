@@ -235,6 +235,12 @@ union lane lane_dot(enum expr_op op, union lane a, union lane b, union lane c)
     return (union lane){.i = (int32_t)sum};
 }
 
+union lane lane_pack(union lane a, union lane c)
+{
+    float v = lane_unary(EX_round, DT_f32, a).f + (float)c.i; /* where the sum is not exact, it is far outside */
+    return (union lane){.i = isnan(v) || v < 0 ? 0 : v > 255 ? 255 : (int64_t)v};
+}
+
 union lane lane_join(enum dtype from, int n, const union lane *lanes, enum dtype to)
 {
     unsigned char bytes[8];

@@ -26,6 +26,7 @@ union lane lane_unary(enum expr_op op, enum dtype dt, union lane a);
 /* Kinds with two operands of type dt. eq, lt and le give a bool. */
 union lane lane_binary(enum expr_op op, enum dtype dt, union lane a, union lane b);
 union lane lane_dot(enum expr_op op, union lane a, union lane b, union lane c); /* i32 */
+union lane lane_pack(union lane a, union lane c); /* one lane of the result */
 /* n lanes of this type side by side as one number of type to, the first lowest */
 union lane lane_join(enum dtype from, int n, const union lane *lanes, enum dtype to);
 union lane lane_fma(enum dtype dt, union lane a, union lane b, union lane c);

@@ -188,6 +188,7 @@ ex ex_select(struct prog *prog, ex c, ex a, ex b);
 ex ex_fma(struct prog *prog, ex a, ex b, ex c);
 bool expr_is_dot(enum expr_op op); /* dot4, dot4_sat, dot2 */
 ex ex_dot(struct prog *prog, enum expr_op op, ex a, ex b, ex c);
+ex ex_pack(struct prog *prog, ex a, ex b, ex c);
 ex ex_cast(struct prog *prog, ex a, enum dtype dt);
 ex ex_bits(struct prog *prog, ex a, enum dtype dt);
 ex ex_splat(struct prog *prog, ex a, int lanes);

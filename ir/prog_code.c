@@ -181,7 +181,7 @@ static enum code_op code_of(ex e)
     if (fast != CODE_END) return fast;
     switch (e->op) {
     case EX_select: return CODE_SELECT;
-    case EX_fma: case EX_dot4: case EX_dot4_sat: case EX_dot2: return CODE_FMA;
+    case EX_fma: case EX_dot4: case EX_dot4_sat: case EX_dot2: case EX_pack: return CODE_FMA;
     case EX_cast: return CODE_CAST;
     case EX_bits: return CODE_BITS;
     case EX_splat: return CODE_SPLAT;

@@ -150,6 +150,9 @@ static void run_value(const struct code *code, union lane *slots)
     case EX_dot4: case EX_dot4_sat: case EX_dot2:
         for (int i = 0; i < code->lanes; i++) dst[i] = lane_dot(e->op, a[i], b[i], c[i]);
         break;
+    case EX_pack:
+        for (int i = 0, n = code->lanes / 2; i < code->lanes; i++) dst[i] = lane_pack(i < n ? a[i] : b[i - n], c[0]);
+        break;
     case EX_bits:
         if (e->arg[0]->lanes != e->lanes) dst[0] = lane_join(dt, e->arg[0]->lanes, a, e->dt);
         else for (int i = 0; i < code->lanes; i++) dst[i] = lane_bits(dt, e->dt, a[i]);

@@ -30,6 +30,7 @@ static bool takes(enum expr_op op, enum dtype dt)
     case EX_tanh: case EX_asinh: case EX_acosh: case EX_atanh: case EX_erf: case EX_sigmoid: case EX_is_nan: case EX_is_inf:
         return dtype_is_float(dt);
     case EX_ramp: return dtype_is_int(dt);
+    case EX_pack: return dt == DT_f32;
     case EX_dot4: case EX_dot4_sat: case EX_dot2: return dt == DT_i32;
     case EX_bits: return dt != DT_bool && dt != DT_index;
     case EX_eq: case EX_lt: case EX_le: case EX_select: case EX_cast: case EX_splat: return true;
@@ -77,6 +78,14 @@ static const char *lanes_fault(const struct expr *e)
     return (widens ? e->lanes : a->lanes) < 2 ? "wants several lanes" : NULL;
 }
 
+static const char *pack_fault(const struct expr *e)
+{
+    const struct expr *a = e->arg[0], *b = e->arg[1], *c = e->arg[2];
+    if (b->dt != a->dt || b->lanes != a->lanes || a->lanes < 2) return "has operands of different types, or no lanes";
+    if (e->dt != DT_u8 || e->lanes != 2 * a->lanes) return "gives bytes, twice as many lanes";
+    return c->op != EX_const || c->dt != DT_i32 || c->imm < 0 || c->imm > 255 ? "wants a plain number of 0 to 255 to add" : NULL;
+}
+
 const char *expr_fault(const struct expr *e)
 {
     if (!lanes_are_valid(e->lanes)) return "has a number of lanes that is no power of two up to 256";
@@ -89,6 +98,7 @@ const char *expr_fault(const struct expr *e)
     enum dtype dt = e->op == EX_select ? last->dt : a->dt;
     if (!takes(e->op, dt)) return "does not take this type";
     if (e->op == EX_splat || e->op == EX_ramp || (e->op >= EX_hadd && e->op <= EX_hmax)) return lanes_fault(e);
+    if (e->op == EX_pack) return pack_fault(e);
     for (int i = 0; i < n; i++) {
         if (e->op == EX_bits && e->lanes == 1) break; /* may take lanes together */
         if (e->arg[i]->lanes != e->lanes) return "has operands of other lanes";

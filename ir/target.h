@@ -24,5 +24,10 @@ struct target {
 const struct target *target_find(const char *name);
 int target_count(void);
 const struct target *target_at(int i);
+/* Floats in a vector where two vectors are rounded to bytes at once (EX_pack) by instructions made for it; 0: nowhere. */
+static inline int target_pack_lanes(const struct target *target)
+{
+    return target->level > 0 && target->vector_bytes >= 32 && !target->host ? target->vector_bytes / 4 : 0;
+}
 
 #endif

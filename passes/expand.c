@@ -24,6 +24,7 @@ struct walk {
     struct prog *prog;
     struct arena *scratch;
     bool fma, vectors;
+    int pack_lanes; /* of vectors of floats that are rounded to bytes two at a time; 0: none are */
     struct done *memo; /* by id of the old expression */
     int memo_cap;
     struct var **var;       /* by old id */
@@ -266,10 +267,31 @@ static void walk_stmt(struct walk *walk, const struct stmt *stmt, struct stmt **
     *end = &copy->next;
 }
 
+/* Two stores of bytes side by side as one, with what stands between them before it: the second. NULL, and nothing is done,
+ * where they are no such pair. */
+static const struct stmt *walk_pair(struct walk *walk, const struct stmt *first, struct stmt ***end)
+{
+    struct rounding pair[2];
+    const struct stmt *second = walk->pack_lanes ? expand_pair(first, walk->pack_lanes, pair) : NULL;
+    if (!second) return NULL;
+    ex at = walk_expr(walk, first->a), behind = ex_binary(walk->prog, EX_add, at, ex_int(walk->prog, DT_index, walk->pack_lanes));
+    if (walk_expr(walk, second->a) != behind) return NULL;
+    for (const struct stmt *s = first->next; s != second; s = s->next) walk_stmt(walk, s, end);
+    ex both = expand_pack(walk->prog, pair, walk_expr(walk, pair[0].x), walk_expr(walk, pair[1].x));
+    **end = stmt_store(walk->prog, walk_buffer(walk, first->buf), at, both, 1, NULL);
+    (**end)->place = first->place;
+    *end = &(**end)->next;
+    return second;
+}
+
 static struct stmt *walk_stmts(struct walk *walk, const struct stmt *list)
 {
     struct stmt *first = NULL, **end = &first;
-    for (; list; list = list->next) walk_stmt(walk, list, &end);
+    for (; list; list = list->next) {
+        const struct stmt *second = walk_pair(walk, list, &end);
+        if (second) list = second;
+        else walk_stmt(walk, list, &end);
+    }
     return first;
 }
 
@@ -301,6 +323,7 @@ struct prog *pass_expand(const struct prog *prog, struct arena *unit, const stru
 {
     const struct target *target = options->target;
     struct walk walk = {.from = prog, .scratch = arena_new(), .fma = target && target->has_fma, .vectors = !target || target->vector_bytes > 0};
+    if (target) walk.pack_lanes = target_pack_lanes(target);
     walk.prog = prog_new(unit, prog->session, prog->dims, prog->name);
     walk.prog->scales = prog->scales;
     walk.prog->arena_bytes = prog->arena_bytes;

@@ -91,4 +91,10 @@ bool expand_is_rounding(ex e, struct rounding *rounding);
 /* x: as rounding->x was expanded; f32. */
 ex expand_rounding(struct prog *prog, const struct rounding *rounding, ex x);
 
+/* expand_pack.c: the store behind `first`, with lets between them, whose bytes may be rounded together with its own if they are
+ * stored side by side: both have so many lanes. NULL: none. */
+const struct stmt *expand_pair(const struct stmt *first, int lanes, struct rounding pair[2]);
+/* The bytes of both; a, b: as pair[i].x were expanded. */
+ex expand_pack(struct prog *prog, const struct rounding pair[2], ex a, ex b);
+
 #endif

@@ -388,6 +388,7 @@ static struct stmt *make_body(struct tiling *t)
     if (window_find(t->nest, plan, &window)) vectors = window_order(prog, vectors, &window);
     if (t->target->has_fma) loops_use_fma(prog, vectors);
     vectors = guards_drop(vectors);
+    sums_start(prog, vectors);
     add_prefetches(t, vectors);
     add_row_prefetches(t, vectors);
     return vectors;

@@ -20,6 +20,8 @@ struct stmt *tile_nest(const struct loopnest *nest, const struct tile_plan *plan
 struct stmt *reduce_vectorize(struct prog *prog, struct stmt *list, int lanes, bool masks);
 /* Innermost loops of reductions unrolled while they stay within `size` statements. In place. */
 struct stmt *reduce_unroll(struct prog *prog, struct stmt *list, int size);
+/* Sums of integers at the top of the list that start with what is added to them at the end. In place. */
+void sums_start(struct prog *prog, struct stmt *list);
 /* Reduction loops of a nest's body reordered: large strides outside. In place. */
 void reduce_order(const struct loopnest *nest, struct stmt *list);
 /* A loop that does nothing but reduce into registers defined outside it. */

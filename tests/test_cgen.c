@@ -200,6 +200,15 @@ static void add_words(struct suite *s)
     piece_end(s, &p, ex_bits(s->prog, ex_load(s->prog, p.a, DT_u8, at_byte, 4, 1), DT_i32));
 }
 
+/* Two vectors of floats as bytes, at every width. */
+static void add_packs(struct suite *s, int lanes, int more)
+{
+    struct piece p = piece_start(s, arena_printf(s->arena, "pack_%d_%d", lanes, more), DT_f32, DT_u8, lanes);
+    ex at_half = ex_binary(s->prog, EX_add, ex_var(s->prog, p.i), at(s, lanes / 2));
+    ex a = ex_load(s->prog, p.a, DT_f32, ex_var(s->prog, p.i), lanes / 2, 1), b = ex_load(s->prog, p.a, DT_f32, at_half, lanes / 2, 1);
+    piece_end(s, &p, ex_pack(s->prog, a, b, ex_int(s->prog, DT_i32, more)));
+}
+
 /* Masks: comparisons of one width joined with those of another, in a register, and used twice. */
 static void add_masks(struct suite *s)
 {
@@ -356,6 +365,8 @@ static struct suite suite_new(struct arena *arena, const struct target *target)
         add_casts(&s, lanes);
     }
     for (int t = 0; t < N_TYPES && s.vectors; t++) add_lanes(&s, types[t]);
+    for (int lanes = 4; lanes <= 2 * LANES && s.vectors; lanes *= 2) add_packs(&s, lanes, lanes % 16 ? 0 : 116);
+    if (s.vectors) add_packs(&s, 2 * LANES, 0), add_packs(&s, LANES, 255);
     if (s.vectors) add_masks(&s);
     if (s.vectors) add_words(&s); /* pass expand sees to targets without vectors */
     add_statements(&s);

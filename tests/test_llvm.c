@@ -226,7 +226,7 @@ static struct tensor operand(struct test *test, enum dtype dt, int which)
     return t;
 }
 
-static bool is_valid(enum expr_op op, enum dtype dt)
+static bool is_valid(enum expr_op op, enum dtype dt, int lanes)
 {
     bool is_real = dtype_is_float(dt), is_bool = dt == DT_bool, is_index = dt == DT_index;
     if (op >= EX_exp && op <= EX_sigmoid) return false; /* expanded before printing */
@@ -236,6 +236,7 @@ static bool is_valid(enum expr_op op, enum dtype dt)
         op == EX_is_nan || op == EX_is_inf)
         return is_real;
     if (expr_is_dot(op)) return dt == DT_i32;
+    if (op == EX_pack) return dt == DT_f32 && lanes > 1;
     if (op == EX_eq || op == EX_lt || op == EX_le || op == EX_select || op == EX_splat) return true;
     if (is_index && (op == EX_pow || op == EX_rem || op == EX_abs || op == EX_neg || op == EX_hmul)) return false;
     if (op == EX_ramp) return !is_real && !is_bool;
@@ -250,6 +251,7 @@ static ex apply(struct prog *prog, enum expr_op op, ex a, ex b, ex c, int lanes)
         c = ex_dot(prog, op, ex_int(prog, DT_i32, -1), ex_int(prog, DT_i32, 0x7f7f7f7f), ex_dot(prog, op, a, b, c));
         return ex_dot(prog, op, ex_int(prog, DT_i32, -1), b, ex_dot(prog, op, a, ex_int(prog, DT_i32, -0x7f7f7f80), c));
     }
+    if (op == EX_pack) return ex_pack(prog, a, b, ex_int(prog, DT_i32, 116));
     if (op == EX_splat) return ex_splat(prog, a, lanes);
     if (op == EX_ramp) return ex_ramp(prog, a, 3, lanes);
     return expr_row(op)->args == 1 ? ex_unary(prog, op, a) : ex_binary(prog, op, a, b);
@@ -349,7 +351,7 @@ static void test_kinds(struct test *test, int lanes)
     struct cases cases = {.test = test, .prog = prog_new(test->arena, test->arena, dims, "kinds")};
     for (int dt = 0; dt < DT_COUNT; dt++) {
         for (int op = EX_add; op < EX_COUNT; op++)
-            if (is_valid((enum expr_op)op, (enum dtype)dt))
+            if (is_valid((enum expr_op)op, (enum dtype)dt, lanes))
                 add_case(&cases,
                          arena_printf(test->arena, "%s_%s_%d", expr_row((enum expr_op)op)->name,
                                       dtype_name((enum dtype)dt), lanes),

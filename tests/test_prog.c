@@ -224,6 +224,8 @@ static ex make_int(struct maker *m, enum dtype dt, int lanes, int depth)
         ex bytes = lanes == 1 && pick(m, 2) ? ex_bits(m->prog, make(m, DT_u8, 4, depth - 1), DT_i32) : make(m, dt, lanes, depth - 1);
         return ex_dot(m->prog, (enum expr_op)(EX_dot4 + pick(m, EX_dot2 - EX_dot4 + 1)), bytes, a, make(m, dt, lanes, depth - 1));
     }
+    if (dt == DT_u8 && lanes > 2 && pick(m, 3) == 0)
+        return ex_pack(m->prog, make(m, DT_f32, lanes / 2, depth - 1), make(m, DT_f32, lanes / 2, depth - 1), ex_int(m->prog, DT_i32, pick(m, 256)));
     if (pick(m, 6) == 0) return ex_unary(m->prog, EX_not, a);
     if (lanes > 1 && pick(m, 6) == 0) return ex_ramp(m->prog, make(m, dt, 1, depth - 1), pick(m, 7) - 3, lanes);
     return ex_binary(m->prog, kind[pick(m, 5)], a, make(m, dt, lanes, depth - 1));
