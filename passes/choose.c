@@ -384,6 +384,21 @@ static int lines_axis(const struct loopnest *nest, int vector_axis)
     return -1;
 }
 
+/* Microcontrollers have no cache that an order could be for: results go to memory from its start to its end, so that they may
+ * follow closely on what is read (passes/plan_near.c). */
+static void order_as_stored(const struct search *s, int *order)
+{
+    const struct access *store = NULL;
+    for (int i = 0; i < s->nest->accesses.n && !store; i++)
+        if (s->nest->accesses.at[i].store) store = &s->nest->accesses.at[i];
+    for (int i = 1; store && i < s->nest->n_chain; i++)
+        for (int k = i; k > 0 && loopnest_stride(store, order[k]) > loopnest_stride(store, order[k - 1]); k--) {
+            int axis = order[k];
+            order[k] = order[k - 1];
+            order[k - 1] = axis;
+        }
+}
+
 static void choose_order(struct search *s)
 {
     int n = s->nest->n_chain, order[AXES_MOST], at = 0;
@@ -393,10 +408,11 @@ static void choose_order(struct search *s)
         if (!map || (a != s->best.vector_axis && a != last)) order[at++] = a;
     if (map && s->best.vector_axis >= 0) order[at++] = s->best.vector_axis;
     if (last >= 0) order[at] = last;
+    if (s->target->is_small) order_as_stored(s, order);
     for (int i = 0; i < n; i++) s->best.order[i] = order[i];
     double least = -1;
     s->plan = s->best;
-    if (!map && n <= 6) permute(s, order, 0, &least);
+    if (!map && n <= 6 && !s->target->is_small) permute(s, order, 0, &least);
 }
 
 static struct search search_new(const struct loopnest *nest, const struct target *target)
