@@ -28,11 +28,11 @@ struct rewriter *plan_copy_formals(struct prog *prog, const struct kernel *kerne
 struct distance { /* bytes: what is written begins at least `below` before what is read, or at least `above` behind it */
     int64_t below, above;
 };
-enum { WAYS = 2 }; /* forwards, and with the outermost loop turned round */
+enum { WAYS = 2 }; /* forwards, and with the outermost loops turned round */
 bool distance_allows(const struct distance *d, int64_t delta); /* delta: how far behind, may be negative */
 /* How many ways the call can be run with known distances between buffers `from`, read, and `to`, written: 0 to WAYS. */
 int plan_distances(struct prog *prog, const struct stmt *call, const struct buffer *from, const struct buffer *to, struct distance d[WAYS]);
-/* The kernel with its outermost loop turned round, for calls that have both ways. */
+/* The kernel with its outermost loops turned round, for calls that have both ways. */
 struct kernel *plan_turned(struct prog *prog, const struct kernel *kernel);
 
 struct near { /* a call's input that dies there and its output */

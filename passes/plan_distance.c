@@ -5,16 +5,15 @@
  * The kernel's accesses are followed in the order in which it makes them: outer loops turn by turn, the inner ones, where
  * that would be too many, as ranges. Before anything is read, what was written so far must lie below it or above it; the
  * worst place says how far apart the two must begin. Within what is taken as a range, all writes count as before all reads.
- * Followed twice, forwards and with the outermost loop turned round, which is the same kernel where turns share nothing.
+ * Followed twice, forwards and with the outermost loops turned round, which is the same kernel where turns share nothing.
  * The idea is Blacker et al., Reducing Memory Requirements of Microcontroller Networks by Diagonal Memory Optimisation
  * (2021), who watch addresses while a model runs. See plan.h; who uses it: plan_near.c.
  */
+#include "access.h"
 #include "plan.h"
-#include "rewrite.h"
-#include "strip_kernel.h"
 
 static const int64_t ANYWHERE = INT64_MIN / 4;
-enum { TURNS_MOST = 1 << 13, BOUND_MOST = 2 * LOOPS_MOST };
+enum { TURNS_MOST = 1 << 13, BOUND_MOST = 2 * LOOPS_MOST, ACCESSES_MOST = 400 };
 struct span { /* of an integer; known false: anything */
     bool known;
     int64_t lo, hi;
@@ -181,22 +180,46 @@ static void follow_list(struct following *f, const struct stmt *list)
     f->n = n;
 }
 
-/* Whether all turns of the loop that is all of the kernel may be taken in any order. */
+/* The loops from the last to the first, each from its end. */
+static void follow_turned(struct following *f, const struct stmt *list)
+{
+    if (!list) return;
+    follow_turned(f, list->next);
+    f->turned = true;
+    follow_loop(f, list);
+}
+
+/* Whether what the two accesses touch in different turns, or in different loops, is never the same. */
+static bool accesses_apart(struct prog *prog, const struct reach *x, const struct reach *y)
+{
+    if (x->buf != y->buf || !(x->store || y->store)) return true;
+    struct reach_at a = {.reach = x}, b = {.reach = y};
+    return x->loops[0] == y->loops[0] ? reach_apart(prog, &a, &b, 0, true) : reach_apart(prog, &a, &b, -1, false);
+}
+
+/* Whether the kernel is loops one after the other, all of whose turns may be taken in any order. */
 static bool turns_are_apart(struct prog *prog, const struct stmt *call, struct arena *scratch)
 {
-    const struct stmt *loops[LOOPS_MOST];
-    struct row_loop rows;
-    if (row_loops_of(call->kernel, loops) == 0 || !row_loop_take(prog, call->kernel, loops[0], scratch, &rows)) return false;
-    for (int i = 0; i < rows.reaches.n; i++)
-        if (rows.reaches.at[i].buf->space != SPACE_PARAM) return false;
-    return rows_apart(prog, &rows, call, &rows, call);
+    struct reaches of = {.arena = scratch};
+    for (const struct stmt *s = call->kernel->body; s; s = s->next)
+        if (s->kind != STMT_FOR || s->a->op != EX_const || s->b->op != EX_const) return false;
+    for (int i = 0; i < call->n_args; i++)
+        for (int k = 0; k < call->n_args; k++)
+            if (k != i && call->kernel->params.at[i]->written && call->args[k].buf == call->args[i].buf) return false;
+    reaches_of(&of, call->kernel->body, NULL, 0);
+    if (of.n > ACCESSES_MOST) return false;
+    for (int i = 0; i < of.n; i++)
+        for (int k = i; k < of.n; k++)
+            if (of.at[i].buf->space != SPACE_PARAM || of.at[i].n_loops == 0 || !accesses_apart(prog, &of.at[i], &of.at[k])) return false;
+    return true;
 }
 
 static bool follow(const struct stmt *call, const struct buffer *from, const struct buffer *to, bool turned, struct distance *d)
 {
-    struct following f = {.call = call, .from = from, .to = to, .turned = turned, .turns = 1, .result = d};
+    struct following f = {.call = call, .from = from, .to = to, .turns = 1, .result = d};
     *d = (struct distance){.below = ANYWHERE, .above = ANYWHERE};
-    follow_list(&f, call->kernel->body);
+    if (turned) follow_turned(&f, call->kernel->body);
+    else follow_list(&f, call->kernel->body);
     return !f.unknown;
 }
 
@@ -214,13 +237,17 @@ int plan_distances(struct prog *prog, const struct stmt *call, const struct buff
 
 struct kernel *plan_turned(struct prog *prog, const struct kernel *kernel)
 {
-    const struct stmt *loop = kernel->body;
     struct kernel *turned = prog_kernel(prog, arena_printf(prog->arena, "%s_back", kernel->name));
-    struct stmt *copy = rewrite_list(plan_copy_formals(prog, kernel, -1, turned), loop);
-    ex mirrored = ex_binary(prog, EX_sub, ex_int(prog, DT_index, loop->b->imm - 1), ex_var(prog, copy->var));
-    struct rewriter *mirror = rewriter_new(prog);
-    rewrite_bind(mirror, copy->var, mirrored);
-    copy->body = rewrite_list(mirror, copy->body);
-    turned->body = copy;
+    struct stmt *next = NULL;
+    for (struct stmt *s = rewrite_list(plan_copy_formals(prog, kernel, -1, turned), kernel->body), *after; s; s = after) {
+        int64_t last = s->a->imm + (s->b->imm - 1 - s->a->imm) / s->step * s->step;
+        struct rewriter *mirror = rewriter_new(prog);
+        rewrite_bind(mirror, s->var, ex_binary(prog, EX_sub, ex_int(prog, DT_index, s->a->imm + last), ex_var(prog, s->var)));
+        s->body = rewrite_list(mirror, s->body);
+        after = s->next;
+        s->next = next;
+        next = s;
+    }
+    turned->body = next;
     return turned;
 }
