@@ -255,12 +255,13 @@ static bool cuts_edges(const struct search *s, int except)
 static void search_copies(struct search *s, int from, int more)
 {
     consider(s);
-    if (more == 0) return;
+    if (more == 0 || s->target->compact == COMPACT_MOST) return;
     for (int a = from; a >= 0; a--) {
         if (s->guarded[a] && cuts_edges(s, a)) continue;
         double units = s->nest->axis[a].trips / (a == s->plan.vector_axis ? s->plan.lanes : 1);
         if (s->target->vector_bytes >= 32) units = ceil_of(units); /* the last vector may be a masked one: tile.c */
         for (int h = 1; h < N_HEIGHTS && heights[h] <= units; h++) {
+            if (s->target->compact && (int64_t)units % heights[h] != 0) continue;
             s->plan.copies[a] = heights[h];
             if (!fits_registers(s)) break;
             search_copies(s, a - 1, more - 1);
@@ -429,7 +430,7 @@ static struct search search_new(const struct loopnest *nest, const struct target
         s.plan.copies[a] = map && a < nest->n_chain && nest->axis[a].cases ? (int)nest->axis[a].extent : 1;
     s.plan.lanes = s.plan.inner_lanes = 1;
     s.plan.vector_axis = -1;
-    s.plan.unroll_size = target->is_small ? UNROLL_SMALL : UNROLL_USUAL;
+    s.plan.unroll_size = target->compact ? 1 : target->is_small ? UNROLL_SMALL : UNROLL_USUAL;
     return s;
 }
 
@@ -484,7 +485,7 @@ bool choose_plan(const struct loopnest *nest, const struct target *target, const
     if (s.best_cost < 0) return false;
     choose_order(&s);
     *plan = s.best;
-    if (is_window(nest, plan)) plan->unroll_size = UNROLL_WINDOW;
+    if (is_window(nest, plan) && !target->compact) plan->unroll_size = UNROLL_WINDOW;
     return !is_inside(nest, plan);
 }
 
