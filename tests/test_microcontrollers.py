@@ -8,7 +8,7 @@ Machines: tests/microcontrollers/machines.py. For each model and machine the C i
 linked with nothing but libgcc, and run; what it stores and what the interpreter answers must be equal byte by byte, no call of
 the C library may be left in it, and the flash, RAM and stack that its header states must be those of the linked file and of a
 stack that was painted before the run. Integer models are also compared with C and LLVM code here and hold no floats; those of
-ONNX files with what ONNX Runtime says of the numbers.
+ONNX files with what ONNX Runtime says of the numbers, and one of all operators that ask for more with its own floats.
 """
 import os, random, re, struct, subprocess, sys, tempfile
 
@@ -21,6 +21,7 @@ import machines
 INTEGER = ["--numeric=integer"]
 MODELS = {
     "parts": ("tests/microcontrollers/parts.tn", INTEGER, []),
+    "choices": ("tests/microcontrollers/choices.tn", INTEGER, []),
     "digits": ("digits", INTEGER, []),
     "keyword": ("keyword", INTEGER, ["m0"]),
     **{"tflite_" + name: (f"build/models/tflite/{name}_int8.tflite", INTEGER, ["m0", "m0-large", "m7"])
@@ -180,6 +181,36 @@ def check_judge(model, options, folder, seed):
     return far
 
 
+def check_floats(model, options, folder, prepared):
+    """The model in floats, on the numbers that the integer inputs stand for: all quantized results within a step, and what is
+    compared the same, but for one in fifty that lies on its bound."""
+    try: import numpy as np
+    except ImportError: return "skip: numpy is not installed"
+    name, inputs, expected, _ = prepared
+    path = os.path.join(folder, "scales.c")
+    tenon("compile", model, *options, "--cpu=cortex-m4", "--freestanding", "-o", path)
+    header, words = open(path[:-2] + ".h").read(), []
+    stands = lambda field: [float(n) for n in re.findall(rf"_{field.upper()}_(?:SCALE|ZERO) (\S+)", header)]
+    shapes = {field: shape for field, _, shape in values(folder, model, [])[1]}
+    for field, data in inputs:
+        scale, zero = stands(field)
+        numbers = ((np.frombuffer(data, np.uint8).astype(np.float32) - np.float32(zero)) * np.float32(scale)).reshape(shapes[field])
+        np.save(os.path.join(folder, f"float_{field}.npy"), numbers)
+        words.append(f"--input={field}={folder}/float_{field}.npy")
+    tenon("run", model, *words, f"--output-dir={folder}/floats")
+    worst = 0
+    for k, (field, data) in enumerate(expected):
+        want = np.load(f"{folder}/floats/output_{k}.npy").ravel()
+        got = np.load(f"{folder}/out/output_{k}.npy").ravel()
+        if want.dtype == bool:
+            assert (want != got).sum() <= len(want) // 50, f"{field}: {(want != got).sum()} differ"
+            continue
+        scale, zero = stands(field)
+        worst = max(worst, abs((got.astype(np.float64) - zero) - want / scale).max())
+    assert worst < 1.01, f"{worst:.2f} steps from floats"
+    return f"{worst:.2f} steps from floats at most"
+
+
 def model_path(folder, name, text):
     if text.endswith((".tn", ".tflite")):
         path = os.path.join(ROOT, text)
@@ -204,6 +235,7 @@ def check_model(name, text, options, wanted, folder):
     if not model: return 0
     prepared = prepare(folder, model, options)
     checks = [("here", lambda: check_here(model, options, folder, prepared) or "equal")] if options else []
+    if name == "choices": checks.append(("floats", lambda: check_floats(model, options, folder, prepared)))
     if model.endswith(".onnx"):
         checks.append(("judge", lambda: f"{max(check_judge(model, options, folder, seed) for seed in range(2, 8)):.2f} steps from ONNX Runtime at most"))
     checks += [(key, lambda key=key: check(key, model, options, folder, prepared)) for key in sorted(wanted, key=lambda key: key == "m4")]
