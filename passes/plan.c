@@ -3,7 +3,8 @@
  *   arena a: f32[N*64]   arena b: f32[N*64]   ->   a at 0, b at 256*N;  arena_bytes 512*N
  *
  * First outputs take over dying inputs (plan_inplace.c). Buffers of known sizes are then packed (plan_pack.c), on a
- * microcontroller or under --max-ram also with a call's output over what it reads (plan_near.c). Symbolic sizes are coloured
+ * microcontroller or under --max-ram also with a call's output over what it reads (plan_near.c), and in the order of calls that
+ * takes least (plan_order.c). Symbolic sizes are coloured
  * into slots, judged at several values of the symbols; offsets are sums of slot sizes, so they hold for every value and stay
  * short (offsets that follow a packing exactly nest a maximum in a maximum until no expression holds them). Greedy packing by
  * size: Pisarchyk and Lee, "Efficient memory management for deep neural net inference" (2020).
@@ -229,21 +230,40 @@ static bool overlaps(const struct pass_options *options)
     return options->level > 0 && (small || options->max_arena_bytes > 0) && options->threads < 2 && !options->device;
 }
 
-struct prog *pass_plan(const struct prog *prog, struct arena *unit, const struct pass_options *options, struct diag *diag)
+enum order { AS_IT_IS, APART, SHARED, ORDERS }; /* of main's calls: plan_order.c */
+
+/* The program with its plan; `p` is what was placed, in p->scratch. */
+static struct prog *plan_once(const struct prog *prog, struct arena *unit, const struct pass_options *options, enum order order, struct packing *p)
 {
     struct prog *to = prog_copy(prog, unit, NULL, NULL);
     struct lives lives;
+    if (order != AS_IT_IS) plan_order(to, order == SHARED);
     if (options->level > 0) plan_in_place(to);
     plan_lives(to, unit, &lives);
     drop_unused(to, &lives);
-    struct packing p = {.prog = to, .scratch = arena_new(), .align = options->target && options->target->is_small ? ALIGN_SMALL : ALIGN};
-    collect(&p, &lives);
-    if (overlaps(options)) plan_find_near(&p, &lives);
-    place_buffers(&p);
-    plan_apply_near(&p);
-    int64_t bytes = dim_is_const(to->arena_bytes) ? to->arena_bytes : dim_hi(to->dims, to->arena_bytes);
-    bool fits = options->max_arena_bytes <= 0 || bytes <= options->max_arena_bytes;
-    if (!fits) report_limit(&p, bytes, options->max_arena_bytes, diag);
+    *p = (struct packing){.prog = to, .scratch = p->scratch, .align = options->target && options->target->is_small ? ALIGN_SMALL : ALIGN};
+    collect(p, &lives);
+    if (overlaps(options)) plan_find_near(p, &lives);
+    place_buffers(p);
+    plan_apply_near(p);
+    return to;
+}
+
+static int64_t bytes_at_most(const struct prog *prog)
+{
+    return dim_is_const(prog->arena_bytes) ? prog->arena_bytes : dim_hi(prog->dims, prog->arena_bytes);
+}
+
+struct prog *pass_plan(const struct prog *prog, struct arena *unit, const struct pass_options *options, struct diag *diag)
+{
+    struct packing p = {.scratch = arena_new()}, other = p;
+    struct prog *to = plan_once(prog, unit, options, AS_IT_IS, &p);
+    for (enum order order = APART; order < ORDERS && overlaps(options) && bytes_at_most(to) > 0; order++) {
+        struct prog *tried = plan_once(prog, unit, options, order, &other);
+        if (bytes_at_most(tried) < bytes_at_most(to)) to = tried, p = other;
+    }
+    bool fits = options->max_arena_bytes <= 0 || bytes_at_most(to) <= options->max_arena_bytes;
+    if (!fits) report_limit(&p, bytes_at_most(to), options->max_arena_bytes, diag);
     arena_free(p.scratch);
     return fits ? to : NULL;
 }

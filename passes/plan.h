@@ -18,6 +18,9 @@ struct lives {
  * first use in the loop may read what the iteration before left. */
 void plan_lives(const struct prog *prog, struct arena *arena, struct lives *lives);
 
+/* Orders calls that follow one another in main so that least is alive at a time. shares: results lie over what dies. */
+void plan_order(struct prog *prog, bool shares);
+
 /* Calls whose output may take the place of an input that dies there are changed to pass one buffer, through a copy of
  * the kernel with one formal for both. Returns how many. prog is changed in place. */
 int plan_in_place(struct prog *prog);
