@@ -122,14 +122,7 @@ struct sharing_pass {
 struct rewriter *plan_copy_formals(struct prog *prog, const struct kernel *kernel, int without, struct kernel *copy)
 {
     struct rewriter *r = rewriter_new(prog);
-    copy->strategy = kernel->strategy;
-    copy->side = kernel->side;
-    copy->layers = kernel->layers;
-    copy->flops = kernel->flops;
-    copy->bytes = kernel->bytes;
-    copy->direct_flops = kernel->direct_flops;
-    copy->key = kernel->key;
-    copy->place = kernel->place;
+    rewrite_kernel_facts(prog, kernel, copy);
     for (int i = 0; i < kernel->params.n; i++) {
         const struct buffer *from = kernel->params.at[i];
         if (i == without) continue;
