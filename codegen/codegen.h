@@ -90,6 +90,7 @@ struct link_options {
     bool freestanding;    /* C text that needs no libc */
     bool measure;         /* freestanding: cc compiles the text, so that its header can say what flash and stack it takes */
     int64_t max_flash_bytes, max_ram_bytes; /* freestanding: more is an error; 0: no limit */
+    bool *too_large; /* where code is over max_flash_bytes and may be made again with less: told so, and no error; else NULL */
     const char *cc;       /* C compiler, default "cc" */
     bool keep_temporary;
 };

@@ -337,6 +337,8 @@ static bool link_freestanding(struct linker *linker)
     make_freestanding(linker, last_part(header_path), &code);
     if (options->measure && !measure(linker, &code, last_part(header_path), &compiler, &size)) return false;
     const struct object_size *measured = options->measure ? &size : NULL;
+    bool retry = measured && options->too_large && options->max_flash_bytes > 0 && size.flash_bytes > options->max_flash_bytes;
+    if (retry) return *options->too_large = true, false;
     if (!freestanding_flash_fits(&linker->emission, measured, options->max_flash_bytes, linker->diag)) return false;
     if (measured && !freestanding_ram_fits(measured, options->max_ram_bytes, linker->diag)) return false;
     text_printf(&header, "/* %s, compiled by tenon: needs no library. */\n", linker->emission.name);

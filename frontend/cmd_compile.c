@@ -175,7 +175,8 @@ static void remark_versions(const struct product *product)
     fprintf(stderr, ": %.2f MB are shared, the rest is packed for one\n", (double)(alone - product->weights.n_bytes) * 1e-6);
 }
 
-static int make_artefact(struct session *session, const struct options *options, struct product *product)
+/* too_large: the artefact may be made again, smaller, if that is what is wrong; NULL: it may not. */
+static int make_artefact(struct session *session, const struct options *options, struct product *product, bool *too_large)
 {
     struct text written = {.arena = session->arena};
     struct link_options link = {
@@ -188,6 +189,7 @@ static int make_artefact(struct session *session, const struct options *options,
         .freestanding = options->freestanding,
         .measure = options->cc_given,
         .max_flash_bytes = options->max_flash_bytes,
+        .too_large = too_large,
         .max_ram_bytes = options->pipeline.pass.max_arena_bytes,
         .cc = options->cc,
         .keep_temporary = options->keep,
@@ -208,8 +210,16 @@ static int make_artefact(struct session *session, const struct options *options,
     return report_write(session, options, &report) ? STATUS_OK : STATUS_INPUT;
 }
 
+/* The CPU of that position in the options, for code as compact as asked for. */
+static const struct target *version_target(struct session *session, const struct options *options, int i, int compact)
+{
+    struct target *target = arena_copy(session->arena, options->cpus.at[i], sizeof *target);
+    target->compact = compact;
+    return compact ? target : options->cpus.at[i];
+}
+
 /* The model for each CPU of the options. */
-static bool make_versions(struct session *session, const struct options *options, const struct unit *unit,
+static bool make_versions(struct session *session, const struct options *options, const struct unit *unit, int compact,
                           struct product *product)
 {
     struct pipeline_options pipeline;
@@ -220,11 +230,11 @@ static bool make_versions(struct session *session, const struct options *options
     product->versions = NEW_ARRAY(session->arena, struct version, product->n);
     for (int i = 0; i < product->n; i++) {
         struct unit own = *unit;
-        pipeline.pass.target = options->cpus.at[i];
+        pipeline.pass.target = version_target(session, options, i, compact);
         if (!pipeline_run(&own, session->arena, &pipeline, session->diag)) return false;
         if (!own.prog)
             return diag_error(session->diag, (struct place){0}, "the passes asked for end before there is a program");
-        product->versions[i] = (struct version){.prog = own.prog, .target = options->cpus.at[i]};
+        product->versions[i] = (struct version){.prog = own.prog, .target = pipeline.pass.target};
     }
     return true;
 }
@@ -253,6 +263,13 @@ int command_compile(struct session *session, const struct options *options)
     times.seconds[TIME_READ] = clock_seconds() - start;
     if (text_only) return emit_stage(session, options, &unit, arena);
     if (wants_model(options)) return graph_write(unit.graph, options->out, session->diag) ? STATUS_OK : STATUS_INPUT;
-    if (!make_versions(session, options, &unit, &product)) return STATUS_INPUT;
-    return make_artefact(session, options, &product);
+    for (int compact = 0;; compact++) { /* smaller code, until flash holds it */
+        bool too_large = false;
+        if (!make_versions(session, options, &unit, compact, &product)) return STATUS_INPUT;
+        int status = make_artefact(session, options, &product, compact < COMPACT_MOST ? &too_large : NULL);
+        if (compact && status == STATUS_OK && !options->quiet)
+            fprintf(stderr, "remark: loops are not unrolled%s, for %lld bytes of flash\n", compact == COMPACT_MOST ? ", and have no copies side by side" : "",
+                    (long long)options->max_flash_bytes);
+        if (!too_large) return status;
+    }
 }

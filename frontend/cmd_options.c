@@ -138,9 +138,10 @@ static const struct option_row rows[] = {
     {OPT_ABI_JSON, "--abi-json", "FILE", FOR_COMPILE,
      "also write the plain call's symbol, inputs and outputs as JSON: void SYMBOL(in0, .., out0, ..)"},
     {OPT_MAX_RAM, "--max-ram", "BYTES", FOR_CODE | FOR_CHECK,
-     "refuse a model whose arena is larger (suffix K, M or G), with --freestanding and --cc whose arena and stack are"},
+     "results may lie over what they are made of; a model whose arena is larger still (suffix K, M or G), with --freestanding "
+     "and --cc whose arena and stack are, is refused"},
     {OPT_MAX_FLASH, "--max-flash", "BYTES", FOR_COMPILE,
-     "with --freestanding: refuse a model whose weights, with --cc also its code, take more"},
+     "with --freestanding: a model whose weights, with --cc also its code, take more is compiled to slower, shorter loops, or refused"},
     {OPT_FREESTANDING, "--freestanding", NULL, FOR_COMPILE,
      "C text that needs no C library: static memory, sizes as numbers in the header (with --cpu=cortex-m4 and the like); with "
      "--cc also what flash and stack that compiler needs for it"},

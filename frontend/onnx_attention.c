@@ -54,7 +54,8 @@ static void add_bias(struct attention *a, struct value *more)
 static struct value *bias_of(struct attention *a, struct value *allowed)
 {
     struct graph *g = a->call->graph;
-    return graph_select(g, allowed, graph_scalar(g, a->dt, 0), graph_scalar(g, a->dt, -(double)INFINITY));
+    struct value *nothing = graph_scalar(g, a->dt, 0), *masked = graph_scalar(g, a->dt, -(double)INFINITY);
+    return graph_select(g, allowed, nothing, masked);
 }
 
 /* The mask made as long as the keys: what is not there is masked. */
@@ -86,8 +87,8 @@ static void add_position_bias(struct attention *a, struct value *offset, int64_t
     struct value *i = graph_iota(g, &type, 0, 0, 1), *j = graph_iota(g, &type, 1, 0, 1);
     if (offset) i = build_add(g, i, offset);
     if (is_causal) add_bias(a, bias_of(a, build_le(g, j, i)));
-    if (left >= 0) add_bias(a, bias_of(a, build_le(g, build_sub(g, i, j), graph_int(g, DT_i64, left))));
-    if (right >= 0) add_bias(a, bias_of(a, build_le(g, build_sub(g, j, i), graph_int(g, DT_i64, right))));
+    if (left >= 0) add_bias(a, bias_of(a, build_with(g, OP_le, build_sub(g, i, j), (double)left)));
+    if (right >= 0) add_bias(a, bias_of(a, build_with(g, OP_le, build_sub(g, j, i), (double)right)));
     a->may_mask_rows |= left >= 0 || right >= 0;
 }
 
@@ -150,7 +151,8 @@ static struct value *build_attention(struct onnx_call *c)
     struct value *factor = build_sqrt(g, build_extent_value(g, a.q->type.dim[3], DT_f64));
     factor = onnx_has(c, "scale") ? graph_scalar(g, a.dt, scale)
                                   : graph_cast(g, graph_unary(g, OP_reciprocal, factor), a.dt);
-    struct value *scores = graph_matmul(g, build_mul(g, a.q, factor), build_swap(g, a.k, 2, 3));
+    struct value *scores = build_mul(g, a.q, factor);
+    scores = graph_matmul(g, scores, build_swap(g, a.k, 2, 3));
     if (mode == 0) c->out[3] = scores;
     if (softcap > 0) scores = build_with(g, OP_mul, build_tanh(g, build_with(g, OP_div, scores, softcap)), softcap);
     if (mode == 1) c->out[3] = scores;
@@ -180,8 +182,9 @@ static struct value *rotate(struct graph *g, struct value *x, struct value *cosi
     struct value *x1 = graph_slice(g, x, start, step, dims);
     start[3] = is_interleaved ? 1 : half;
     struct value *x2 = graph_slice(g, x, start, step, dims);
-    struct value *parts[2] = {build_sub(g, build_mul(g, cosine, x1), build_mul(g, sine, x2)),
-                              build_add(g, build_mul(g, sine, x1), build_mul(g, cosine, x2))};
+    struct value *parts[2] = {build_mul(g, cosine, x1)};
+    parts[0] = build_sub(g, parts[0], build_mul(g, sine, x2));
+    parts[1] = build_mul_add(g, sine, x1, cosine, x2);
     if (!is_interleaved) return graph_concat(g, 2, parts, 3);
     for (int i = 0; i < 2; i++) parts[i] = graph_reshape(g, parts[i], 5, pair);
     dims[3] = size;
@@ -253,7 +256,8 @@ static struct value *build_tensor_scatter(struct onnx_call *c)
     if (!strcmp(onnx_string(c, "mode", "linear"), "circular"))
         at = graph_binary(g, OP_mod, at, build_extent_value(g, length, DT_i64));
     struct value *n = build_extent_value(g, rows, DT_i64), *zero = graph_int(g, DT_i64, 0);
-    struct value *inside = build_and(g, build_le(g, zero, at), build_lt(g, at, n));
+    struct value *inside = build_le(g, zero, at);
+    inside = build_and(g, inside, build_lt(g, at, n));
     at = build_max(g, zero, build_min(g, at, build_with(g, OP_sub, n, 1)));
     struct value *picked = build_swap(g, graph_gather(g, build_swap(g, update, 1, axis), at, 1, 1), 1, axis);
     for (int i = 0; i < past->type.rank; i++) dims[i] = i == 0 || i == axis ? past->type.dim[i] : 1;

@@ -62,7 +62,8 @@ static struct value *range_of_ints(struct onnx_call *c, enum dtype dt, const int
     dim n = dim_max(g->dims, 0, dim_ceil_div(g->dims, span, part[2] > 0 ? part[2] : -part[2]));
     struct type type = {.dt = dt, .rank = 1, .dim = {n}};
     if (dim_is_const(part[0])) return graph_iota(g, &type, 0, part[0], part[2]);
-    return build_add(g, graph_iota(g, &type, 0, 0, part[2]), build_extent_value(g, part[0], dt));
+    struct value *steps = graph_iota(g, &type, 0, 0, part[2]);
+    return build_add(g, steps, build_extent_value(g, part[0], dt));
 }
 
 static struct value *build_range_of(struct onnx_call *c)
@@ -119,7 +120,8 @@ static struct value *build_trilu(struct onnx_call *c)
     struct value *x = c->in[0];
     if (!x || x->type.rank < 2) return onnx_error(c, "needs rank 2 or more");
     struct value *k = c->in[1] ? graph_reshape(g, c->in[1], 0, NULL) : graph_int(g, DT_i64, 0);
-    struct value *off = build_sub(g, grid(g, x, 1), grid(g, x, 0)); /* 0 on the diagonal, positive above */
+    struct value *column = grid(g, x, 1), *row = grid(g, x, 0);
+    struct value *off = build_sub(g, column, row); /* 0 on the diagonal, positive above */
     struct value *keep = onnx_int(c, "upper", 1) ? build_le(g, k, off) : build_le(g, off, k);
     return graph_select(g, keep, x, build_number(g, x, 0));
 }

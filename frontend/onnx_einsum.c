@@ -113,8 +113,8 @@ static struct value *take_diagonals(struct graph *g, struct value *x, char *labe
             for (int a = 0; x && a < rank - 2; a++) dims[a] = x->type.dim[a];
             dims[rank - 2] = dim_mul(g->dims, extent, extent);
             x = graph_reshape(g, x, rank - 1, dims);
-            struct value *at = build_mul(g, build_range(g, DT_i64, extent),
-                                         build_extent_value(g, dim_add(g->dims, extent, 1), DT_i64));
+            struct value *at = build_range(g, DT_i64, extent);
+            at = build_mul(g, at, build_extent_value(g, dim_add(g->dims, extent, 1), DT_i64));
             x = graph_gather(g, x, at, rank - 2, 0);
             char label = labels[i];
             memmove(labels + k, labels + k + 1, strlen(labels + k));

@@ -15,7 +15,7 @@ static struct value *wrap_index(struct graph *g, struct value *idx, dim extent)
     int n = idx ? value_ints(g, idx, &list) : -1, k = 0;
     while (k < n && dim_lo(g->dims, list[k]) >= 0) k++;
     if (n >= 0 && k == n) return idx;
-    return graph_select(g, build_with(g, OP_lt, idx, 0), build_add(g, idx, build_extent_value(g, extent, DT_i64)), idx);
+    return build_where_below(g, idx, 0, build_add(g, idx, build_extent_value(g, extent, DT_i64)), idx);
 }
 
 static struct value *build_gather(struct onnx_call *c)
@@ -76,7 +76,8 @@ static struct value *build_gather_nd(struct onnx_call *c)
     for (int i = 0; i < b; i++) dims[rank++] = x->type.dim[i];
     dims[rank++] = build_extent(g, x, b, b + k);
     for (int i = b + k; i < x->type.rank; i++) dims[rank++] = x->type.dim[i];
-    return graph_gather(g, graph_reshape(g, x, rank, dims), join_index(c, x, idx, b, k), b, b);
+    struct value *joined = graph_reshape(g, x, rank, dims);
+    return graph_gather(g, joined, join_index(c, x, idx, b, k), b, b);
 }
 
 /* y = rows; y[idx[m]] mode= update[m], rows being x as [rows, width]. */

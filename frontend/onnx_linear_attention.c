@@ -46,7 +46,8 @@ static struct graph *build_step(struct graph *g, const struct rule *rule, const 
     struct value *row = build_unsqueeze(b, x[1], 2), *column = build_unsqueeze(b, x[1], 3),
                  *v = build_unsqueeze(b, x[2], 2); /* [.., 1, dk], [.., dk, 1], [.., 1, dv] */
     if (rule->decays) state = build_mul(b, state, build_unsqueeze(b, build_exp(b, x[3]), 3));
-    if (rule->corrects) v = build_mul(b, build_unsqueeze(b, x[4], 3), build_sub(b, v, graph_matmul(b, row, state)));
+    struct value *share = rule->corrects ? build_unsqueeze(b, x[4], 3) : NULL;
+    if (share) v = build_mul(b, share, build_sub(b, v, graph_matmul(b, row, state)));
     state = build_add(b, state, build_mul(b, column, v));
     const dim *d = x[0]->type.dim;
     dim heads = dim_div(b->dims, d[1], rule->group), split[4] = {d[0], heads, rule->group, d[2]};

@@ -55,27 +55,28 @@ static struct value *exp_below(struct onnx_call *c, struct value *x, double alph
 static struct value *build_elu(struct onnx_call *c)
 {
     struct value *x = c->in[0];
-    return graph_select(c->graph, build_with(c->graph, OP_lt, x, 0), exp_below(c, x, onnx_float(c, "alpha", 1), 1), x);
+    return build_where_below(c->graph, x, 0, exp_below(c, x, onnx_float(c, "alpha", 1), 1), x);
 }
 static struct value *build_celu(struct onnx_call *c)
 {
     struct value *x = c->in[0];
     double alpha = onnx_float(c, "alpha", 1);
-    return build_add(c->graph, build_with(c->graph, OP_max, x, 0),
-                     build_with(c->graph, OP_min, exp_below(c, x, alpha, alpha), 0));
+    struct value *above = build_with(c->graph, OP_max, x, 0);
+    return build_add(c->graph, above, build_with(c->graph, OP_min, exp_below(c, x, alpha, alpha), 0));
 }
 static struct value *build_selu(struct onnx_call *c)
 {
     struct value *x = c->in[0];
     double alpha = onnx_float(c, "alpha", 1.67326319217681884765625),
            gamma = onnx_float(c, "gamma", 1.05070102214813232421875);
-    struct value *y = graph_select(c->graph, build_with(c->graph, OP_le, x, 0), exp_below(c, x, alpha, 1), x);
+    struct value *is_low = build_with(c->graph, OP_le, x, 0);
+    struct value *y = graph_select(c->graph, is_low, exp_below(c, x, alpha, 1), x);
     return build_with(c->graph, OP_mul, y, gamma);
 }
 static struct value *leaky(struct onnx_call *c, struct value *slope)
 {
     struct value *x = c->in[0];
-    return graph_select(c->graph, build_with(c->graph, OP_lt, x, 0), build_mul(c->graph, x, slope), x);
+    return build_where_below(c->graph, x, 0, build_mul(c->graph, x, slope), x);
 }
 static struct value *build_leaky_relu(struct onnx_call *c)
 {
@@ -88,7 +89,8 @@ static struct value *build_prelu(struct onnx_call *c)
 static struct value *build_thresholded_relu(struct onnx_call *c)
 {
     struct value *x = c->in[0], *alpha = build_number(c->graph, x, onnx_float(c, "alpha", 1));
-    return graph_select(c->graph, build_lt(c->graph, alpha, x), x, build_number(c->graph, x, 0));
+    struct value *is_high = build_lt(c->graph, alpha, x);
+    return graph_select(c->graph, is_high, x, build_number(c->graph, x, 0));
 }
 static struct value *hard_sigmoid(struct onnx_call *c, double alpha, double beta)
 {
@@ -121,9 +123,9 @@ static struct value *build_shrink(struct onnx_call *c)
     struct graph *g = c->graph;
     struct value *x = c->in[0];
     double bias = onnx_float(c, "bias", 0), lambda = onnx_float(c, "lambd", 0.5);
-    struct value *low =
-        graph_select(g, build_with(g, OP_lt, x, -lambda), build_with(g, OP_add, x, bias), build_number(g, x, 0));
-    return graph_select(g, build_lt(g, build_number(g, x, lambda), x), build_with(g, OP_sub, x, bias), low);
+    struct value *zero = build_number(g, x, 0), *high = build_with(g, OP_sub, x, bias);
+    struct value *low = build_where_below(g, x, -lambda, build_with(g, OP_add, x, bias), zero);
+    return graph_select(g, build_lt(g, build_number(g, x, lambda), x), high, low);
 }
 static struct value *build_gelu(struct onnx_call *c)
 {
@@ -158,8 +160,8 @@ static struct value *build_power(struct onnx_call *c)
         if (n == 1) return graph_binary(g, OP_mul, x, build_number(g, x, 1));
     }
     if (dtype_is_int(x->type.dt) && dtype_is_float(z->type.dt)) {
-        enum dtype wide = z->type.dt == DT_f64 ? DT_f64 : DT_f64;
-        return graph_cast(g, build_pow(g, graph_cast(g, x, wide), graph_cast(g, z, wide)), x->type.dt);
+        struct value *base = graph_cast(g, x, DT_f64);
+        return graph_cast(g, build_pow(g, base, graph_cast(g, z, DT_f64)), x->type.dt);
     }
     return build_pow(g, x, graph_cast(g, z, x->type.dt));
 }

@@ -21,18 +21,20 @@ static struct value *build_batch_norm(struct onnx_call *c)
         struct value *v = build_mean(g, build_mul(g, off, off), n, axes, false);
         double momentum = onnx_float(c, "momentum", 0.9);
         m = m ? graph_reshape(g, m, 1, &x->type.dim[1]) : NULL;
-        c->out[1] = build_add(g, build_with(g, OP_mul, mean, momentum), build_with(g, OP_mul, m, 1 - momentum));
-        c->out[2] = build_add(g, build_with(g, OP_mul, variance, momentum), build_with(g, OP_mul, v, 1 - momentum));
+        c->out[1] = build_mix(g, mean, momentum, m, 1 - momentum);
+        c->out[2] = build_mix(g, variance, momentum, v, 1 - momentum);
         mean = m, variance = v;
         if (!m || !v) return NULL;
     } else if (c->n_out > 1) {
         return onnx_refuse(c, "running statistics without training_mode");
     }
-    struct value *slope = build_div(g, graph_cast(g, c->in[1], variance->type.dt),
-                                    build_sqrt(g, build_with(g, OP_add, variance, onnx_float(c, "epsilon", 1e-5))));
-    struct value *offset = build_sub(g, graph_cast(g, c->in[2], variance->type.dt),
-                                     build_mul(g, graph_cast(g, mean, variance->type.dt), slope));
-    struct value *y = build_mul(g, graph_cast(g, x, variance->type.dt), build_per_channel(g, slope, rank));
+    enum dtype wide = variance->type.dt;
+    struct value *slope = graph_cast(g, c->in[1], wide);
+    slope = build_div(g, slope, build_sqrt(g, build_with(g, OP_add, variance, onnx_float(c, "epsilon", 1e-5))));
+    struct value *offset = graph_cast(g, c->in[2], wide);
+    offset = build_sub(g, offset, build_mul(g, graph_cast(g, mean, wide), slope));
+    struct value *y = graph_cast(g, x, wide);
+    y = build_mul(g, y, build_per_channel(g, slope, rank));
     return graph_cast(g, build_add(g, y, build_per_channel(g, offset, rank)), dt);
 }
 
@@ -147,8 +149,8 @@ static struct value *build_lp_norm(struct onnx_call *c)
     if (p != 1 && p != 2) return onnx_error(c, "p is %lld", (long long)p);
     norm = build_reduce(g, OP_sum, p == 1 ? build_abs(g, x) : build_mul(g, x, x), axis, true);
     if (p == 2) norm = build_sqrt(g, norm);
-    struct value *is_zero = build_with(g, OP_eq, norm, 0);
-    return graph_select(g, is_zero, build_number(g, x, 0), build_div(g, x, norm));
+    struct value *is_zero = build_with(g, OP_eq, norm, 0), *zero = build_number(g, x, 0);
+    return graph_select(g, is_zero, zero, build_div(g, x, norm));
 }
 
 static struct value *build_mean_variance_norm(struct onnx_call *c)

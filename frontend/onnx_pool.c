@@ -45,7 +45,8 @@ static struct value *max_positions(struct onnx_call *c, struct value *x, const s
     for (int i = 0; i < rank; i++) {
         bool is_column = onnx_int(c, "storage_order", 0) != 0 && i >= 2;
         dim stride = is_column ? build_extent(g, x, 2, i) : build_extent(g, x, i + 1, rank);
-        at = build_add(g, at, build_mul(g, graph_iota(g, &type, i, 0, 1), build_extent_value(g, stride, DT_i64)));
+        struct value *along = graph_iota(g, &type, i, 0, 1);
+        at = build_add(g, at, build_mul(g, along, build_extent_value(g, stride, DT_i64)));
     }
     struct attr pads[] = {ATTR_L("before", before, rank), ATTR_L("after", after, rank)};
     double least = dtype_is_float(x->type.dt) ? -__builtin_inf() : (double)dtype_int_min(x->type.dt);

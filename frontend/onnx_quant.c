@@ -117,9 +117,12 @@ static struct value *build_dequantize(struct onnx_call *c)
     const struct narrow *narrow = c->narrow_in[0];
     if (onnx_int(c, "output_dtype", 0) && !onnx_dtype((int32_t)onnx_int(c, "output_dtype", 0), &dt, &name))
         return onnx_refuse(c, "element type %s", name);
-    if (narrow && narrow_is_float(narrow)) /* their zero point can only be 0 */
-        return graph_cast(g, build_mul(g, narrow_open(g, narrow, x), graph_cast(g, spread(c, x, scale, block), DT_f32)), dt);
-    return graph_cast(g, build_dequantized(g, x, spread(c, x, scale, block), spread(c, x, zero, block)), dt);
+    if (narrow && narrow_is_float(narrow)) { /* their zero point can only be 0 */
+        struct value *opened = narrow_open(g, narrow, x);
+        return graph_cast(g, build_mul(g, opened, graph_cast(g, spread(c, x, scale, block), DT_f32)), dt);
+    }
+    struct value *scales = spread(c, x, scale, block);
+    return graph_cast(g, build_dequantized(g, x, scales, spread(c, x, zero, block)), dt);
 }
 
 struct value *build_dynamically_quantized(struct graph *g, struct value *x, struct value **scale, struct value **zero)

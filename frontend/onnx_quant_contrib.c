@@ -135,7 +135,10 @@ static struct value *build_matmul_bits(struct onnx_call *c)
     w = w ? unpack(g, w, p.bits) : NULL;
     if (!w || !zero || !scale) return NULL;
     if (zero->type.dt == DT_u8) w = build_dequantized(g, w, scale, zero);
-    else w = build_mul(g, build_sub(g, graph_cast(g, w, scale->type.dt), graph_cast(g, zero, scale->type.dt)), scale);
+    else {
+        w = graph_cast(g, w, scale->type.dt);
+        w = build_mul(g, build_sub(g, w, graph_cast(g, zero, scale->type.dt)), scale);
+    }
     w = graph_reshape(g, w, 2, (dim[]){p.n, p.blocks * p.block});
     if (w && w->type.dim[1] != p.k) w = graph_slice_axis(g, w, 1, 0, p.k);
     struct value *y = graph_matmul(g, c->in[0], graph_cast(g, build_swap(g, w, 0, 1), c->in[0]->type.dt));

@@ -17,7 +17,8 @@ static struct value *centred(struct graph *g, struct value *x, struct value *zer
 
 static struct value *build_conv_integer(struct onnx_call *c)
 {
-    return onnx_convolve(c, centred(c->graph, c->in[0], c->in[2], 0), centred(c->graph, c->in[1], c->in[3], 0));
+    struct value *x = centred(c->graph, c->in[0], c->in[2], 0);
+    return onnx_convolve(c, x, centred(c->graph, c->in[1], c->in[3], 0));
 }
 
 struct operand {
@@ -31,7 +32,8 @@ static struct operand operand_at(const struct onnx_call *c, int i)
 static struct value *integer_product(struct onnx_call *c, const struct operand *a, const struct operand *b)
 {
     if (!a->q || !b->q) return onnx_error(c, "needs two matrices");
-    return graph_matmul(c->graph, centred(c->graph, a->q, a->zero, a->q->type.rank - 2), centred(c->graph, b->q, b->zero, b->q->type.rank - 1));
+    struct value *x = centred(c->graph, a->q, a->zero, a->q->type.rank - 2);
+    return graph_matmul(c->graph, x, centred(c->graph, b->q, b->zero, b->q->type.rank - 1));
 }
 static struct value *build_matmul_integer(struct onnx_call *c)
 {
@@ -66,7 +68,15 @@ static struct value *lay_scale(struct graph *g, struct value *scale, int axes_be
 /* q*scale, its scale (and zero point) along the axis before the last `axes_behind`. */
 static struct value *real_operand(struct graph *g, const struct operand *x, int axes_behind)
 {
-    return build_dequantized(g, x->q, lay_scale(g, x->scale, axes_behind), lay_scale(g, x->zero, axes_behind));
+    struct value *scale = lay_scale(g, x->scale, axes_behind);
+    return build_dequantized(g, x->q, scale, lay_scale(g, x->zero, axes_behind));
+}
+
+/* The product of two matrices as numbers. */
+static struct value *real_product(struct graph *g, const struct operand *a, const struct operand *b)
+{
+    struct value *left = real_operand(g, a, 1);
+    return graph_matmul(g, left, real_operand(g, b, 0));
 }
 
 /* i32 sums times scale, rounded, moved by the zero point and saturated to its type. */
@@ -75,7 +85,8 @@ static struct value *requantize(struct onnx_call *c, struct value *sum, struct v
     struct graph *g = c->graph;
     if (!sum || !zero) return NULL;
     enum dtype dt = zero->type.dt;
-    struct value *y = build_round(g, build_mul(g, graph_cast(g, sum, DT_f32), graph_cast(g, scale, DT_f32)));
+    struct value *y = graph_cast(g, sum, DT_f32);
+    y = build_round(g, build_mul(g, y, graph_cast(g, scale, DT_f32)));
     y = build_add(g, y, graph_cast(g, build_single(g, zero), DT_f32));
     return graph_cast(g, build_clamp(g, y, (double)dtype_int_min(dt), (double)dtype_int_max(dt)), dt);
 }
@@ -92,11 +103,12 @@ static struct value *build_qlinear_matmul(struct onnx_call *c)
     struct operand a = operand_at(c, 0), b = operand_at(c, 3), y = {NULL, c->in[6], c->in[7]};
     if (!scales_are_positive(c)) return NULL;
     if (is_absorbed(&a, &b, &y)) {
-        struct value *product = graph_matmul(g, real_operand(g, &a, 1), real_operand(g, &b, 0));
-        return build_quantized(g, product, y.scale, y.zero, a.q->type.dt);
+        return build_quantized(g, real_product(g, &a, &b), y.scale, y.zero, a.q->type.dt);
     }
-    struct value *scale = build_mul(g, lay_scale(g, a.scale, 1), lay_scale(g, b.scale, 0));
-    return requantize(c, integer_product(c, &a, &b), build_div(g, scale, lay_scale(g, y.scale, 0)), y.zero);
+    struct value *scale = lay_scale(g, a.scale, 1);
+    scale = build_mul(g, scale, lay_scale(g, b.scale, 0));
+    scale = build_div(g, scale, lay_scale(g, y.scale, 0));
+    return requantize(c, integer_product(c, &a, &b), scale, y.zero);
 }
 
 /* A bias in steps of the product's own scale. */
@@ -112,14 +124,16 @@ static struct value *build_qlinear_conv(struct onnx_call *c)
     if (!x.q || !w.q) return onnx_error(c, "needs an input and a weight");
     if (!scales_are_positive(c)) return NULL;
     if (is_absorbed(&x, &w, &y) && is_constant(c->in[8])) {
-        struct value *product = onnx_convolve(c, real_operand(g, &x, 0), real_operand(g, &w, w.q->type.rank - 1));
+        struct value *real = real_operand(g, &x, 0);
+        struct value *product = onnx_convolve(c, real, real_operand(g, &w, w.q->type.rank - 1));
         struct value *bias = real_bias(g, c->in[8], build_mul(g, build_single(g, x.scale), w.scale));
         return build_quantized(g, build_channel_bias(g, product, bias), y.scale, y.zero, x.q->type.dt);
     }
     int behind = x.q->type.rank - 2;
-    struct value *sum = onnx_convolve(c, centred(g, x.q, x.zero, 0), centred(g, w.q, w.zero, 0));
-    struct value *scale = build_mul(g, lay_scale(g, x.scale, behind), lay_scale(g, w.scale, behind));
-    return requantize(c, build_channel_bias(g, sum, c->in[8]), build_div(g, scale, lay_scale(g, y.scale, behind)), y.zero);
+    struct value *sum = centred(g, x.q, x.zero, 0), *scale = lay_scale(g, x.scale, behind);
+    sum = build_channel_bias(g, onnx_convolve(c, sum, centred(g, w.q, w.zero, 0)), c->in[8]);
+    scale = build_mul(g, scale, lay_scale(g, w.scale, behind));
+    return requantize(c, sum, build_div(g, scale, lay_scale(g, y.scale, behind)), y.zero);
 }
 
 /* com.microsoft: Gemm; of floats where no scale of the result is given. alpha belongs to the bias as well. */
@@ -132,9 +146,10 @@ static struct value *build_qgemm(struct onnx_call *c)
     if (onnx_int(c, "transA", 0)) a.q = build_swap(g, a.q, 0, 1);
     if (onnx_int(c, "transB", 0)) b.q = build_swap(g, b.q, 0, 1);
     if (alpha != 1) b.scale = build_with(g, OP_mul, b.scale, alpha);
-    struct value *scale = build_mul(g, build_single(g, a.scale), build_single(g, b.scale)), *product;
+    struct value *scale = build_single(g, a.scale), *product;
+    scale = build_mul(g, scale, build_single(g, b.scale));
     if (is_absorbed(&a, &b, &y) && is_constant(c->in[6])) {
-        product = graph_matmul(g, real_operand(g, &a, 1), real_operand(g, &b, 0));
+        product = real_product(g, &a, &b);
         struct value *bias = real_bias(g, c->in[6], scale);
         product = bias ? build_add(g, product, bias) : product;
         return y.scale ? build_quantized(g, product, y.scale, y.zero, a.q->type.dt) : product;
@@ -150,7 +165,8 @@ static struct value *build_qgemm(struct onnx_call *c)
 static struct value *scaled_product(struct onnx_call *c, const struct operand *a, const struct operand *b, struct value *bias)
 {
     struct graph *g = c->graph;
-    struct value *scale = build_mul(g, build_single(g, a->scale), build_single(g, b->scale));
+    struct value *scale = build_single(g, a->scale);
+    scale = build_mul(g, scale, build_single(g, b->scale));
     struct value *y = build_mul(g, graph_cast(g, integer_product(c, a, b), DT_f32), scale);
     return bias ? build_add(g, y, bias) : y;
 }

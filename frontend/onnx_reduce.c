@@ -104,7 +104,8 @@ static struct value *build_reduce_log_sum_exp(struct onnx_call *c)
     if (!read_reduction(c, &r)) return NULL;
     if (r.is_noop || r.n == 0) return r.x;
     struct value *most = graph_reduce(g, OP_reduce_max, r.x, r.n, r.axes, true);
-    most = graph_select(g, graph_unary(g, OP_is_inf, most), build_number(g, most, 0), most);
+    struct value *is_inf = graph_unary(g, OP_is_inf, most);
+    most = graph_select(g, is_inf, build_number(g, most, 0), most);
     struct value *sum = graph_reduce(g, OP_sum, build_exp(g, build_sub(g, r.x, most)), r.n, r.axes, r.keep);
     if (!r.keep && sum && most) most = graph_reshape(g, most, sum->type.rank, sum->type.dim);
     return build_add(g, build_log(g, sum), most);

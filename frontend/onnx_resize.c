@@ -54,8 +54,10 @@ static struct value *coordinates(const struct resize *r, const struct resize_axi
     if (!strcmp(mode, "pytorch_half_pixel"))
         return is_one ? build_with(g, OP_sub, build_with(g, OP_mul, o, 0), 0.5) : half_pixel(g, a, o);
     if (!strcmp(mode, "half_pixel_symmetric")) {
-        struct value *adjust = build_div(g, build_extent_value(g, a->out, DT_f64), exact_out(g, a));
-        struct value *offset = build_mul(g, build_with(g, OP_mul, in, 0.5), build_sub(g, number(g, 1), adjust));
+        struct value *adjust = build_extent_value(g, a->out, DT_f64);
+        adjust = build_div(g, adjust, exact_out(g, a));
+        struct value *offset = build_with(g, OP_mul, in, 0.5);
+        offset = build_mul(g, offset, build_sub(g, number(g, 1), adjust));
         return build_add(g, offset, half_pixel(g, a, o));
     }
     struct value *last = build_with(g, OP_sub, in, 1), *steps = build_with(g, OP_sub, exact_out(g, a), 1);
@@ -64,8 +66,7 @@ static struct value *coordinates(const struct resize *r, const struct resize_axi
     if (strcmp(mode, "tf_crop_and_resize") != 0)
         return onnx_error(r->call, "coordinate_transformation_mode \"%s\"", mode);
     struct value *span = build_with(g, OP_mul, last, a->roi_end - a->roi_start);
-    struct value *at = is_one ? build_add(g, build_with(g, OP_mul, o, 0), build_with(g, OP_mul, span, 0.5))
-                              : build_div(g, build_mul(g, o, span), steps);
+    struct value *at = is_one ? build_mix(g, o, 0, span, 0.5) : build_div(g, build_mul(g, o, span), steps);
     return build_add(g, at, build_with(g, OP_mul, last, a->roi_start));
 }
 
@@ -94,11 +95,11 @@ static struct value *tap_weight(const struct resize *r, struct value *distance)
     struct value *d = build_abs(g, distance), *one = number(g, 1);
     if (!strcmp(r->mode, "linear")) return build_with(g, OP_max, build_sub(g, one, d), 0);
     struct value *d2 = build_mul(g, d, d), *d3 = build_mul(g, d2, d);
-    struct value *inner = build_sub(g, build_with(g, OP_mul, d3, a + 2), build_with(g, OP_mul, d2, a + 3));
+    struct value *inner = build_mix(g, d3, a + 2, d2, -(a + 3));
     inner = build_with(g, OP_add, inner, 1);
-    struct value *outer = build_sub(g, build_with(g, OP_mul, d3, a), build_with(g, OP_mul, d2, 5 * a));
+    struct value *outer = build_mix(g, d3, a, d2, -(5 * a));
     outer = build_with(g, OP_sub, build_add(g, outer, build_with(g, OP_mul, d, 8 * a)), 4 * a);
-    outer = graph_select(g, build_with(g, OP_lt, d, 2), outer, number(g, 0));
+    outer = build_where_below(g, d, 2, outer, number(g, 0));
     return graph_select(g, build_with(g, OP_le, d, 1), inner, outer);
 }
 
@@ -123,8 +124,8 @@ static struct value *mix_taps(const struct resize *r, struct value *x, const str
         positions[k] = build_with(g, OP_add, base, start + k);
         weights[k] = tap_weight(r, build_with(g, OP_mul, build_sub(g, positions[k], at), squeeze));
         if (r->exclude_outside) {
-            struct value *inside = build_and(g, build_le(g, number(g, 0), positions[k]),
-                                             build_lt(g, positions[k], build_extent_value(g, a->in, DT_f64)));
+            struct value *inside = build_le(g, number(g, 0), positions[k]);
+            inside = build_and(g, inside, build_lt(g, positions[k], build_extent_value(g, a->in, DT_f64)));
             weights[k] = graph_select(g, inside, weights[k], number(g, 0));
         }
         total = total ? build_add(g, total, weights[k]) : weights[k];
@@ -132,7 +133,8 @@ static struct value *mix_taps(const struct resize *r, struct value *x, const str
     for (int k = 0; k < n; k++) {
         struct value *w = r->exclude_outside || shrinks ? build_div(g, weights[k], total) : weights[k];
         struct value *part = graph_gather(g, x, clamp_position(g, positions[k], a->in), a->axis, 0);
-        part = build_mul(g, graph_cast(g, part, wide), lay_along(g, w, a->axis, rank, wide));
+        part = graph_cast(g, part, wide);
+        part = build_mul(g, part, lay_along(g, w, a->axis, rank, wide));
         sum = sum ? build_add(g, sum, part) : part;
     }
     return dtype_is_float(dt)
@@ -169,7 +171,8 @@ static struct value *resize_one(const struct resize *r, struct value *x, const s
     else y = mix_taps(r, x, a, at);
     if (!crops || !y) return y;
     struct value *last = build_extent_value(g, dim_sub(g->dims, a->in, 1), DT_f64);
-    struct value *outside = build_or(g, build_with(g, OP_lt, at, 0), build_lt(g, last, at));
+    struct value *outside = build_with(g, OP_lt, at, 0);
+    outside = build_or(g, outside, build_lt(g, last, at));
     outside = build_unsqueeze_end(g, outside, y->type.rank - a->axis);
     return graph_select(g, outside, build_number(g, y, r->extrapolation), y);
 }
@@ -297,9 +300,8 @@ static struct value *build_resize(struct onnx_call *c)
         a.in = x->type.dim[a.axis];
         if (a.out == a.in && a.scale == 1 && strcmp(r.coordinates, "tf_crop_and_resize") != 0) continue;
         if (r.antialias && isnan(a.scale)) return onnx_refuse(c, "antialias with dynamic dimensions");
-        a.factor = isnan(a.scale)
-                       ? build_div(g, build_extent_value(g, a.out, DT_f64), build_extent_value(g, a.in, DT_f64))
-                       : number(g, a.scale);
+        a.factor = isnan(a.scale) ? build_extent_value(g, a.out, DT_f64) : number(g, a.scale);
+        if (isnan(a.scale)) a.factor = build_div(g, a.factor, build_extent_value(g, a.in, DT_f64));
         x = resize_one(&r, x, &a);
     }
     return x;

@@ -58,9 +58,11 @@ static struct value *activate(const struct cell *cell, int which, struct value *
     if (!strcmp(a->name, "HardSigmoid"))
         return build_clamp(g, build_with(g, OP_add, build_with(g, OP_mul, x, a->alpha), a->beta), 0, 1);
     if (!strcmp(a->name, "LeakyRelu"))
-        return graph_select(g, build_with(g, OP_lt, x, 0), build_with(g, OP_mul, x, a->alpha), x);
-    if (!strcmp(a->name, "ThresholdedRelu"))
-        return graph_select(g, build_with(g, OP_le, x, a->alpha), build_number(g, x, 0), x);
+        return build_where_below(g, x, 0, build_with(g, OP_mul, x, a->alpha), x);
+    if (!strcmp(a->name, "ThresholdedRelu")) {
+        struct value *is_low = build_with(g, OP_le, x, a->alpha);
+        return graph_select(g, is_low, build_number(g, x, 0), x);
+    }
     if (!strcmp(a->name, "Softplus")) return build_softplus(g, x);
     if (!strcmp(a->name, "Softsign")) return graph_unary(g, OP_softsign, x);
     struct value *e = build_with(g, OP_mul, build_with(g, OP_sub, build_exp(g, x), 1), a->alpha);
@@ -119,7 +121,7 @@ static struct value *lstm_step(const struct cell *cell, struct value **c_next)
     struct value *f = cell->rnn->couples_gates ? build_sub(g, build_number(g, i, 1), i)
                                                : activate(cell, 0, plus_peephole(cell, gate(cell, sum, 2), 2, cell->c));
     struct value *fresh = activate(cell, 1, gate(cell, sum, 3));
-    *c_next = build_add(g, build_mul(g, f, cell->c), build_mul(g, i, fresh));
+    *c_next = build_mul_add(g, f, cell->c, i, fresh);
     struct value *o = activate(cell, 0, plus_peephole(cell, gate(cell, sum, 1), 1, *c_next));
     struct cell unclipped = *cell;
     struct rnn plain = *cell->rnn;
@@ -137,8 +139,8 @@ static struct value *gru_step(const struct cell *cell)
     if (!cell->r) return NULL;
     struct value *r_zr = graph_slice_axis(g, cell->r, 1, 0, dim_mul(s, hidden, 2)),
                  *r_h = graph_slice_axis(g, cell->r, 1, dim_mul(s, hidden, 2), hidden);
-    struct value *zr =
-        build_add(g, graph_slice_axis(g, cell->x, 1, 0, dim_mul(s, hidden, 2)), graph_matmul(g, h, r_zr));
+    struct value *zr = graph_slice_axis(g, cell->x, 1, 0, dim_mul(s, hidden, 2));
+    zr = build_add(g, zr, graph_matmul(g, h, r_zr));
     struct value *z = activate(cell, 0, gate(cell, zr, 0)), *r = activate(cell, 0, gate(cell, zr, 1));
     if (cell->rnn->resets_after) {
         fresh = graph_matmul(g, h, r_h);
@@ -148,7 +150,7 @@ static struct value *gru_step(const struct cell *cell)
         fresh = graph_matmul(g, build_mul(g, r, h), r_h);
     }
     fresh = activate(cell, 1, build_add(g, gate(cell, cell->x, 2), fresh));
-    return build_add(g, build_mul(g, build_sub(g, build_number(g, z, 1), z), fresh), build_mul(g, z, h));
+    return build_mul_add(g, build_sub(g, build_number(g, z, 1), z), fresh, z, h);
 }
 
 static struct value *plain_step(const struct cell *cell)

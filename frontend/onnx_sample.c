@@ -25,7 +25,8 @@ static struct value *reflect(struct graph *g, struct value *x, struct value *low
 {
     struct value *twice = build_with(g, OP_mul, span, 2);
     struct value *t = graph_binary(g, OP_mod, build_abs(g, build_sub(g, x, low)), twice);
-    return build_add(g, low, graph_select(g, build_le(g, t, span), t, build_sub(g, twice, t)));
+    struct value *is_near = build_le(g, t, span);
+    return build_add(g, low, graph_select(g, is_near, t, build_sub(g, twice, t)));
 }
 
 /* Coordinates -1..1 as positions along an axis of this extent, padded as the mode says. */
@@ -53,7 +54,7 @@ static void cubic_weights(struct graph *g, struct value *t, struct value **w)
         bool is_inner = k == 1 || k == 2;
         double c3 = is_inner ? a + 2 : a, c2 = is_inner ? -(a + 3) : -5 * a, c1 = is_inner ? 0 : 8 * a,
                c0 = is_inner ? 1 : -4 * a;
-        w[k] = build_add(g, build_with(g, OP_mul, d3, c3), build_with(g, OP_mul, d2, c2));
+        w[k] = build_mix(g, d3, c3, d2, c2);
         if (c1 != 0) w[k] = build_add(g, w[k], build_with(g, OP_mul, d, c1));
         w[k] = build_with(g, OP_add, w[k], c0);
     }
@@ -72,9 +73,9 @@ static void make_taps(struct sample *s, int axis, struct value *x, dim extent)
     for (int k = 0; k < s->n_taps; k++) {
         struct value *at = is_cubic ? build_with(g, OP_add, base, k - 1) : build_with(g, OP_add, base, k);
         if (!strcmp(s->padding, "zeros")) {
-            struct value *inside = build_and(g, build_le(g, build_number(g, at, 0), at), build_lt(g, at, n));
-            struct value *one = w[k] ? w[k] : build_number(g, at, 1);
-            w[k] = graph_select(g, inside, one, build_number(g, at, 0));
+            struct value *zero = build_number(g, at, 0), *inside = build_le(g, zero, at);
+            inside = build_and(g, inside, build_lt(g, at, n));
+            w[k] = graph_select(g, inside, w[k] ? w[k] : build_number(g, at, 1), zero);
         } else if (!strcmp(s->padding, "reflection")) {
             at = reflect(g, at, build_number(g, at, s->aligned ? 0 : -0.5), s->aligned ? last : n);
             at = graph_unary(g, OP_trunc, at);
@@ -169,8 +170,8 @@ static struct value *build_affine_grid(struct onnx_call *c)
         parts[i] = graph_reshape(g, at, 2, (dim[]){points, 1});
     }
     parts[n_axes] = build_fill(g, graph_scalar(g, type.dt, 1), 2, (dim[]){points, 1});
-    return graph_reshape(g, graph_matmul(g, graph_concat(g, n_axes + 1, parts, 1), build_swap(g, theta, 1, 2)),
-                         n_axes + 2, dims);
+    struct value *points_1 = graph_concat(g, n_axes + 1, parts, 1);
+    return graph_reshape(g, graph_matmul(g, points_1, build_swap(g, theta, 1, 2)), n_axes + 2, dims);
 }
 
 /* Blocks added back where they were taken from: each element of the block is one dilated, shifted image. */

@@ -110,7 +110,8 @@ static struct value *build_stft(struct onnx_call *c)
         return onnx_refuse(c, "frames of this length");
     dim frames = dim_add(g->dims, dim_div(g->dims, dim_sub(g->dims, x->type.dim[1], frame), hop[0]), 1);
     struct type type = {.dt = DT_i64, .rank = 2, .dim = {frames, frame}};
-    struct value *at = build_add(g, graph_iota(g, &type, 0, 0, hop[0]), graph_iota(g, &type, 1, 0, 1));
+    struct value *at = graph_iota(g, &type, 0, 0, hop[0]);
+    at = build_add(g, at, graph_iota(g, &type, 1, 0, 1));
     struct value *y = graph_gather(g, x, at, 1, 0); /* [batch, frames, frame, parts] */
     if (window) y = build_mul(g, y, build_unsqueeze(g, window, 1));
     struct transform t = {.length = frame, .onesided = onnx_int(c, "onesided", 1) != 0};

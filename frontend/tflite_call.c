@@ -97,7 +97,10 @@ struct value *tflite_activate(struct tflite_call *call, int field, struct value 
     case ACT_RELU_N1_TO_1: return build_clamp(g, y, -1, 1);
     case ACT_RELU6: return build_clamp(g, y, 0, 6);
     case ACT_TANH: return build_tanh(g, y);
-    case ACT_SIGN_BIT: return graph_select(g, build_with(g, OP_lt, y, 0), build_number(g, y, 1), build_number(g, y, 0));
+    case ACT_SIGN_BIT: {
+        struct value *zero = build_number(g, y, 0);
+        return build_where_below(g, y, 0, build_number(g, y, 1), zero);
+    }
     default: return tflite_error(call, "activation %lld", (long long)activation);
     }
 }

@@ -239,7 +239,8 @@ static struct value *quant_dense(struct tflite_call *c)
     if (!read_dense(c, &rows, &rank, dims) || !tflite_scale(c, c->in_tensor[0], &scale, &zero) ||
         !tflite_sum_scales(c, scale, c->in_tensor[1], &sums))
         return NULL;
-    sums.sum = graph_matmul(g, centred(g, rows, zero), build_swap(g, centred(g, c->in[1], sums.weight_zero), 0, 1));
+    rows = centred(g, rows, zero);
+    sums.sum = graph_matmul(g, rows, build_swap(g, centred(g, c->in[1], sums.weight_zero), 0, 1));
     return graph_reshape(g, tflite_finish_sums(c, &sums), rank, dims);
 }
 
@@ -275,7 +276,8 @@ static struct value *quant_matmul(struct tflite_call *c)
         !tflite_sum_scales(c, scale, c->in_tensor[1], &sums))
         return NULL;
     if (sums.n != 1) return tflite_refuse(c, "a second factor with several scales");
-    sums.sum = graph_matmul(g, centred(g, x, zero), centred(g, w, sums.weight_zero));
+    x = centred(g, x, zero);
+    sums.sum = graph_matmul(g, x, centred(g, w, sums.weight_zero));
     return tflite_finish_sums(c, &sums);
 }
 

@@ -25,7 +25,8 @@ static struct value *shift_saturated(struct graph *g, struct value *x, int bits)
 }
 static struct value *where_zero(struct graph *g, struct value *x, int32_t v, struct value *otherwise)
 {
-    return graph_select(g, build_with(g, OP_eq, x, 0), graph_int(g, DT_i32, v), otherwise);
+    struct value *is_zero = build_with(g, OP_eq, x, 0);
+    return graph_select(g, is_zero, graph_int(g, DT_i32, v), otherwise);
 }
 
 /* exp of x <= 0 with `bits` bits before the point, 5 at most. */
@@ -45,7 +46,8 @@ static struct value *exp_negative(struct graph *g, struct value *x, int bits)
     struct value *rest = build_sub(g, below, x);
     for (int e = -2; e < bits; e++) {
         struct value *bit = graph_binary(g, OP_and, rest, graph_int(g, DT_i32, (int64_t)1 << (15 - bits + e)));
-        y = graph_select(g, build_with(g, OP_eq, bit, 0), y, product_with(g, y, powers[e + 2]));
+        struct value *is_clear = build_with(g, OP_eq, bit, 0);
+        y = graph_select(g, is_clear, y, product_with(g, y, powers[e + 2]));
     }
     return where_zero(g, x, ONE, y);
 }
@@ -57,7 +59,8 @@ static struct value *reciprocal(struct graph *g, struct value *x)
     struct value *half = build_with(g, OP_shr, build_with(g, OP_add, x, ONE + 1), 1);
     struct value *y = build_with(g, OP_add, product_with(g, half, SLOPE), START);
     for (int i = 0; i < 3; i++) {
-        struct value *off = build_sub(g, graph_int(g, DT_i32, TWO_BITS_ONE), product(g, half, y));
+        struct value *off = product(g, half, y);
+        off = build_sub(g, graph_int(g, DT_i32, TWO_BITS_ONE), off);
         y = build_add(g, y, shift_saturated(g, product(g, y, off), 2));
     }
     return y;
@@ -79,5 +82,5 @@ struct value *tflite_tanh_16(struct graph *g, struct value *x, int bits)
 {
     struct value *y = reciprocal(g, exp_negative(g, negative_of(g, x), bits + 1)); /* exp(-2|x|): one bit more before */
     y = shift_saturated(g, build_with(g, OP_sub, y, TWO_BITS_ONE), 2);
-    return where_zero(g, x, 0, graph_select(g, build_with(g, OP_lt, x, 0), build_neg(g, y), y));
+    return where_zero(g, x, 0, build_where_below(g, x, 0, build_neg(g, y), y));
 }

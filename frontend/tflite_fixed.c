@@ -29,20 +29,21 @@ static struct value *shift_right(struct graph *g, struct value *x, struct value 
 static struct value *divide_rounded(struct graph *g, struct value *t, struct value *shift, struct value *half,
                                     struct value *minus)
 {
-    struct value *less = graph_select(g, build_with(g, OP_lt, t, 0), minus, build_number(g, minus, 0));
+    struct value *less = build_where_below(g, t, 0, minus, build_number(g, minus, 0));
     return shift_right(g, build_sub(g, build_add(g, t, half), less), shift);
 }
 
 struct value *tflite_shift_rounded(struct graph *g, struct value *x, int shift)
 {
     if (shift == 0) return x;
-    return divide_rounded(g, x, graph_int(g, DT_i32, shift), graph_int(g, DT_i32, (int64_t)1 << (shift - 1)),
-                          graph_int(g, DT_i32, 1));
+    struct value *by = graph_int(g, DT_i32, shift), *half = graph_int(g, DT_i32, (int64_t)1 << (shift - 1));
+    return divide_rounded(g, x, by, half, graph_int(g, DT_i32, 1));
 }
 
 struct value *tflite_high_product(struct graph *g, struct value *x, struct value *multiplier)
 {
-    struct value *product = build_mul(g, graph_cast(g, x, DT_i64), graph_cast(g, multiplier, DT_i64));
+    struct value *product = graph_cast(g, x, DT_i64);
+    product = build_mul(g, product, graph_cast(g, multiplier, DT_i64));
     product = build_add(g, product, graph_int(g, DT_i64, (int64_t)1 << 30));
     return graph_cast(g, shift_right(g, product, graph_int(g, DT_i64, 31)), DT_i32);
 }
@@ -85,8 +86,8 @@ struct value *tflite_scaled_each(struct graph *g, struct value *x, int n, const 
     if (any_left) x = graph_binary(g, OP_shl, x, tflite_list(g, DT_i32, n, left));
     struct value *y = tflite_high_product(g, x, tflite_list(g, DT_i32, n, multiplier));
     if (!any_right) return y;
-    return divide_rounded(g, y, tflite_list(g, DT_i32, n, right), tflite_list(g, DT_i32, n, half),
-                          tflite_list(g, DT_i32, n, minus));
+    struct value *by = tflite_list(g, DT_i32, n, right), *halves = tflite_list(g, DT_i32, n, half);
+    return divide_rounded(g, y, by, halves, tflite_list(g, DT_i32, n, minus));
 }
 
 bool tflite_sum_scales(struct tflite_call *c, double input_scale, const struct tflite_tensor *weight,

@@ -70,8 +70,8 @@ static bool integer_step(struct lstm *l, struct lstm_step *s)
     struct graph *g = s->body;
     const struct integers *n = (const struct integers *)l;
     struct value *projection = lstm_capture(l, g, n->projection), *bias = lstm_capture(l, g, n->projection_bias);
-    struct value *sums = gate_sums(l, g, s->h, lstm_capture(l, g, l->all_recurrent), lstm_capture(l, g, l->all_bias),
-                                   n->recurrent_fixed);
+    struct value *recurrent = lstm_capture(l, g, l->all_recurrent), *all_bias = lstm_capture(l, g, l->all_bias);
+    struct value *sums = gate_sums(l, g, s->h, recurrent, all_bias, n->recurrent_fixed);
     sums = saturate(g, build_add(g, sums, graph_cast(g, s->x, DT_i32)));
     struct value *cell = graph_cast(g, s->c, DT_i32);
     struct value *f = tflite_logistic_16(g, lstm_gate(l, g, sums, 1)),
@@ -79,7 +79,8 @@ static bool integer_step(struct lstm *l, struct lstm_step *s)
     struct value *i =
         l->first ? build_sub(g, graph_int(g, DT_i32, INT16_MAX), f) : tflite_logistic_16(g, lstm_gate(l, g, sums, 0));
     struct value *fresh = tflite_tanh_16(g, lstm_gate(l, g, sums, 2), 3);
-    cell = saturate(g, build_add(g, product_shifted(g, f, cell, 15), product_shifted(g, i, fresh, 30 + n->cell_shift)));
+    cell = product_shifted(g, f, cell, 15);
+    cell = saturate(g, build_add(g, cell, product_shifted(g, i, fresh, 30 + n->cell_shift)));
     if (n->clip > 0) cell = build_clamp(g, cell, (double)-n->clip, (double)n->clip);
     struct value *h = build_mul(g, o, tflite_tanh_16(g, cell, 15 + n->cell_shift));
     h = build_with(g, OP_add, tflite_scaled(g, h, n->hidden_fixed), (double)n->hidden_zero);
@@ -155,7 +156,8 @@ struct value *lstm_integers(struct lstm *lstm)
     n.recurrent_fixed = fixed ? gate_scales(l, state_scale, l->recurrent_tensor) : NULL;
     if (!n.recurrent_fixed) return NULL;
     struct value *weight = graph_cast(g, lstm_join(l, l->weight), DT_i32);
-    struct value *bias = build_add(g, lstm_join(l, l->bias), zero_share(g, weight, x_zero));
+    struct value *bias = lstm_join(l, l->bias);
+    bias = build_add(g, bias, zero_share(g, weight, x_zero));
     l->all_recurrent = graph_cast(g, lstm_join(l, l->recurrent), DT_i32);
     l->all_bias = zero_share(g, l->all_recurrent, n.state_zero);
     struct value *all = graph_reshape(g, l->x, 2, (dim[]){l->steps * l->batch, l->inputs});

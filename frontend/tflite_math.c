@@ -128,7 +128,7 @@ static struct value *build_hard_swish(struct tflite_call *c)
 static struct value *sloped(struct tflite_call *c, struct value *slope)
 {
     struct value *x = c->in[0];
-    return graph_select(c->graph, build_with(c->graph, OP_lt, x, 0), build_mul(c->graph, x, slope), x);
+    return build_where_below(c->graph, x, 0, build_mul(c->graph, x, slope), x);
 }
 static struct value *build_leaky_relu(struct tflite_call *c)
 {

@@ -91,7 +91,8 @@ static struct value *counts(struct tflite_call *c, const struct value *sum, cons
 {
     if (!w->before[0] && !w->before[1] && !w->after[0] && !w->after[1])
         return build_number(c->graph, sum, (double)w->kernel[0] * (double)w->kernel[1]);
-    return build_mul(c->graph, axis_counts(c, sum, w, 0), axis_counts(c, sum, w, 1));
+    struct value *rows = axis_counts(c, sum, w, 0);
+    return build_mul(c->graph, rows, axis_counts(c, sum, w, 1));
 }
 
 static struct value *build_average(struct tflite_call *c)
@@ -111,7 +112,7 @@ static struct value *quant_average(struct tflite_call *c)
     struct value *sum = pool(c, OP_pool_sum_last, graph_cast(g, c->in[0], DT_i32), &w);
     if (!sum) return NULL;
     struct value *count = counts(c, sum, &w), *half = build_with(g, OP_div, count, 2);
-    half = graph_select(g, build_with(g, OP_lt, sum, 0), build_neg(g, half), half);
+    half = build_where_below(g, sum, 0, build_neg(g, half), half);
     struct value *y = build_div(g, build_add(g, sum, half), count);
     return tflite_finish(c, build_with(g, OP_sub, y, (double)c->out_tensor[0]->quant.zero[0]), POOL_ACTIVATION);
 }

@@ -12,9 +12,10 @@ static struct value *round_away(struct graph *g, struct value *x)
 {
     if (!x || !value_const(x)) return graph_unary(g, OP_round_away, x);
     struct value *whole = graph_unary(g, OP_trunc, x);
-    struct value *is_up = build_le(g, build_number(g, x, 0.5), build_abs(g, build_sub(g, x, whole)));
-    struct value *y = build_add(g, whole, graph_select(g, is_up, graph_unary(g, OP_sign, x), build_number(g, x, 0)));
-    return graph_select(g, graph_unary(g, OP_is_nan, y), build_number(g, y, -INFINITY), y); /* of a logarithm: the least */
+    struct value *rest = build_abs(g, build_sub(g, x, whole)), *is_up = build_le(g, build_number(g, x, 0.5), rest);
+    struct value *sign = graph_unary(g, OP_sign, x), *y = build_add(g, whole, graph_select(g, is_up, sign, build_number(g, x, 0)));
+    struct value *is_nan = graph_unary(g, OP_is_nan, y);
+    return graph_select(g, is_nan, build_number(g, y, -INFINITY), y); /* of a logarithm: the least */
 }
 
 struct value *tflite_quantized(struct tflite_call *c, const struct tflite_tensor *tensor, struct value *real)

@@ -55,7 +55,8 @@ static struct value *mix(struct graph *g, struct value *x, int axis, struct valu
 {
     struct value *low = graph_gather(g, x, first, axis, 0), *high = graph_gather(g, x, second, axis, 0);
     struct value *rest = build_sub(g, build_number(g, share, share->type.dt == DT_i32 ? UNIT : 1), share);
-    return build_add(g, build_mul(g, low, lay(g, rest, axis)), build_mul(g, high, lay(g, share, axis)));
+    low = build_mul(g, low, lay(g, rest, axis));
+    return build_add(g, low, build_mul(g, high, lay(g, share, axis)));
 }
 
 static struct value *bilinear_axis(struct graph *g, const struct resize *r, struct value *x, int axis)
@@ -70,8 +71,8 @@ static struct value *bilinear_axis(struct graph *g, const struct resize *r, stru
         second[i] = (int32_t)within((int64_t)ceilf(at), in);
         share[i] = at - (float)first[i];
     }
-    return mix(g, x, axis, tflite_list(g, DT_i32, out, first), tflite_list(g, DT_i32, out, second),
-               tflite_list(g, DT_f32, out, share));
+    struct value *low = tflite_list(g, DT_i32, out, first), *high = tflite_list(g, DT_i32, out, second);
+    return mix(g, x, axis, low, high, tflite_list(g, DT_f32, out, share));
 }
 
 static struct value *build_bilinear(struct tflite_call *c)
@@ -95,8 +96,8 @@ static struct value *bilinear_integers(struct graph *g, const struct resize *r, 
         second[i] = (int32_t)within((at + UNIT - 1) / UNIT, in);
         share[i] = (int32_t)(at - (int64_t)UNIT * first[i]);
     }
-    return mix(g, x, axis, tflite_list(g, DT_i32, out, first), tflite_list(g, DT_i32, out, second),
-               tflite_list(g, DT_i32, out, share));
+    struct value *low = tflite_list(g, DT_i32, out, first), *high = tflite_list(g, DT_i32, out, second);
+    return mix(g, x, axis, low, high, tflite_list(g, DT_i32, out, share));
 }
 
 static struct value *quant_bilinear(struct tflite_call *c)
@@ -108,8 +109,8 @@ static struct value *quant_bilinear(struct tflite_call *c)
         return tflite_refuse(c, "quantized type %s", dtype_name(c->in[0]->type.dt));
     struct value *y = bilinear_integers(g, &r, graph_cast(g, c->in[0], DT_i32), 1);
     y = bilinear_integers(g, &r, y, 2);
-    struct value *half = graph_select(g, build_with(g, OP_le, y, 0), build_number(g, y, -(UNIT * UNIT / 2)),
-                                      build_number(g, y, UNIT * UNIT / 2));
+    struct value *half = build_number(g, y, UNIT * UNIT / 2), *is_low = build_with(g, OP_le, y, 0);
+    half = graph_select(g, is_low, build_number(g, y, -(UNIT * UNIT / 2)), half);
     return graph_cast(g, build_with(g, OP_div, build_add(g, y, half), UNIT * UNIT), c->in[0]->type.dt);
 }
 

@@ -152,7 +152,7 @@ static bool float_step(struct lstm *l, struct lstm_step *s)
     struct value *i =
         l->first ? build_sub(g, build_number(g, f, 1), f) : build_sigmoid(g, plus_peephole(l, s, sum, 0, s->c));
     struct value *fresh = tflite_activate(c, LSTM_ACTIVATION, lstm_gate(l, g, sum, 2));
-    s->c_next = build_add(g, build_mul(g, f, s->c), build_mul(g, i, fresh));
+    s->c_next = build_mul_add(g, f, s->c, i, fresh);
     if (l->cell_clip > 0) s->c_next = build_clamp(g, s->c_next, -l->cell_clip, l->cell_clip);
     struct value *o = build_sigmoid(g, plus_peephole(l, s, sum, 3, s->c_next));
     s->h_next = build_mul(g, o, tflite_activate(c, LSTM_ACTIVATION, s->c_next));
@@ -172,7 +172,8 @@ static struct value *build_lstm(struct tflite_call *c)
     if (!read_lstm(c, &l)) return NULL;
     l.all_recurrent = lstm_join(&l, l.recurrent);
     struct value *all = graph_reshape(g, l.x, 2, (dim[]){l.steps * l.batch, l.inputs});
-    all = build_add(g, lstm_product(g, all, lstm_join(&l, l.weight)), lstm_join(&l, l.bias));
+    all = lstm_product(g, all, lstm_join(&l, l.weight));
+    all = build_add(g, all, lstm_join(&l, l.bias));
     return lstm_scan(&l, graph_reshape(g, all, 3, (dim[]){l.steps, l.batch, l.cells * (GATES - l.first)}), float_step);
 }
 

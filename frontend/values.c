@@ -18,7 +18,8 @@ struct value *build_mean(struct graph *g, struct value *x, int n, const int64_t 
     if (!x) return NULL;
     dim count = 1;
     for (int i = 0; i < n; i++) count = dim_mul(g->dims, count, x->type.dim[axes[i]]);
-    return build_div(g, graph_reduce(g, OP_sum, x, n, axes, keep), build_extent_value(g, count, x->type.dt));
+    struct value *sum = graph_reduce(g, OP_sum, x, n, axes, keep);
+    return build_div(g, sum, build_extent_value(g, count, x->type.dt));
 }
 
 const int64_t *build_axes_from(struct graph *g, int first, int rank)

@@ -107,6 +107,23 @@ static inline struct value *build_clamp(struct graph *g, struct value *x, double
 {
     return build_with(g, OP_min, build_with(g, OP_max, x, lo), hi);
 }
+/* y where x < bound, otherwise z. */
+static inline struct value *build_where_below(struct graph *g, struct value *x, double bound, struct value *y, struct value *z)
+{
+    return graph_select(g, build_with(g, OP_lt, x, bound), y, z);
+}
+/* a*x + b*z. */
+static inline struct value *build_mul_add(struct graph *g, struct value *a, struct value *x, struct value *b, struct value *z)
+{
+    struct value *first = build_mul(g, a, x);
+    return build_add(g, first, build_mul(g, b, z));
+}
+/* x*a + z*b. */
+static inline struct value *build_mix(struct graph *g, struct value *x, double a, struct value *z, double b)
+{
+    struct value *first = build_with(g, OP_mul, x, a);
+    return build_add(g, first, build_with(g, OP_mul, z, b));
+}
 /* log(1 + exp(x)) without overflow: max(x, 0) + log(1 + exp(-|x|)). */
 struct value *build_softplus(struct graph *g, struct value *x);
 /* Reduction over one axis; keep as graph_reduce. */

@@ -4,8 +4,8 @@
 #include <string.h>
 
 static const struct target targets[] = {
-#define TARGET(...) {__VA_ARGS__, NULL, false},
-#define SMALL(...) {__VA_ARGS__, NULL, true},
+#define TARGET(...) {__VA_ARGS__, NULL, false, 0},
+#define SMALL(...) {__VA_ARGS__, NULL, true, 0},
 #include "targets.def"
 #undef SMALL
 #undef TARGET

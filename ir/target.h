@@ -3,6 +3,7 @@
 #define TENON_TARGET_H
 #include <stdbool.h>
 
+enum { COMPACT_MOST = 2 };
 struct target {
     const char *name;         /* "generic", "x86-64-v3" ... */
     const char *triple;       /* LLVM's, "" for the host's */
@@ -18,6 +19,7 @@ struct target {
     int lanes_most;           /* of any vector; 0: what vector_bytes gives */
     const struct target *host; /* of a device: the CPU beside it; NULL: this is one */
     bool is_small; /* a microcontroller: indices of 32 bits, little unrolled, nothing aligned beyond 8 bytes */
+    int compact;   /* --max-flash: 1: no loop has a remainder; COMPACT_MOST: nor copies side by side; 0 in all rows */
 };
 
 /* NULL where there is no such row. "native" is host_target() of codegen/host.c. */

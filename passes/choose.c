@@ -260,12 +260,13 @@ static bool cuts_edges(const struct search *s, int except)
 static void search_copies(struct search *s, int from, int more)
 {
     consider(s);
-    if (more == 0) return;
+    if (more == 0 || s->target->compact == COMPACT_MOST) return;
     for (int a = from; a >= 0; a--) {
         if (s->guarded[a] && cuts_edges(s, a)) continue;
         double units = s->nest->axis[a].trips / (a == s->plan.vector_axis ? s->plan.lanes : 1);
         if (s->target->vector_bytes >= 32) units = ceil_of(units); /* the last vector may be a masked one: tile.c */
         for (int h = 1; h < N_HEIGHTS && heights[h] <= units; h++) {
+            if (s->target->compact && (int64_t)units % heights[h] != 0) continue;
             s->plan.copies[a] = heights[h];
             if (!fits_registers(s)) break;
             search_copies(s, a - 1, more - 1);
@@ -389,6 +390,21 @@ static int lines_axis(const struct loopnest *nest, int vector_axis)
     return -1;
 }
 
+/* Microcontrollers have no cache that an order could be for: results go to memory from its start to its end, so that they may
+ * follow closely on what is read (passes/plan_near.c). */
+static void order_as_stored(const struct search *s, int *order)
+{
+    const struct access *store = NULL;
+    for (int i = 0; i < s->nest->accesses.n && !store; i++)
+        if (s->nest->accesses.at[i].store) store = &s->nest->accesses.at[i];
+    for (int i = 1; store && i < s->nest->n_chain; i++)
+        for (int k = i; k > 0 && loopnest_stride(store, order[k]) > loopnest_stride(store, order[k - 1]); k--) {
+            int axis = order[k];
+            order[k] = order[k - 1];
+            order[k - 1] = axis;
+        }
+}
+
 static void choose_order(struct search *s)
 {
     int n = s->nest->n_chain, order[AXES_MOST], at = 0;
@@ -398,10 +414,11 @@ static void choose_order(struct search *s)
         if (!map || (a != s->best.vector_axis && a != last)) order[at++] = a;
     if (map && s->best.vector_axis >= 0) order[at++] = s->best.vector_axis;
     if (last >= 0) order[at] = last;
+    if (s->target->is_small) order_as_stored(s, order);
     for (int i = 0; i < n; i++) s->best.order[i] = order[i];
     double least = -1;
     s->plan = s->best;
-    if (!map && n <= 6) permute(s, order, 0, &least);
+    if (!map && n <= 6 && !s->target->is_small) permute(s, order, 0, &least);
 }
 
 static struct search search_new(const struct loopnest *nest, const struct target *target)
@@ -418,7 +435,7 @@ static struct search search_new(const struct loopnest *nest, const struct target
         s.plan.copies[a] = map && a < nest->n_chain && nest->axis[a].cases ? (int)nest->axis[a].extent : 1;
     s.plan.lanes = s.plan.inner_lanes = 1;
     s.plan.vector_axis = -1;
-    s.plan.unroll_size = target->is_small ? UNROLL_SMALL : UNROLL_USUAL;
+    s.plan.unroll_size = target->compact ? 1 : target->is_small ? UNROLL_SMALL : UNROLL_USUAL;
     return s;
 }
 

@@ -225,7 +225,7 @@ static bool together(struct fixing *x, const struct node *node, struct fixed *f)
 {
     struct fixed part[2];
     double scale;
-    if (!fixed_common(x, 2, node->in, part) || !fixed_number(part[0].scale, &scale)) return false;
+    if (!fixed_pair(x, node->in, part) || !fixed_number(part[0].scale, &scale)) return false;
     *f = fixed_of(x->to, graph_binary(x->to, node->op, part[0].q, part[1].q), scale, 0, 0);
     bool add = node->op == OP_add, extreme = node->op == OP_max || node->op == OP_min;
     int64_t least = part[0].least < part[1].least ? part[0].least : part[1].least, most = part[0].most > part[1].most ? part[0].most : part[1].most;
@@ -275,8 +275,8 @@ static bool binary(struct fixing *x, const struct node *node, struct fixed *f)
     case OP_mul: return scaled(x, other, constant, false, f);
     case OP_div: return a ? scaled(x, other, constant, true, f) : refuse(x, node, "divides by what is not constant");
     case OP_add: return shifted(x, other, constant, f);
-    case OP_max: return one ? limited(x, other, number, INFINITY, f) : refuse(x, node, "has several bounds");
-    case OP_min: return one ? limited(x, other, -INFINITY, number, f) : refuse(x, node, "has several bounds");
+    case OP_max: return one ? limited(x, other, number, INFINITY, f) : together(x, node, f);
+    case OP_min: return one ? limited(x, other, -INFINITY, number, f) : together(x, node, f);
     default: break;
     }
     if (a) return shifted(x, other, graph_unary(x->to, OP_neg, constant), f);
@@ -295,13 +295,28 @@ static bool summed(struct fixing *x, const struct node *node, struct fixed *f)
         dim n = node->op == OP_sum ? node->in[0]->type.dim[axes->ints[i]] : axes->ints[i];
         terms *= dim_is_const(n) ? (double)n : 0x1p32;
     }
-    if (!(fixed_size(f->least, f->most) * terms < 0x1p31)) return refuse(x, node, "has sums that may pass 32 bits");
+    if (!(terms < 0x1p30)) return refuse(x, node, "has sums that may pass 32 bits");
+    if (!(fixed_size(f->least, f->most) * terms < 0x1p31)) { /* in coarser steps they do not */
+        scale = fixed_reach(f) * terms / 0x1p30;
+        int64_t most = (int64_t)(0x1p30 / terms) + 1;
+        *f = fixed_of(x->to, fixed_integer(x, node->in[0], scale, 0, DT_i32), scale, -most, most);
+        if (!f->q) return false;
+    }
     *f = fixed_of(x->to, graph_node(x->to, node->op, 1, &f->q, node->n_attrs, node->attrs), scale, f->least * (int64_t)terms, f->most * (int64_t)terms);
     return f->q != NULL;
 }
 
-/* What is made of a float result. */
-static bool follow(struct fixing *x, const struct node *node, struct fixed *f)
+static bool magnitude(struct fixing *x, const struct value *old, struct fixed *f)
+{
+    if (!fixed_settled(x, old, f)) return false;
+    f->q = graph_unary(x->to, OP_abs, f->q);
+    f->most = (int64_t)fixed_size(f->least, f->most), f->least = 0, f->raw = NULL;
+    double scale;
+    return fixed_number(f->scale, &scale) ? scale > 0 : refuse(x, old->node, "has several scales where its magnitude is taken");
+}
+
+/* What is made of a float result by its operands alone. */
+static bool follow_operator(struct fixing *x, const struct node *node, struct fixed *f)
 {
     if ((node->op == OP_cast && !dtype_is_float(node->in[0]->type.dt)) || node->op == OP_dequantize) return from_integers(x, node, f);
     bool pair = node->op == OP_add || node->op == OP_sub || node->op == OP_mul || node->op == OP_div || node->op == OP_min || node->op == OP_max;
@@ -315,6 +330,7 @@ static bool follow(struct fixing *x, const struct node *node, struct fixed *f)
         return true;
     case OP_cast: *f = x->fixed[node->in[0]->id]; return true;
     case OP_neg: return negated(x, node->in[0], f);
+    case OP_abs: return magnitude(x, node->in[0], f);
     case OP_relu: return limited(x, node->in[0], 0, INFINITY, f);
     case OP_round: case OP_round_away: {
         struct value *q = fixed_integer(x, node->in[0], 1, 0, DT_i32);
@@ -324,11 +340,33 @@ static bool follow(struct fixing *x, const struct node *node, struct fixed *f)
     }
     case OP_sum: case OP_pool_sum: return summed(x, node, f);
     case OP_matmul: case OP_conv: return product(x, node, terms_of(node), f);
-    default: break;
+    case OP_log_softmax: return fixed_log_softmax(x, node, f);
+    default: return fixed_curve(x, node, f);
     }
+}
+
+/* What is made of a float result. */
+static bool follow(struct fixing *x, const struct node *node, struct fixed *f)
+{
     int errors = diag_errors(x->to->diag);
-    if (fixed_curve(x, node, f)) return true;
-    return diag_errors(x->to->diag) == errors && refuse(x, node, "has no form in integers: quantize its operand and its result");
+    struct norm norm;
+    bool good;
+    if (fixed_norm_find(node, &norm) && known(x, norm.d)) good = fixed_norm(x, &norm, f);
+    else if (node->op == OP_layer_norm && known(x, node->in[0])) good = fixed_layer_norm(x, node, f);
+    else if (node->op == OP_select) good = fixed_select(x, node, f);
+    else good = follow_operator(x, node, f);
+    return good || (diag_errors(x->to->diag) == errors && refuse(x, node, "has no form in integers: quantize its operand and its result"));
+}
+
+/* What is made of floats and is none itself: comparisons, and the integers that numbers are quantized or cut to. */
+static struct value *leave_floats(struct fixing *x, const struct node *node)
+{
+    int errors = diag_errors(x->to->diag);
+    struct value *made = NULL;
+    if (node->op == OP_quantize || node->op == OP_cast) made = to_integers(x, node);
+    else if (node->op == OP_lt || node->op == OP_le || node->op == OP_eq) made = fixed_compare(x, node);
+    if (!made && diag_errors(x->to->diag) == errors) refuse(x, node, "has no form in integers");
+    return made;
 }
 
 static bool reads_floats(const struct node *node)
@@ -339,24 +377,29 @@ static bool reads_floats(const struct node *node)
     return found;
 }
 
-static bool holds_floats(const struct node *node)
+/* The first node that computes floats in the subgraphs of the node; NULL: none does. */
+static const struct node *floats_inside(const struct node *node)
 {
     for (int k = 0; k < node->n_attrs; k++)
         for (int i = 0; node->attrs[k].kind == ATTR_GRAPH && i < node->attrs[k].graph->nodes.n; i++)
-            if (reads_floats(node->attrs[k].graph->nodes.at[i])) return true;
-    return false;
+            if (reads_floats(node->attrs[k].graph->nodes.at[i])) return node->attrs[k].graph->nodes.at[i];
+    return NULL;
 }
 
 static bool convert(struct fixing *x, const struct node *node, struct arena *unit, const struct pass_options *options)
 {
     const struct value *out = node->out;
-    if (holds_floats(node)) return refuse(x, node, "computes floats inside of it");
+    const struct node *inside = floats_inside(node);
+    if (inside) {
+        refuse(x, node, "computes floats inside of it");
+        diag_note(x->to->diag, inside->place, "\"%s\" (%s) is the first", name_of(inside->out), op_row(inside->op)->name);
+        return false;
+    }
     if (!reads_floats(node)) return pass_copy_node(x->to, node, x->map, pass_fixed, unit, options);
     if (node->n_out != 1) return refuse(x, node, "has no form in integers");
     if (node->op == OP_const || fixed_constant(x, out)) return true;
     if (dtype_is_float(out->type.dt)) return follow(x, node, &x->fixed[out->id]);
-    if (node->op != OP_quantize && node->op != OP_cast) return refuse(x, node, "has no form in integers");
-    struct value *q = x->map[out->id] = to_integers(x, node);
+    struct value *q = x->map[out->id] = leave_floats(x, node);
     if (q && out->name) graph_name(x->to, q, out->name);
     return q != NULL;
 }
@@ -365,7 +408,7 @@ struct graph *pass_fixed(const struct graph *graph, struct arena *unit, const st
 {
     struct fixing x = {.to = graph_like(graph, unit, graph->name), .map = NEW_ARRAY(unit, struct value *, graph->next_value + 1),
                        .fixed = NEW_ARRAY(unit, struct fixed, graph->next_value + 1), .options = options};
-    bool *live = graph_live(graph, unit), good = true;
+    bool *live = fixed_needed(graph, unit), good = true;
     int n_inputs = 0;
     for (int i = 0; i < graph->nodes.n; i++) {
         const struct node *node = graph->nodes.at[i];

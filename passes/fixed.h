@@ -1,5 +1,5 @@
 /* What pass fixed knows of a float value: integers that stand for it. See fixed.c, fixed_value.c (arithmetic),
- * fixed_curves.c (functions that are no lines). */
+ * fixed_curves.c (functions that are no lines), fixed_norm.c (norms, log_softmax), fixed_choose.c (comparisons and what hangs on them). */
 #ifndef TENON_FIXED_H
 #define TENON_FIXED_H
 #include "passes.h"
@@ -44,5 +44,36 @@ double fixed_reach(const struct fixed *f);
 
 /* A function of one operand (a MAP row) or softmax of a known value. False where it has no integer form, or after a message. */
 bool fixed_curve(struct fixing *x, const struct node *node, struct fixed *result);
+bool fixed_log_softmax(struct fixing *x, const struct node *node, struct fixed *result);
+bool fixed_layer_norm(struct fixing *x, const struct node *node, struct fixed *result); /* of constant scale and bias */
+
+struct norm { /* d over the root of its mean square over the axes, plus epsilon */
+    const struct value *d;
+    int n;
+    const int64_t *axes;
+    double epsilon;
+};
+/* Whether the node of the old graph ends such a norm, made of single operators. */
+bool fixed_norm_find(const struct node *node, struct norm *norm);
+bool fixed_norm(struct fixing *x, const struct norm *norm, struct fixed *result);
+/* By node: whether it has to be converted. What is inside of norms is not, unless others read it. */
+bool *fixed_needed(const struct graph *graph, struct arena *arena);
+
+/* lt, le, eq of two values that are known or constant; NULL where there is no such form. */
+struct value *fixed_compare(struct fixing *x, const struct node *node);
+/* Two old values, known or one of them constant, as views of one scale. */
+bool fixed_pair(struct fixing *x, struct value *const *old, struct fixed *both);
+bool fixed_select(struct fixing *x, const struct node *node, struct fixed *f);
+
+/* Parts of functions. x >> bits: */
+struct value *fixed_shifted(struct graph *to, struct value *x, int bits);
+/* A table of n numbers of 16 bits. */
+struct value *fixed_table(struct graph *to, const double *at, int n, enum dtype dt);
+/* On the line between numbers q >> bits and the next of the table, i32. */
+struct value *fixed_between(struct graph *to, struct value *table, struct value *q, int bits);
+/* max - x along a softmax's axis, in steps of 2^-10; NULL where that cannot be. */
+struct value *fixed_below_most(struct fixing *x, const struct node *node, int64_t *axis);
+/* exp(-d/1024) of 15 bits. */
+struct value *fixed_exponential(struct graph *to, struct value *d);
 
 #endif

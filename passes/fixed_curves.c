@@ -14,12 +14,12 @@
 
 enum { UNIT = 1 << 15, BYTES = 256, LINES = 256, FINE = 10, HALF_BITS = 7, SOFTMAX_MOST = 1 << 15 };
 
-static struct value *shifted(struct graph *to, struct value *x, int bits)
+struct value *fixed_shifted(struct graph *to, struct value *x, int bits)
 {
     return graph_binary(to, OP_shr, x, graph_int(to, DT_i32, bits));
 }
 
-static struct value *table_16(struct graph *to, const double *at, int n, enum dtype dt)
+struct value *fixed_table(struct graph *to, const double *at, int n, enum dtype dt)
 {
     uint16_t *data = arena_array(to->session, (size_t)n, sizeof *data);
     for (int i = 0; i < n; i++) data[i] = (uint16_t)(int)rint(at[i]);
@@ -31,32 +31,47 @@ static struct value *looked_up(struct graph *to, struct value *table, struct val
     return graph_cast(to, graph_gather(to, table, index, 0, 0), DT_i32);
 }
 
-/* exp(-d/1024) of 15 bits, d below 2^14. */
-static struct value *exponential(struct graph *to, struct value *d)
+struct value *fixed_between(struct graph *to, struct value *table, struct value *q, int bits)
+{
+    struct value *i = fixed_shifted(to, q, bits), *part = graph_binary(to, OP_and, q, graph_int(to, DT_i32, (1 << bits) - 1));
+    struct value *from = looked_up(to, table, i), *upto = looked_up(to, table, graph_binary(to, OP_add, i, graph_int(to, DT_i32, 1)));
+    struct value *rise = graph_binary(to, OP_mul, graph_binary(to, OP_sub, upto, from), part);
+    rise = fixed_shifted(to, graph_binary(to, OP_add, rise, graph_int(to, DT_i32, 1 << (bits - 1))), bits);
+    return graph_binary(to, OP_add, from, rise);
+}
+
+struct value *fixed_exponential(struct graph *to, struct value *d)
 {
     enum { N = 1 << HALF_BITS };
     double coarse[N], fine[N];
+    d = graph_binary(to, OP_min, d, graph_int(to, DT_i32, (16 << FINE) - 1));
     for (int i = 0; i < N; i++) coarse[i] = UNIT * exp(-(double)i * N / (1 << FINE)), fine[i] = UNIT * exp(-(double)i / (1 << FINE));
-    struct value *high = shifted(to, d, HALF_BITS), *a = looked_up(to, table_16(to, coarse, N, DT_u16), high);
-    struct value *low = graph_binary(to, OP_and, d, graph_int(to, DT_i32, N - 1)), *b = looked_up(to, table_16(to, fine, N, DT_u16), low);
+    struct value *high = fixed_shifted(to, d, HALF_BITS), *a = looked_up(to, fixed_table(to, coarse, N, DT_u16), high);
+    struct value *low = graph_binary(to, OP_and, d, graph_int(to, DT_i32, N - 1)), *b = looked_up(to, fixed_table(to, fine, N, DT_u16), low);
     struct value *product = graph_binary(to, OP_mul, a, b);
-    return shifted(to, graph_binary(to, OP_add, product, graph_int(to, DT_i32, UNIT / 2)), 15);
+    return fixed_shifted(to, graph_binary(to, OP_add, product, graph_int(to, DT_i32, UNIT / 2)), 15);
+}
+
+struct value *fixed_below_most(struct fixing *x, const struct node *node, int64_t *axis)
+{
+    struct graph *to = x->to;
+    *axis = node_int(node, "axis", -1);
+    if (*axis < 0) *axis += node->out->type.rank;
+    dim n = node->out->type.dim[*axis];
+    if (!dim_is_const(n) || n > SOFTMAX_MOST) return NULL;
+    struct value *q = fixed_integer(x, node->in[0], ldexp(1, -FINE), 0, DT_i32);
+    return graph_binary(to, OP_sub, graph_reduce(to, OP_reduce_max, q, 1, axis, true), q);
 }
 
 static bool softmax(struct fixing *x, const struct node *node, struct fixed *result)
 {
     struct graph *to = x->to;
-    int rank = node->out->type.rank;
-    int64_t axis = node_int(node, "axis", -1);
-    if (axis < 0) axis += rank;
-    dim n = node->out->type.dim[axis];
-    if (!dim_is_const(n) || n > SOFTMAX_MOST) return false;
-    struct value *q = fixed_integer(x, node->in[0], ldexp(1, -FINE), 0, DT_i32);
-    struct value *d = graph_binary(to, OP_sub, graph_reduce(to, OP_reduce_max, q, 1, &axis, true), q);
-    struct value *e = exponential(to, graph_binary(to, OP_min, d, graph_int(to, DT_i32, (16 << FINE) - 1)));
-    struct value *sum = graph_reduce(to, OP_sum, e, 1, &axis, true);
+    int64_t axis;
+    struct value *d = fixed_below_most(x, node, &axis);
+    if (!d) return false;
+    struct value *e = fixed_exponential(to, d), *sum = graph_reduce(to, OP_sum, e, 1, &axis, true);
     struct value *whole = graph_binary(to, OP_mul, e, graph_int(to, DT_i32, UNIT));
-    whole = graph_binary(to, OP_add, whole, shifted(to, sum, 1));
+    whole = graph_binary(to, OP_add, whole, fixed_shifted(to, sum, 1));
     *result = fixed_of(to, graph_binary(to, OP_div, whole, sum), 1.0 / UNIT, 0, UNIT);
     return result->q != NULL;
 }
@@ -91,7 +106,7 @@ static bool of_byte(struct fixing *x, const struct node *node, const struct fixe
         index = graph_cast(to, index, DT_i32);
         index = graph_binary(to, OP_add, index, graph_int(to, DT_i32, 128));
     }
-    *result = fixed_of(to, looked_up(to, table_16(to, at, BYTES, DT_i16), index), step, -INT16_MAX, INT16_MAX);
+    *result = fixed_of(to, looked_up(to, fixed_table(to, at, BYTES, DT_i16), index), step, -INT16_MAX, INT16_MAX);
     return result->q != NULL;
 }
 
@@ -104,14 +119,10 @@ static bool by_lines(struct fixing *x, const struct node *node, double reach, st
     for (int i = 0; i <= LINES; i++) numbers[i] = (float)(reach * (2.0 * i / LINES - 1));
     if (!evaluate(to, node->op, numbers, LINES + 1, at)) return false;
     for (int i = 0; i <= LINES; i++) at[i] = fmin(fmax(at[i] * UNIT, -UNIT), UNIT - 1);
-    struct value *table = table_16(to, at, LINES + 1, DT_i16);
+    struct value *table = fixed_table(to, at, LINES + 1, DT_i16);
     struct value *q = graph_cast(to, fixed_integer(x, node->in[0], reach / UNIT, 0, DT_i16), DT_i32);
     q = graph_binary(to, OP_add, q, graph_int(to, DT_i32, UNIT));
-    struct value *i = shifted(to, q, 8), *part = graph_binary(to, OP_and, q, graph_int(to, DT_i32, 255));
-    struct value *from = looked_up(to, table, i), *upto = looked_up(to, table, graph_binary(to, OP_add, i, graph_int(to, DT_i32, 1)));
-    struct value *rise = graph_binary(to, OP_mul, graph_binary(to, OP_sub, upto, from), part);
-    rise = shifted(to, graph_binary(to, OP_add, rise, graph_int(to, DT_i32, 128)), 8);
-    *result = fixed_of(to, graph_binary(to, OP_add, from, rise), 1.0 / UNIT, -UNIT, UNIT - 1);
+    *result = fixed_of(to, fixed_between(to, table, q, 8), 1.0 / UNIT, -UNIT, UNIT - 1);
     return result->q != NULL;
 }
 

@@ -43,7 +43,7 @@ struct fusion {
 };
 enum { GROUP_MOST = 100, /* values per kernel: bounds code size and the depth of expressions */
        ROWS_MANY = 16,
-       CHAIN_MOST = 8, CHAIN_INTEGER = 16 /* operators on top of a contraction; a requantization in integers has more */ };
+       CHAIN_MOST = 8, CHAIN_INTEGER = 24 /* operators on top of a contraction; a requantization in integers has more */, VISITS_MOST = 256 };
 
 static enum op_kind kind_of(const struct value *value)
 {
@@ -294,6 +294,17 @@ static bool is_reduced(const struct fusion *f, const struct value *value, int de
     return false;
 }
 
+/* The contraction that elementwise operators made the value of; NULL: none within sight. */
+static const struct value *sums_below(const struct value *value, int depth, int *visits)
+{
+    const struct value *found = NULL;
+    if (kind_of(value) == OP_CONTRACT) return value;
+    bool narrow = depth > 0 && dtype_bytes(value->type.dt) == 1; /* a byte by itself */
+    if (kind_of(value) != OP_MAP || narrow || depth > CHAIN_INTEGER || ++*visits > VISITS_MOST) return NULL;
+    for (int i = 0; i < value->node->n_in && !found; i++) found = sums_below(value->node->in[i], depth + 1, visits);
+    return found;
+}
+
 /* Whether what is summed up in a contraction and became a byte would be stored as the sums, since its user reads it in
  * another order or again and again. Only where memory is short. */
 static bool is_byte_result(struct fusion *f, const struct value *value, const struct node *user)
@@ -311,7 +322,7 @@ static const char *why_not_inside(struct fusion *f, const struct value *value, c
     if (!opens(user)) return "read by control flow or a function";
     if (is_lookup(user) && kind != OP_MOVE) return "looked up in a table, which has no lanes";
     if (is_words(user) && value->node->op != OP_reshape) return "read as words, whose bytes lie side by side";
-    if (f->repeats[value->id] && !free_map && !is_widened(f, value)) return "read many times by a contraction or a window";
+    if (f->repeats[value->id] && !free_map && !is_widened(f, value) && !stays_narrow(f, value)) return "read many times by a contraction or a window";
     if (by == OP_REDUCE && tops_contraction(f, value, 0)) return "on top of a contraction, of which it is the epilogue";
     if (is_byte_result(f, value, user)) return "a byte on top of a contraction, where sums would take four";
     if (is_padding(user) && is_stored_inside(value, user)) return "stored inside the padded value";
@@ -321,6 +332,23 @@ static const char *why_not_inside(struct fusion *f, const struct value *value, c
     if (expands(user) && kind == OP_MAP && cost_of(value) > 1) return "a broadcast would repeat its work";
     if (user->op == OP_reshape && !splits_cleanly(f, &user->out[0].type, &value->type)) return "a reshape would need divisions to read it";
     return NULL;
+}
+
+/* Whether the kernel of `root` can be what follows the contraction's sums, element by element. */
+static bool takes_sums(struct fusion *f, const struct value *sums, const struct value *root)
+{
+    bool chain = op_row(root->node->op)->kind == OP_MAP || root->node->op == OP_reshape || root->node->op == OP_transpose;
+    return (chain || node_is_prefix(root->node)) && !f->contraction[root->id] && is_epilogue(f, sums, root);
+}
+
+/* The same for a byte whose user cannot take the sums themselves. */
+static bool is_byte_apart(struct fusion *f, const struct value *value, const struct value *root)
+{
+    int visits = 0;
+    bool byte = value->type.dt == DT_i8 || value->type.dt == DT_u8;
+    if (!memory_is_short(f) || !byte || kind_of(value) != OP_MAP || !root || root == value) return false;
+    const struct value *sums = sums_below(value, 0, &visits);
+    return sums && dtype_bytes(sums->type.dt) > 1 && !takes_sums(f, sums, root);
 }
 
 /* Why `value`, all of whose uses end up in `root` (NULL: in several), is stored; NULL: it is computed there. */
@@ -333,6 +361,7 @@ static const char *why_stored(struct fusion *f, const struct value *value, const
         const char *why = why_not_inside(f, value, f->uses.at[u].node);
         if (why) return why;
     }
+    if (is_byte_apart(f, value, root)) return "a byte on top of a contraction, where sums would take four";
     if (root && f->contraction[root->id] && tops_contraction(f, value, 0)) return "the epilogue of a contraction of its own";
     if (kind == OP_MAP || is_index_map(value->node))
         return root || (is_plain_map(value->node) && n_uses > 0) ? NULL : "used by several kernels";

@@ -479,7 +479,10 @@ static struct value *convert(struct layout *l, const struct node *node, struct v
         if (is_last(l, node->in[0])) *last = follow(l, node);
         return NULL;
     case OP_gather:
-        if (is_table(node) && is_last(l, node->in[1])) *last = graph_gather(l->to, get(l, node->in[0]), get_last(l, node->in[1]), 0, 0);
+        if (is_table(node) && is_last(l, node->in[1])) {
+            struct value *table = get(l, node->in[0]);
+            *last = graph_gather(l->to, table, get_last(l, node->in[1]), 0, 0);
+        }
         if (is_last(l, node->in[0]) && node->in[1]->type.rank == 1 && node_int(node, "batch", 0) == 0) *last = follow(l, node);
         return NULL;
     case OP_sum: case OP_prod: case OP_reduce_min: case OP_reduce_max: return spatial_reduce(l, node);

@@ -2,12 +2,12 @@
  *
  *   arena a: f32[N*64]   arena b: f32[N*64]   ->   a at 0, b at 256*N;  arena_bytes 512*N
  *
- * First outputs take over dying inputs (plan_inplace.c). Buffers of known sizes are then packed: several orders are
- * tried (by size, by life times size, by time; then what ends at the top goes first), each buffer going to the tightest
- * gap among those it coexists with, and the smallest arena wins. Symbolic sizes are coloured into slots, judged at several values of the symbols; offsets
- * are sums of slot sizes, so they hold for every value and stay short (offsets that follow a packing exactly nest a
- * maximum in a maximum until no expression holds them). Greedy packing by size: Pisarchyk and Lee,
- * "Efficient memory management for deep neural net inference" (2020).
+ * First outputs take over dying inputs (plan_inplace.c). Buffers of known sizes are then packed (plan_pack.c), on a
+ * microcontroller or under --max-ram also with a call's output over what it reads (plan_near.c), and in the order of calls that
+ * takes least (plan_order.c). Symbolic sizes are coloured
+ * into slots, judged at several values of the symbols; offsets are sums of slot sizes, so they hold for every value and stay
+ * short (offsets that follow a packing exactly nest a maximum in a maximum until no expression holds them). Greedy packing by
+ * size: Pisarchyk and Lee, "Efficient memory management for deep neural net inference" (2020).
  * Needs: nothing. Makes true: offsets, prog->arena_bytes. After it no pass may add an arena buffer.
  */
 #include "passes.h"
@@ -18,25 +18,6 @@
 #include <string.h>
 
 enum { ALIGN = 64, ALIGN_SMALL = 8 };
-struct item {
-    const struct life *life;
-    int64_t size, offset; /* at the chosen symbol values */
-    int rank;             /* order made, for a stable order */
-    double key;
-    dim size_dim, offset_dim;
-};
-struct packing {
-    struct prog *prog;
-    struct arena *scratch;
-    int n;
-    struct item *item;
-    int64_t align;
-};
-
-static bool coexist(const struct item *a, const struct item *b)
-{
-    return a->life->first <= b->life->last && b->life->first <= a->life->last;
-}
 
 /* A multiple of `align` not below bytes. Where every coefficient is already one, or nearly, the result stays a polynomial
  * that compares with others; else it is a quotient. */
@@ -46,92 +27,6 @@ static dim aligned(struct dims *dims, dim bytes, int64_t align)
     if (dim_is_const(bytes)) return (bytes + align - 1) / align * align;
     if (dim_divides(dims, bytes, align, &whole)) return bytes;
     return dim_mul(dims, dim_ceil_div(dims, bytes, align), align);
-}
-
-/* The lowest tight place for `item` among placed[0..n-1]. */
-static void place(struct item *item, struct item *const *placed, int n)
-{
-    int64_t best = -1, best_gap = INT64_MAX, at = 0;
-    for (int i = 0; i < n; i++) { /* placed is in order of offset */
-        const struct item *p = placed[i];
-        if (!coexist(item, p)) continue;
-        int64_t gap = p->offset - at;
-        if (gap >= item->size && gap < best_gap) {
-            best = at;
-            best_gap = gap;
-        }
-        if (p->offset + p->size > at) at = p->offset + p->size;
-    }
-    item->offset = best >= 0 ? best : at;
-}
-
-static int by_key(const void *a, const void *b)
-{
-    const struct item *x = *(struct item *const *)a, *y = *(struct item *const *)b;
-    if (x->key != y->key) return x->key > y->key ? -1 : 1;
-    return x->rank - y->rank;
-}
-
-static int64_t pack(struct packing *p, struct item **order)
-{
-    struct item **placed = NEW_ARRAY(p->scratch, struct item *, p->n + 1);
-    int64_t top = 0;
-    qsort(order, (size_t)p->n, sizeof(struct item *), by_key);
-    for (int i = 0; i < p->n; i++) {
-        place(order[i], placed, i);
-        int k = i;
-        for (; k > 0 && placed[k - 1]->offset > order[i]->offset; k--) placed[k] = placed[k - 1];
-        placed[k] = order[i];
-        if (order[i]->offset + order[i]->size > top) top = order[i]->offset + order[i]->size;
-    }
-    return top;
-}
-
-enum { KEYS = 4 };
-static double key_of(const struct item *item, int kind)
-{
-    double length = 1 + item->life->last - item->life->first;
-    switch (kind) {
-    case 0: return (double)item->size;
-    case 1: return (double)item->size * length;
-    case 2: return -item->life->first;
-    default: return length;
-    }
-}
-
-/* The packing by p's keys as they are, if it is smaller than *least: then its offsets are kept. */
-static int64_t try_keys(struct packing *p, struct item **order, int64_t *least, int64_t *offset)
-{
-    for (int i = 0; i < p->n; i++) order[i] = &p->item[i];
-    int64_t top = pack(p, order);
-    if (*least >= 0 && top >= *least) return top;
-    *least = top;
-    for (int i = 0; i < p->n; i++) offset[i] = p->item[i].offset;
-    return top;
-}
-
-/* Each order in turn; then, from each, the buffer that ends at the top is placed first next time, until that no longer
- * helps: large buffers that follow one another often need just that. */
-static int64_t pack_best(struct packing *p)
-{
-    enum { ROUNDS = 40 };
-    struct item **order = NEW_ARRAY(p->scratch, struct item *, p->n + 1);
-    int64_t *offset = NEW_ARRAY(p->scratch, int64_t, p->n + 1), least = -1;
-    for (int kind = 0; kind < KEYS; kind++) {
-        for (int i = 0; i < p->n; i++) p->item[i].key = key_of(&p->item[i], kind);
-        int64_t top = try_keys(p, order, &least, offset);
-        for (int round = 0; round < ROUNDS && p->n > 1; round++) {
-            double first = order[0]->key;
-            for (int i = 0; i < p->n; i++)
-                if (order[i]->offset + order[i]->size == top) {
-                    order[i]->key = first + 1 + (first > 0 ? first : -first) * 1e-9;
-                    break;
-                }
-            top = try_keys(p, order, &least, offset);
-        }
-    }
-    for (int i = 0; i < p->n; i++) p->item[i].offset = offset[i];
-    return least < 0 ? 0 : least;
 }
 
 /* Symbolic sizes: buffers are coloured into slots by falling size (or key), each going to the tightest slot whose
@@ -149,7 +44,7 @@ static bool place_in_slot(const struct packing *p, const int *slot_of, int k, co
     item->offset_dim = 0;
     for (int i = 0; i < p->n; i++) {
         const struct item *member = &p->item[i];
-        if (slot_of[i] != k || !coexist(member, item)) continue;
+        if (slot_of[i] != k || !items_coexist(member, item)) continue;
         dim end = dim_add(dims, member->offset_dim, member->size_dim);
         if (dim_le(dims, end, item->offset_dim)) continue;
         if (!dim_le(dims, item->offset_dim, end)) return false;
@@ -166,10 +61,10 @@ static dim place_slots(struct packing *p, int kind)
     int *slot_of = NEW_ARRAY(p->scratch, int, p->n + 1), n = 0;
     for (int i = 0; i < p->n; i++) {
         order[i] = &p->item[i];
-        order[i]->key = key_of(order[i], kind);
+        order[i]->key = item_key(order[i], kind);
         slot_of[i] = -1;
     }
-    qsort(order, (size_t)p->n, sizeof(struct item *), by_key);
+    qsort(order, (size_t)p->n, sizeof(struct item *), item_by_key);
     for (int i = 0; i < p->n; i++) {
         struct item *item = order[i];
         int best = -1;
@@ -242,7 +137,7 @@ static bool report_limit(const struct packing *p, int64_t bytes, int64_t limit, 
                (long long)bytes, (long long)limit);
     for (int i = 0, told = 0; i < p->n && told < 10; i++) {
         const struct item *item = &p->item[i];
-        if (!coexist(item, worst)) continue;
+        if (!items_coexist(item, worst)) continue;
         told++;
         diag_note(diag, item->life->buf->place, "%s takes %lld bytes where the arena is fullest", item->life->buf->name,
                   (long long)item->size);
@@ -303,7 +198,7 @@ static void place_symbolic(struct packing *p)
 {
     double best = -1;
     for (int set = 0; set < SETS; set++)
-        for (int kind = 0; kind < KEYS; kind++) {
+        for (int kind = 0; kind < PLAN_KEYS; kind++) {
             sizes_at(p, symbol_set(p->prog, p->scratch, set));
             dim bytes = place_slots(p, kind);
             double ratio = worst_ratio(p, bytes);
@@ -323,24 +218,52 @@ static void place_buffers(struct packing *p)
         return;
     }
     sizes_at(p, symbol_set(p->prog, p->scratch, 0));
-    int64_t top = pack_best(p);
+    int64_t top = plan_pack(p);
     for (int i = 0; i < p->n; i++) p->item[i].offset_dim = p->item[i].offset;
     keep(p, top);
 }
 
-struct prog *pass_plan(const struct prog *prog, struct arena *unit, const struct pass_options *options, struct diag *diag)
+/* Whether outputs may lie over what is read: where RAM counts, and one worker makes all accesses in order. */
+static bool overlaps(const struct pass_options *options)
+{
+    bool small = options->target && options->target->is_small;
+    return options->level > 0 && (small || options->max_arena_bytes > 0) && options->threads < 2 && !options->device;
+}
+
+enum order { AS_IT_IS, APART, SHARED, ORDERS }; /* of main's calls: plan_order.c */
+
+/* The program with its plan; `p` is what was placed, in p->scratch. */
+static struct prog *plan_once(const struct prog *prog, struct arena *unit, const struct pass_options *options, enum order order, struct packing *p)
 {
     struct prog *to = prog_copy(prog, unit, NULL, NULL);
     struct lives lives;
+    if (order != AS_IT_IS) plan_order(to, order == SHARED);
     if (options->level > 0) plan_in_place(to);
     plan_lives(to, unit, &lives);
     drop_unused(to, &lives);
-    struct packing p = {.prog = to, .scratch = arena_new(), .align = options->target && options->target->is_small ? ALIGN_SMALL : ALIGN};
-    collect(&p, &lives);
-    place_buffers(&p);
-    int64_t bytes = dim_is_const(to->arena_bytes) ? to->arena_bytes : dim_hi(to->dims, to->arena_bytes);
-    bool fits = options->max_arena_bytes <= 0 || bytes <= options->max_arena_bytes;
-    if (!fits) report_limit(&p, bytes, options->max_arena_bytes, diag);
+    *p = (struct packing){.prog = to, .scratch = p->scratch, .align = options->target && options->target->is_small ? ALIGN_SMALL : ALIGN};
+    collect(p, &lives);
+    if (overlaps(options)) plan_find_near(p, &lives);
+    place_buffers(p);
+    plan_apply_near(p);
+    return to;
+}
+
+static int64_t bytes_at_most(const struct prog *prog)
+{
+    return dim_is_const(prog->arena_bytes) ? prog->arena_bytes : dim_hi(prog->dims, prog->arena_bytes);
+}
+
+struct prog *pass_plan(const struct prog *prog, struct arena *unit, const struct pass_options *options, struct diag *diag)
+{
+    struct packing p = {.scratch = arena_new()}, other = p;
+    struct prog *to = plan_once(prog, unit, options, AS_IT_IS, &p);
+    for (enum order order = APART; order < ORDERS && overlaps(options) && bytes_at_most(to) > 0; order++) {
+        struct prog *tried = plan_once(prog, unit, options, order, &other);
+        if (bytes_at_most(tried) < bytes_at_most(to)) to = tried, p = other;
+    }
+    bool fits = options->max_arena_bytes <= 0 || bytes_at_most(to) <= options->max_arena_bytes;
+    if (!fits) report_limit(&p, bytes_at_most(to), options->max_arena_bytes, diag);
     arena_free(p.scratch);
     return fits ? to : NULL;
 }

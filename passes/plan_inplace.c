@@ -119,30 +119,29 @@ struct sharing_pass {
     LIST(struct variant) variants;
 };
 
-static struct kernel *merge_formals(struct prog *prog, const struct kernel *kernel, int in, int out)
+struct rewriter *plan_copy_formals(struct prog *prog, const struct kernel *kernel, int without, struct kernel *copy)
 {
-    struct kernel *merged = prog_kernel(prog, arena_printf(prog->arena, "%s_in_place", kernel->name));
     struct rewriter *r = rewriter_new(prog);
-    merged->strategy = kernel->strategy;
-    merged->side = kernel->side;
-    merged->layers = kernel->layers;
-    merged->flops = kernel->flops;
-    merged->bytes = kernel->bytes;
-    merged->direct_flops = kernel->direct_flops;
-    merged->key = kernel->key;
-    merged->place = kernel->place;
+    rewrite_kernel_facts(prog, kernel, copy);
     for (int i = 0; i < kernel->params.n; i++) {
         const struct buffer *from = kernel->params.at[i];
-        if (i == in) continue;
-        struct buffer *to = kernel_param(prog, merged, from->name, from->dt, from->elements);
+        if (i == without) continue;
+        struct buffer *to = kernel_param(prog, copy, from->name, from->dt, from->elements);
         to->written = from->written;
         to->type = from->type;
         to->place = from->place;
         map_put(prog->arena, &r->buffers, from, to);
     }
-    map_put(prog->arena, &r->buffers, kernel->params.at[in], rewrite_buffer(r, kernel->params.at[out]));
     for (int i = 0; i < kernel->scalars.n; i++)
-        LIST_PUSH(prog->arena, &merged->scalars, rewrite_define(r, kernel->scalars.at[i]));
+        LIST_PUSH(prog->arena, &copy->scalars, rewrite_define(r, kernel->scalars.at[i]));
+    return r;
+}
+
+static struct kernel *merge_formals(struct prog *prog, const struct kernel *kernel, int in, int out)
+{
+    struct kernel *merged = prog_kernel(prog, arena_printf(prog->arena, "%s_in_place", kernel->name));
+    struct rewriter *r = plan_copy_formals(prog, kernel, in, merged);
+    map_put(prog->arena, &r->buffers, kernel->params.at[in], rewrite_buffer(r, kernel->params.at[out]));
     merged->body = rewrite_list(r, kernel->body);
     return merged;
 }

@@ -170,11 +170,8 @@ static struct buffer *copy_buffer(struct rewriter *r, const struct buffer *buf)
     return to;
 }
 
-static void copy_kernel(struct rewriter *r, const struct kernel *kernel, body_function *body, void *context)
+void rewrite_kernel_facts(struct prog *to, const struct kernel *kernel, struct kernel *copy)
 {
-    struct prog *to = r->to;
-    struct kernel *copy = prog_kernel(to, kernel->name);
-    copy->name = arena_strdup(to->arena, kernel->name);
     copy->strategy = arena_strdup(to->arena, kernel->strategy ? kernel->strategy : "");
     copy->layers = arena_strdup(to->arena, kernel->layers ? kernel->layers : "");
     copy->flops = kernel->flops;
@@ -183,6 +180,14 @@ static void copy_kernel(struct rewriter *r, const struct kernel *kernel, body_fu
     copy->key = kernel->key;
     copy->place = kernel->place;
     copy->side = kernel->side;
+}
+
+static void copy_kernel(struct rewriter *r, const struct kernel *kernel, body_function *body, void *context)
+{
+    struct prog *to = r->to;
+    struct kernel *copy = prog_kernel(to, kernel->name);
+    copy->name = arena_strdup(to->arena, kernel->name);
+    rewrite_kernel_facts(to, kernel, copy);
     for (int i = 0; i < kernel->params.n; i++)
         LIST_PUSH(to->arena, &copy->params, copy_buffer(r, kernel->params.at[i]));
     for (int i = 0; i < kernel->scalars.n; i++)

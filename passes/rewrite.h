@@ -36,6 +36,9 @@ struct buffer *rewrite_buffer(struct rewriter *r, struct buffer *buf);
 /* A new variable like `var` for a definition, bound in r. */
 struct var *rewrite_define(struct rewriter *r, struct var *var);
 
+/* A copy of a kernel gets what is known of it: strategy, layers, costs, place. */
+void rewrite_kernel_facts(struct prog *to, const struct kernel *kernel, struct kernel *copy);
+
 /* A program like `from` in a new unit. Kernel bodies go through `body` (the kernel is the new one, its body
  * already copied; the result replaces it); NULL keeps them. */
 typedef struct stmt *body_function(struct prog *to, struct kernel *kernel, struct stmt *body, void *context);

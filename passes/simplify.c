@@ -125,6 +125,33 @@ static struct value *number_instead(struct simplification *s, const struct node 
     return graph_broadcast(s->to, number, node->out[0].type.rank, node->out[0].type.dim);
 }
 
+/* pad of bytes made wider, with or without a zero point taken off, is the padded bytes made wider: a quarter of the memory. v: what
+ * the border holds. NULL: x is not so, or no byte stands for v. */
+static struct value *pad_bytes(struct graph *to, struct value *x, const struct node *pad, double v)
+{
+    const struct node *node = x->node;
+    struct value *from = node->n_in > 0 ? node->in[0] : NULL;
+    double zero;
+    if (node->op == OP_sub && value_number(value_before_spreading(node->in[1]), &zero)) {
+        struct value *padded = pad_bytes(to, from, pad, v + zero);
+        return padded ? graph_binary(to, OP_sub, padded, graph_scalar(to, x->type.dt, zero)) : NULL;
+    }
+    if (node->op != OP_cast || (from->type.dt != DT_i8 && from->type.dt != DT_u8)) return NULL;
+    if (v < (double)dtype_int_min(from->type.dt) || v > (double)dtype_int_max(from->type.dt)) return NULL;
+    struct value *in[] = {from, graph_scalar(to, from->type.dt, v)};
+    return graph_cast(to, graph_node(to, OP_pad, 2, in, pad->n_attrs, pad->attrs), x->type.dt);
+}
+
+/* The same for a node of the old graph, for microcontrollers: others have vectors to convert, and would repeat that. */
+static struct value *pad_narrow(struct simplification *s, const struct node *node, const struct pass_options *options)
+{
+    double v;
+    if (node->op != OP_pad || !options->target || !options->target->is_small) return NULL;
+    struct value *x = s->map[node->in[0]->id];
+    bool whole = dtype_is_int(x->type.dt) && dtype_bytes(x->type.dt) > 1;
+    return whole && value_number(s->map[node->in[1]->id], &v) ? pad_bytes(s->to, x, node, v) : NULL;
+}
+
 struct graph *pass_simplify(const struct graph *graph, struct arena *unit, const struct pass_options *options)
 {
     struct graph *to = graph_like(graph, unit, graph->name);
@@ -139,6 +166,7 @@ struct graph *pass_simplify(const struct graph *graph, struct arena *unit, const
         struct value *folded = fold_scale(&s, node);
         if (!folded) folded = number_instead(&s, node);
         if (!folded) folded = multiply_instead(&s, node);
+        if (!folded) folded = pad_narrow(&s, node, options);
         if (folded) {
             s.map[node->out[0].id] = folded;
             if (node->out[0].name) graph_name(to, folded, node->out[0].name);

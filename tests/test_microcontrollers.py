@@ -8,7 +8,7 @@ Machines: tests/microcontrollers/machines.py. For each model and machine the C i
 linked with nothing but libgcc, and run; what it stores and what the interpreter answers must be equal byte by byte, no call of
 the C library may be left in it, and the flash, RAM and stack that its header states must be those of the linked file and of a
 stack that was painted before the run. Integer models are also compared with C and LLVM code here and hold no floats; those of
-ONNX files with what ONNX Runtime says of the numbers.
+ONNX files with what ONNX Runtime says of the numbers, and one of all operators that ask for more with its own floats.
 """
 import os, random, re, struct, subprocess, sys, tempfile
 
@@ -21,6 +21,7 @@ import machines
 INTEGER = ["--numeric=integer"]
 MODELS = {
     "parts": ("tests/microcontrollers/parts.tn", INTEGER, []),
+    "choices": ("tests/microcontrollers/choices.tn", INTEGER, []),
     "digits": ("digits", INTEGER, []),
     "keyword": ("keyword", INTEGER, ["m0"]),
     **{"tflite_" + name: (f"build/models/tflite/{name}_int8.tflite", INTEGER, ["m0", "m0-large", "m7"])
@@ -36,6 +37,7 @@ MODELS = {
             y = mean(max(x, 0.0), [1]) * 0.37 + 1.25
         }""", [], []),
 }
+COMPACT = ("digits", "tflite_classifier") # also with less flash than they take, behind the m4's own check
 BYTES = {"u1": 1, "i1": 1, "i2": 2, "i4": 4, "i8": 8, "f4": 4, "b1": 1}
 CODES = {"u8": "u1", "i8": "i1", "i16": "i2", "i32": "i4", "i64": "i8", "f32": "f4"}
 
@@ -132,6 +134,19 @@ def check(key, model, options, folder, prepared):
     return check_sizes(header, elf, stack, 8 if machine.cc == machines.ARM else 16)
 
 
+def check_compact(model, options, folder, prepared):
+    """--max-flash below what the code takes: shorter loops, the same bytes; below what even these take: refused."""
+    flash = header_number(open(os.path.join(folder, prepared[0] + ".h")).read(), "FLASH_BYTES")
+    said = check("m4", model, [*options, f"--max-flash={flash - 1}"], folder, prepared)
+    less = header_number(open(os.path.join(folder, prepared[0] + ".h")).read(), "FLASH_BYTES")
+    assert less < flash, f"{less} bytes of flash, {flash} without a limit"
+    machine = machines.MACHINES["m4"]
+    refused = tenon("compile", model, *options, f"--cpu={machine.cpu}", "--freestanding", f"--cc={machine.cc}", f"--max-flash={flash // 2}", "-o",
+                    os.path.join(folder, "refused.c"), status=1)
+    assert "of weights" in refused, refused
+    return said
+
+
 def check_here(model, options, folder, prepared):
     """Integer models on this machine: C and LLVM code give the interpreter's bytes, and C has no floats."""
     for target in ("--target=c", "--target=c --portable", "--target=llvm"):
@@ -166,6 +181,36 @@ def check_judge(model, options, folder, seed):
     return far
 
 
+def check_floats(model, options, folder, prepared):
+    """The model in floats, on the numbers that the integer inputs stand for: all quantized results within a step, and what is
+    compared the same, but for one in fifty that lies on its bound."""
+    try: import numpy as np
+    except ImportError: return "skip: numpy is not installed"
+    name, inputs, expected, _ = prepared
+    path = os.path.join(folder, "scales.c")
+    tenon("compile", model, *options, "--cpu=cortex-m4", "--freestanding", "-o", path)
+    header, words = open(path[:-2] + ".h").read(), []
+    stands = lambda field: [float(n) for n in re.findall(rf"_{field.upper()}_(?:SCALE|ZERO) (\S+)", header)]
+    shapes = {field: shape for field, _, shape in values(folder, model, [])[1]}
+    for field, data in inputs:
+        scale, zero = stands(field)
+        numbers = ((np.frombuffer(data, np.uint8).astype(np.float32) - np.float32(zero)) * np.float32(scale)).reshape(shapes[field])
+        np.save(os.path.join(folder, f"float_{field}.npy"), numbers)
+        words.append(f"--input={field}={folder}/float_{field}.npy")
+    tenon("run", model, *words, f"--output-dir={folder}/floats")
+    worst = 0
+    for k, (field, data) in enumerate(expected):
+        want = np.load(f"{folder}/floats/output_{k}.npy").ravel()
+        got = np.load(f"{folder}/out/output_{k}.npy").ravel()
+        if want.dtype == bool:
+            assert (want != got).sum() <= len(want) // 50, f"{field}: {(want != got).sum()} differ"
+            continue
+        scale, zero = stands(field)
+        worst = max(worst, abs((got.astype(np.float64) - zero) - want / scale).max())
+    assert worst < 1.01, f"{worst:.2f} steps from floats"
+    return f"{worst:.2f} steps from floats at most"
+
+
 def model_path(folder, name, text):
     if text.endswith((".tn", ".tflite")):
         path = os.path.join(ROOT, text)
@@ -190,9 +235,11 @@ def check_model(name, text, options, wanted, folder):
     if not model: return 0
     prepared = prepare(folder, model, options)
     checks = [("here", lambda: check_here(model, options, folder, prepared) or "equal")] if options else []
+    if name == "choices": checks.append(("floats", lambda: check_floats(model, options, folder, prepared)))
     if model.endswith(".onnx"):
         checks.append(("judge", lambda: f"{max(check_judge(model, options, folder, seed) for seed in range(2, 8)):.2f} steps from ONNX Runtime at most"))
-    checks += [(key, lambda key=key: check(key, model, options, folder, prepared)) for key in wanted]
+    checks += [(key, lambda key=key: check(key, model, options, folder, prepared)) for key in sorted(wanted, key=lambda key: key == "m4")]
+    if "m4" in wanted and name in COMPACT: checks.append(("m4 small", lambda: check_compact(model, options, folder, prepared)))
     for key, run in checks:
         try: print(f"{name:19} {key:9} {run()}")
         except AssertionError as e:

@@ -1,20 +1,22 @@
 /* Planning keeps the meaning: random programs with loops and branches give the same answers before and after pass
- * plan in the interpreter, whose arena starts as bytes of 0xff, and the arena is close to the largest live set.
+ * plan in the interpreter, whose arena starts as bytes of 0xff, and the arena is close to the largest live set. So they do
+ * where outputs may lie over what is read, and there the arenas are smaller.
  */
 #include "../passes/plan.h"
 #include "../passes/trial.h"
 
 #include <stdio.h>
 
-enum { SIZES = 3, KINDS = 4, VALUES_MOST = 80 };
+enum { SIZES = 3, KINDS = 6, VALUES_MOST = 80 };
 struct making {
     struct arena *arena;
     struct prog *prog;
     uint64_t random;
     dim size[SIZES];
-    struct kernel *kernel[SIZES][KINDS]; /* negate, add, reverse, add into */
+    struct kernel *kernel[SIZES][KINDS]; /* negate, add, reverse, add into, window, repeat */
     struct buffer *value[SIZES][VALUES_MOST]; /* those that hold something */
     int n[SIZES];
+    bool chain; /* mostly the newest values are read */
 };
 
 static int dice(struct making *m, int sides)
@@ -23,7 +25,8 @@ static int dice(struct making *m, int sides)
     return (int)((m->random >> 33) % (uint64_t)sides);
 }
 
-/* y[i] = -x[i];  y[i] = x[i] + z[i];  y[i] = x[n-1-i];  y[i] = y[i]/2 + x[i] */
+/* y[i] = -x[i];  y[i] = x[i] + z[i];  y[i] = x[n-1-i];  y[i] = y[i]/2 + x[i];
+ * y[i] = x[max(i-1, 0)] + x[min(i+1, n-1)];  y[i] = x[i/2] */
 static struct kernel *make_kernel(struct making *m, dim size, int kind)
 {
     struct prog *prog = m->prog;
@@ -31,13 +34,20 @@ static struct kernel *make_kernel(struct making *m, dim size, int kind)
     struct buffer *y = kernel_param(prog, kernel, "y", DT_f32, size), *x = kernel_param(prog, kernel, "x", DT_f32, size);
     struct var *i = prog_index(prog, "i", 0, dim_sub(prog->dims, size, 1));
     ex at = ex_var(prog, i), from = at;
+    ex last = ex_dim(prog, dim_sub(prog->dims, size, 1)), one = ex_int(prog, DT_index, 1);
     y->written = true;
-    if (kind == 2) from = ex_binary(prog, EX_sub, ex_dim(prog, dim_sub(prog->dims, size, 1)), at);
+    if (kind == 4) from = ex_binary(prog, EX_max, ex_binary(prog, EX_sub, at, one), ex_int(prog, DT_index, 0));
+    if (kind == 5) from = ex_binary(prog, EX_div, at, ex_int(prog, DT_index, 2));
+    if (kind == 2) from = ex_binary(prog, EX_sub, last, at);
     ex value = ex_load(prog, x, DT_f32, from, 1, 1);
     if (kind == 0) value = ex_unary(prog, EX_neg, value);
     if (kind == 1) {
         struct buffer *z = kernel_param(prog, kernel, "z", DT_f32, size);
         value = ex_binary(prog, EX_add, value, ex_load(prog, z, DT_f32, at, 1, 1));
+    }
+    if (kind == 4) {
+        ex next = ex_binary(prog, EX_min, ex_binary(prog, EX_add, at, one), last);
+        value = ex_binary(prog, EX_add, value, ex_load(prog, x, DT_f32, next, 1, 1));
     }
     if (kind == 3) {
         ex half = ex_binary(prog, EX_mul, ex_load(prog, y, DT_f32, at, 1, 1), ex_float(prog, DT_f32, 0.5));
@@ -62,6 +72,7 @@ static struct stmt *call(struct making *m, struct kernel *kernel, struct buffer 
 
 static struct buffer *any_value(struct making *m, int size)
 {
+    if (m->chain && dice(m, 10)) return m->value[size][m->n[size] - 1];
     return m->value[size][dice(m, m->n[size])];
 }
 
@@ -136,7 +147,7 @@ static struct prog *random_program(struct making *m, struct dims *dims, bool sym
 }
 
 /* Bytes of the most buffers alive at one step. */
-static int64_t largest_live(const struct prog *prog, struct arena *arena)
+static int64_t largest_live(const struct prog *prog, struct arena *arena, int64_t align)
 {
     struct lives lives;
     int64_t most = 0;
@@ -145,13 +156,16 @@ static int64_t largest_live(const struct prog *prog, struct arena *arena)
         int64_t sum = 0;
         for (int i = 0; i < lives.n; i++)
             if (lives.at[i].buf && lives.at[i].first >= 0 && lives.at[i].first <= step && step <= lives.at[i].last)
-                sum += (lives.at[i].buf->elements * 4 + 63) / 64 * 64;
+                sum += (lives.at[i].buf->elements * 4 + align - 1) / align * align;
         if (sum > most) most = sum;
     }
     return most;
 }
 
-static bool check(uint64_t seed, bool symbolic, double *ratios)
+enum way { PLAIN, SYMBOLIC, NEAR };
+
+/* ratios: of the arena to the largest live set. */
+static bool check(uint64_t seed, enum way way, double *ratios)
 {
     struct arena *arena = arena_new();
     struct dims *dims = dims_new(arena);
@@ -159,8 +173,9 @@ static bool check(uint64_t seed, bool symbolic, double *ratios)
     struct making *m = NEW(arena, struct making);
     m->arena = arena;
     m->random = seed;
-    struct prog *plain = random_program(m, dims, symbolic);
-    struct pass_options options = {.level = 2, .threads = 1};
+    m->chain = way == NEAR;
+    struct prog *plain = random_program(m, dims, way == SYMBOLIC);
+    struct pass_options options = {.level = 2, .threads = 1, .target = way == NEAR ? target_find("cortex-m4") : NULL};
     struct prog *planned = pass_plan(plain, arena, &options, diag);
     struct unit before = {.prog = plain}, after = {.prog = planned};
     bool fine = planned && prog_verify(plain, diag) && prog_verify(planned, diag);
@@ -174,10 +189,10 @@ static bool check(uint64_t seed, bool symbolic, double *ratios)
             fine = tensor_compare(&got[i], &want[i], &difference);
         }
     }
-    if (!fine) printf("seed %llu%s differs\n", (unsigned long long)seed, symbolic ? ", symbolic" : "");
+    if (!fine) printf("seed %llu%s differs\n", (unsigned long long)seed, way == SYMBOLIC ? ", symbolic" : way == NEAR ? ", near" : "");
     diag_print(diag, stdout);
-    if (fine && !symbolic) {
-        int64_t live = largest_live(planned, arena);
+    if (fine && way != SYMBOLIC) {
+        int64_t live = largest_live(planned, arena, way == NEAR ? 8 : 64);
         *ratios += live ? (double)planned->arena_bytes / (double)live : 1;
     }
     arena_free(arena);
@@ -187,11 +202,12 @@ static bool check(uint64_t seed, bool symbolic, double *ratios)
 int main(void)
 {
     int failed = 0, rounds = 300;
-    double ratios = 0;
+    double ratios = 0, near = 0;
     for (int i = 1; i <= rounds; i++) {
-        failed += !check((uint64_t)i, false, &ratios);
-        failed += !check((uint64_t)i, true, &ratios);
+        failed += !check((uint64_t)i, PLAIN, &ratios);
+        failed += !check((uint64_t)i, SYMBOLIC, &ratios);
+        failed += !check((uint64_t)i, NEAR, &near);
     }
-    printf("%d failed; arena/live %.3f on average\n", failed, ratios / rounds);
-    return failed != 0 || ratios / rounds > 1.05;
+    printf("%d failed; arena/live %.3f on average, %.3f where outputs may lie over what is read\n", failed, ratios / rounds, near / rounds);
+    return failed != 0 || ratios / rounds > 1.05 || near / rounds > 0.995;
 }

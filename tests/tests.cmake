@@ -59,6 +59,7 @@ if(NOT TENON_FUZZ)
     add_script_test(example_${name}_each tenon check ${path} --zero-weights --verify-each --eval-each=1)
   endforeach()
   add_script_test(docs python3 ${CMAKE_SOURCE_DIR}/tests/docs.py)
+  add_script_test(order python3 ${CMAKE_SOURCE_DIR}/tests/order.py)
 
   # Against what others say is right. 77: skipped, with the reason in the log, where their packages are missing. The
   # gcc build runs all of it; clang's and the sanitizers' a part, so that all three end in their time.

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""README's table of flash and RAM on a Cortex-M4: our C beside emx-onnx-cgen's, of the same files, compiled alike.
+"""README's table of flash and RAM on a Cortex-M4: our C beside emx-onnx-cgen's and onnx2c's, of the same nets, compiled alike.
 
     tests/python tests/microcontrollers/compare.py [NAME...]      TENON=path/of/tenon; exit 77: something is not installed
 
-Models: make_models.py's, quantized (with --numeric=integer here) and as floats. Both are compiled with the same flags, linked
-with what they call, and run under QEMU. Flash is all that is linked but for the test's own main program, the compiler's and C
+emx-onnx-cgen is a Python package. onnx2c (github.com/kraiskil/onnx2c) is a C++ program to be built by hand; where ONNX2C is its
+path, or it is in PATH, it is measured too. Models: make_models.py's, as floats and quantized (with --numeric=integer here), the
+others given QDQ and QLinear operators: the least flash and the least RAM of both count. All is compiled with the same flags, linked
+with what it calls, and run under QEMU. Flash is all that is linked but for the test's own main program, the compiler's and C
 library's functions included; RAM is static memory, the most that was allocated at a time, and the stack, which was painted.
 """
 import os, re, shutil, subprocess, sys, tempfile
@@ -13,6 +15,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 TENON = os.path.abspath(os.environ.get("TENON", os.path.join(ROOT, "build/release/tenon")))
 EMX = shutil.which("emx-onnx-cgen") or os.path.join(os.path.dirname(sys.executable), "emx-onnx-cgen")
+ONNX2C = os.environ.get("ONNX2C") or shutil.which("onnx2c")
 sys.path.insert(0, HERE)
 import machines
 
@@ -68,9 +71,18 @@ def ours(machine, folder, model, integer):
     return flash, ram + machines.run(machine, elf)[1]
 
 
-def theirs(machine, folder, model, shape, classes):
+def emx(folder, model, out):
+    machines.command([EMX, "compile", "--model-name", "net", model, out], cwd=folder)
+
+
+def onnx2c(folder, model, out):
+    text = machines.command([ONNX2C, "-l0", "-f", "net", model], cwd=folder)
+    open(out, "w").write(text)
+
+
+def theirs(machine, folder, generate, model, shape, classes):
     name = os.path.join(folder, "theirs.c")
-    machines.command([EMX, "compile", "--model-name", "net", model, name], cwd=folder)
+    generate(folder, model, name)
     elements = 1
     for n in shape: elements *= n
     sides = "".join(f"[{n}]" for n in shape)
@@ -89,19 +101,32 @@ def theirs(machine, folder, model, shape, classes):
     return flash, ram + int.from_bytes(heap, "little") + stack
 
 
+def least(machine, folder, generate, models, shape, classes):
+    """The least flash and the least RAM of any form; one that the tool refuses is none."""
+    found, said = [], ""
+    for model in models:
+        try: found.append(theirs(machine, folder, generate, model, shape, classes))
+        except AssertionError as e: said = str(e)
+    assert found, said
+    return min(flash for flash, _ in found), min(ram for _, ram in found)
+
+
 def main():
     try: import make_models
     except ImportError as e: sys.exit(print(f"skip: {e.name} is not installed") or 77)
     machine = machines.MACHINES["m4"]
     if machine.missing() or not os.path.exists(EMX): sys.exit(print("skip: not installed:", *machine.missing(), "emx-onnx-cgen") or 77)
-    print("| model | ours flash | emx-onnx-cgen flash | ours RAM | emx-onnx-cgen RAM |\n|---|---|---|---|---|")
+    peers = {"emx-onnx-cgen": emx, **({"onnx2c": onnx2c} if ONNX2C else {})}
+    if not ONNX2C: print("skip: onnx2c is not there (ONNX2C=its path)", file=sys.stderr)
+    print("|".join(["", "model", *(f"{who} {what}" for what in ("flash", "RAM") for who in ("our", *peers)), ""]), "|---" * (3 + 2 * len(peers)) + "|", sep="\n")
     shapes = {"digits": ([1, 1, 8, 8], 10), "keyword": ([1, 1, 49, 10], 12)}
     for name in sys.argv[1:] or shapes:
         with tempfile.TemporaryDirectory() as folder:
             quantized = make_models.make(name, folder)
-            for title, model, integer in ((f"{name}, 8 bits", quantized, True), (f"{name}, floats", quantized[:-5] + "_float.onnx", False)):
-                mine, other = ours(machine, folder, model, integer), theirs(machine, folder, model, *shapes[name])
-                print(f"| {title} | {mine[0]} | {other[0]} | {mine[1]} | {other[1]} |", flush=True)
+            forms, plain = [quantized, make_models.operators(name, folder)], quantized[:-5] + "_float.onnx"
+            for title, models, integer in ((f"{name}, 8 bits", forms, True), (f"{name}, floats", [plain], False)):
+                rows = [ours(machine, folder, models[0], integer), *(least(machine, folder, generate, models, *shapes[name]) for generate in peers.values())]
+                print("|".join(["", title, *(str(row[k]) for k in (0, 1) for row in rows), ""]), flush=True)
 
 
 if __name__ == "__main__":

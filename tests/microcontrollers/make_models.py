@@ -95,10 +95,19 @@ MODELS = {"digits": digits, "keyword": keyword}
 
 def make(name, folder):
     """The path of the quantized model; the float one lies beside it."""
-    plain, quantized = (os.path.join(folder, f"{name}{end}.onnx") for end in ("_float", ""))
+    return quantize(name, folder, "", quant_format=QuantFormat.QDQ)
+
+
+def operators(name, folder):
+    """The same with QLinearConv for its convolutions, the rest in floats: ONNX's own quantized operators, no others."""
+    return quantize(name, folder, "_operators", quant_format=QuantFormat.QOperator, op_types_to_quantize=["Conv"])
+
+
+def quantize(name, folder, end, **options):
+    plain, quantized = (os.path.join(folder, f"{name}{e}.onnx") for e in ("_float", end))
     samples = MODELS[name](plain, np.random.default_rng(1))
-    quantize_static(plain, quantized, Samples(samples), quant_format=QuantFormat.QDQ, per_channel=True,
-                    activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, extra_options={"ActivationSymmetric": False})
+    quantize_static(plain, quantized, Samples(samples), per_channel=True, activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
+                    extra_options={"ActivationSymmetric": False}, **options)
     return quantized
 
 
