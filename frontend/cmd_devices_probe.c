@@ -16,7 +16,7 @@
 
 #include "embedded_codegen.h"
 
-enum { PROBE_LANES = 64, PROBE_PARTS = 16, PROBE_WORDS = 128, PROBE_X = TENON_CL_VALUES, PROBE_Y };
+enum { PROBE_LANES = 64, PROBE_PARTS = 16, PROBE_WORDS = 64, PROBE_X = TENON_CL_VALUES, PROBE_Y };
 #define PROBE_HEAD "__kernel void probe(__global const float *x, long x_at, __global int *y, long y_at)\n"
 
 struct answer {
@@ -63,12 +63,10 @@ static bool is_sub_group(const struct answer *y) /* every work-item counts those
     return y->word[0] > 0 && y->word[0] <= PROBE_LANES && PROBE_LANES % y->word[0] == 0;
 }
 
-static bool has_turns(const struct answer *y) /* what one group wrote another read, and all words are zero again */
+static bool has_turns(const struct answer *y) /* what one group wrote another read */
 {
-    for (int i = 0; i < PROBE_WORDS; i++) {
-        int part = i - (PROBE_WORDS - PROBE_PARTS);
-        if (y->word[i] != (part < 0 ? 0 : 7 * (PROBE_PARTS - 1 - part) + 100)) return false;
-    }
+    for (int i = 0; i < PROBE_PARTS; i++)
+        if (y->word[i] != 7 * (PROBE_PARTS - 1 - i) + 100) return false;
     return true;
 }
 
@@ -92,14 +90,15 @@ static const struct probe probes[N_PROBES] = {
                    "{ int n; asm volatile(\"mov.u32 %0, WARP_SZ;\" : \"=r\"(n)); y[y_at + get_local_id(0)] = n; }\n",
                    is_sub_group},
     /* every round all groups write a number and then read another one's */
-    [PROBE_STAGES] = {"stages", "", PROBE_PARTS, 1, PROBE_HEAD
-                      "{ long i; __global int *a = y + y_at + 96, *b = a + 16;\n"
-                      "  struct tenon_turn turn = {y + y_at, 0, 0, -1, 0, 0};\n"
+    [PROBE_STAGES] = {"stages", "", PROBE_PARTS, 1,
+                      "__kernel void probe(__global const float *x, long x_at, __global int *y, long y_at, __global int *words)\n"
+                      "{ long i; __global int *b = y + y_at, *a = b + 16;\n"
+                      "  struct tenon_turn turn = {words, 0, 0, -1, 0, 0};\n"
                       "  for (int round = 0; round <= 100; round++) {\n"
                       "    while ((i = tenon_next(&turn, 16)) >= 0) a[i] = (int)(7 * i) + round;\n"
                       "    while ((i = tenon_next(&turn, 16)) >= 0) b[i] = a[15 - i];\n"
                       "  }\n"
-                      "  while ((i = tenon_next(&turn, 16)) >= 0) a[i] = 0;\n  tenon_leave(&turn); }\n", has_turns},
+                      "  tenon_leave(&turn); }\n", has_turns},
 };
 
 static const float probe_inputs[] = {1, 3, 2047, 1 + 0x1p-12f};
@@ -119,11 +118,12 @@ static bool run_kernels(struct tenon_cl *cl, int n_sites, int groups, int lanes,
 /* Runs a probe; false with the reason in *why. */
 static bool try_probe(const struct probe *probe, int number, struct arena *arena, struct answer *y, const char **why)
 {
-    const struct tenon_cl_site site = {"probe", probe->name, 2, 0, NULL, false};
-    const char *text = arena_printf(arena, "%s%s", probe == &probes[PROBE_STAGES] ? runtime_opencl_stages_cl : "", probe->text);
+    bool stages = probe == &probes[PROBE_STAGES];
+    const struct tenon_cl_site site = {"probe", probe->name, 2, 0, NULL, stages};
+    const char *text = arena_printf(arena, "%s%s", stages ? runtime_opencl_stages_cl : "", probe->text);
     const struct tenon_cl_model model = {.name = probe->name, .text = text, .text_bytes = strlen(text),
                                          .options = "", .n_inputs = 1, .n_outputs = 1, .n_sites = 1, .sites = &site,
-                                         .lanes_most = probe->lanes};
+                                         .n_words = stages ? 64 + PROBE_PARTS : 0, .lanes_most = probe->lanes};
     struct tenon_cl *cl = tenon_cl_open(&model, NULL, number, false);
     bool ran = run_kernels(cl, 1, probe->groups, probe->lanes, y), right = ran && probe->is_right(y);
     const char *message = tenon_cl_message(cl);

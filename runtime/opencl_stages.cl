@@ -3,7 +3,8 @@
  * A group that comes to a stage waits until what is before it is done, takes parts from a place of its own on, as long as
  * there are any that nobody has taken, and then counts those it has done. Whoever waits waits for groups that are at
  * work, and these wait for nothing later, so it comes to an end however many run at once: one alone does everything, and
- * what starts late finds nothing left. The last group to leave puts the words back to zero, for the next kernel.
+ * what starts late finds nothing left. The words are zero when a kernel starts, else it would wait for ever: the last group
+ * to leave puts them back, and the host does after a failure.
  *
  * For devices on which a group that has begun goes on whatever others do (a CPU's threads): stages of a device's record.
  */
