@@ -68,14 +68,6 @@ struct c_state {
 
 /* Calls */
 
-static void put_argument(struct cfamily *printer, const struct call_arg *arg)
-{
-    text_add(printer->out, cfamily_buffer(printer, arg->buf));
-    if (!arg->offset || ex_is_int(arg->offset, 0)) return;
-    text_add(printer->out, " + ");
-    cfamily_expr(printer, arg->offset, PREC_ADD + (arg->offset->op != EX_add));
-}
-
 /* What happens where `code` is not 0: one of several workers goes on to the next barrier, where all stop. */
 static void put_failure(struct cfamily *printer)
 {
@@ -114,7 +106,7 @@ static void put_extern_call(struct cfamily *printer, const struct stmt *s)
     text_add(out, "void *const buffers[] = {");
     for (int i = 0; i < s->n_args; i++) {
         text_add(out, i ? ", (void *)(uintptr_t)(" : "(void *)(uintptr_t)(");
-        put_argument(printer, &s->args[i]);
+        cfamily_argument(printer, &s->args[i]);
         text_add(out, ")");
     }
     text_add(out, s->n_args ? "};\n" : "0};\n");
@@ -131,12 +123,7 @@ static void put_call(struct cfamily *printer, const struct stmt *s)
 {
     const struct c_state *state = printer->user;
     struct text *out = printer->out;
-    ex *values = NEW_ARRAY(printer->arena, ex, s->n_args + s->n_scalars + 1);
-    int n = 0;
-    for (int i = 0; i < s->n_args; i++)
-        if (s->args[i].offset) values[n++] = s->args[i].offset;
-    for (int i = 0; i < s->n_scalars; i++) values[n++] = s->scalars[i];
-    cfamily_share(printer, values, n);
+    cfamily_share_call(printer, s);
     cfamily_line(printer);
     if (state->emission->opencl && s->kernel && s->kernel->side != SIDE_HOST) {
         int site = 0;
@@ -148,31 +135,15 @@ static void put_call(struct cfamily *printer, const struct stmt *s)
         put_extern_call(printer, s);
         return;
     }
-    const struct kernel_facts *facts = cfamily_facts(printer, s->kernel);
-    if (s->n_args != s->kernel->params.n || s->n_scalars != s->kernel->scalars.n)
-        bug("c_print", "call of %s with %d buffers", s->kernel->name, s->n_args);
-    bool first = true;
-    text_printf(out, facts->can_fail ? "{\n" : "%s(", facts->name);
-    if (facts->can_fail) {
+    bool fails = cfamily_facts(printer, s->kernel)->can_fail;
+    if (fails) {
+        text_add(out, "{\n");
         printer->indent++;
         cfamily_line(printer);
-        text_printf(out, "const int code = %s(", facts->name);
+        text_add(out, "const int code = ");
     }
-    for (int i = 0; i < s->n_args; i++, first = false) {
-        if (!first) text_add(out, ", ");
-        put_argument(printer, &s->args[i]);
-    }
-    for (int i = 0; i < s->n_scalars; i++, first = false) {
-        if (!first) text_add(out, ", ");
-        cfamily_expr(printer, s->scalars[i], PREC_TERNARY);
-    }
-    for (int i = 0; i < dims_n_symbols(printer->prog->dims); i++)
-        if (facts->symbols[i]) {
-            text_printf(out, "%s%s", first ? "" : ", ", printer->symbol_name[i]);
-            first = false;
-        }
-    text_add(out, ");\n");
-    if (!facts->can_fail) return;
+    cfamily_call(printer, s);
+    if (!fails) return;
     put_failure(printer);
     printer->indent--;
     cfamily_line(printer);

@@ -284,12 +284,18 @@ static void put_work_item(struct cfamily *printer, const struct stmt *s)
     bool group = s->loop <= LOOP_GROUP2;
     int mark = cfamily_enter(printer), axis = (int)(s->loop - (group ? LOOP_GROUP0 : LOOP_LANE0));
     cfamily_line(printer);
-    text_add(printer->out, "{\n");
-    printer->indent++;
     const char *name = printer->var_name[s->var->id] = cfamily_name(printer, s->var->name);
-    cfamily_line(printer);
-    text_printf(printer->out, "const %s %s = %s(%d);\n", printer->dialect->scalar[DT_index], name,
-                group ? "get_group_id" : "get_local_id", axis);
+    if (group && printer->in_stages) {
+        text_printf(printer->out, "for (%s %s; (%s = %s", printer->dialect->scalar[DT_index], name, name, printer->dialect->stage);
+        cfamily_expr(printer, s->b, PREC_TERNARY);
+        text_add(printer->out, ")) >= 0;) {\n");
+    } else text_add(printer->out, "{\n");
+    printer->indent++;
+    if (!group || !printer->in_stages) {
+        cfamily_line(printer);
+        text_printf(printer->out, "const %s %s = %s(%d);\n", printer->dialect->scalar[DT_index], name,
+                    group ? "get_group_id" : "get_local_id", axis);
+    }
     cfamily_stmts(printer, s->body);
     printer->indent--;
     cfamily_line(printer);

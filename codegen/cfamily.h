@@ -51,7 +51,9 @@ struct dialect {
      * before the type of one, what it ends with if it can fail */
     void (*kernel_head)(struct cfamily *printer, const struct kernel_facts *facts);
     const char *first_parameter, *next_parameter, *parameter_const, *kernel_end;
-    bool has_memories; /* buffers are passed as a memory and the element where they begin, failure as a status word */
+    bool has_memories; /* main passes buffers as a memory and the element where they begin, failure as a status word */
+    /* a kernel of stages: before and after them; a stage's next part, up to the bound that follows */
+    const char *stages_begin, *stage, *stages_end;
     const char *bits;               /* body of a helper that gives the bits of `a` as $S */
     void (*vector_helper)(struct cfamily *printer, struct text *out, int h, enum dtype dt, enum dtype other, int lanes);
 };
@@ -76,6 +78,8 @@ struct kernel_facts {
     const char *name;
     bool *overlaps; /* by parameter: some call passes memory that another argument writes */
     bool *written;
+    bool *same;    /* by two parameters: some call passes the same memory for both */
+    bool is_inner; /* kernels call it, not main */
     bool *symbols; /* by number: those its text needs */
     bool can_fail;
     struct text layers; /* of the calls in main, each once, as long as there is room */
@@ -98,6 +102,7 @@ struct cfamily {
                                                  targets; NULL: nothing */
     bool used[HELPER_COUNT][DT_COUNT][DT_COUNT][LANES_LOG_MOST + 1]; /* [helper][type][other type][log2 lanes] */
     int indent;
+    bool in_stages; /* of the kernel being printed */
     /* names: of the function being printed */
     LIST(struct scoped_name) names;
     int bucket[NAME_BUCKETS];
@@ -180,5 +185,11 @@ void cfamily_locals(struct cfamily *printer, const struct buffer_set *set);
 void cfamily_kernel(struct cfamily *printer, const struct kernel_facts *facts);
 /* s for use inside a comment: cannot close it, one line. */
 void cfamily_comment(struct text *out, const char *s);
+/* Whether main passes it the words of all kernels, where the dialect has memories. */
+static inline bool cfamily_takes_words(const struct kernel_facts *facts) { return facts->can_fail || kernel_has_stages(facts->kernel); }
+/* A call: a buffer and its offset; what several of its values share; the call itself, to the line's end. */
+void cfamily_argument(struct cfamily *printer, const struct call_arg *arg);
+void cfamily_share_call(struct cfamily *printer, const struct stmt *call);
+void cfamily_call(struct cfamily *printer, const struct stmt *call);
 
 #endif

@@ -13,9 +13,11 @@ struct kernel_facts *cfamily_facts(struct cfamily *printer, const struct kernel 
     bug("cfamily", "kernel %s is called before its definition", kernel->name);
 }
 
-static bool may_overlap(struct cfamily *printer, const struct buffer *a, const struct buffer *b)
+/* Whether two buffers of main, or two parameters of a kernel, may be the same memory. */
+static bool may_overlap(struct cfamily *printer, const struct kernel_facts *in, const struct buffer *a, const struct buffer *b)
 {
-    if (a == b || a->space == SPACE_PARAM || b->space == SPACE_PARAM) return true;
+    if (a == b) return true;
+    if (a->space == SPACE_PARAM && b->space == SPACE_PARAM) return in->same[a->position*in->kernel->params.n + b->position];
     if (a->space != SPACE_ARENA || b->space != SPACE_ARENA || a->side != b->side) return false;
     struct dims *dims = printer->prog->dims;
     dim a_end = dim_add(dims, a->offset_bytes, dim_mul(dims, a->elements, dtype_bytes(a->dt)));
@@ -23,22 +25,25 @@ static bool may_overlap(struct cfamily *printer, const struct buffer *a, const s
     return !dim_le(dims, a_end, b->offset_bytes) && !dim_le(dims, b_end, a->offset_bytes);
 }
 
-static void mark_overlaps(struct cfamily *printer, const struct stmt *list)
+/* What the calls in the list pass; in: of the kernel they are in, NULL: main. */
+static void mark_overlaps(struct cfamily *printer, const struct kernel_facts *in, const struct stmt *list)
 {
     for (const struct stmt *s = list; s; s = s->next) {
-        mark_overlaps(printer, s->body);
-        mark_overlaps(printer, s->other);
+        mark_overlaps(printer, in, s->body);
+        mark_overlaps(printer, in, s->other);
         if (s->kind != STMT_CALL || !s->kernel) continue;
         struct kernel_facts *facts = cfamily_facts(printer, s->kernel);
+        facts->is_inner |= in != NULL;
         for (int i = 0; i < s->n_args; i++)
-            for (int k = 0; k < s->n_args; k++)
-                if (i != k && (facts->written[i] || facts->written[k]) &&
-                    may_overlap(printer, s->args[i].buf, s->args[k].buf))
-                    facts->overlaps[i] = facts->overlaps[k] = true;
+            for (int k = 0; k < s->n_args; k++) {
+                if (i == k || !may_overlap(printer, in, s->args[i].buf, s->args[k].buf)) continue;
+                facts->same[i*s->n_args + k] = true;
+                if (facts->written[i] || facts->written[k]) facts->overlaps[i] = facts->overlaps[k] = true;
+            }
     }
 }
 
-/* The layers that calls in main compute, noted at their kernels. */
+/* The layers that calls compute, noted at their kernels. */
 static void note_layers(struct cfamily *printer, const struct stmt *list)
 {
     enum { ROOM = 160 };
@@ -83,6 +88,7 @@ void cfamily_gather(struct cfamily *printer, const char *prefix)
         facts.name = cfamily_name(printer, arena_printf(printer->arena, "%s%s", prefix, kernel->name));
         facts.overlaps = NEW_ARRAY(printer->arena, bool, kernel->params.n + 1);
         facts.written = NEW_ARRAY(printer->arena, bool, kernel->params.n + 1);
+        facts.same = NEW_ARRAY(printer->arena, bool, kernel->params.n*kernel->params.n + 1);
         memset(printer->symbol_used, 0, (size_t)n_symbols * sizeof *printer->symbol_used);
         cfamily_scan(printer, kernel->body);
         mark_written(printer, &facts, kernel->body);
@@ -90,9 +96,10 @@ void cfamily_gather(struct cfamily *printer, const char *prefix)
             arena_copy(printer->arena, printer->symbol_used, ((size_t)n_symbols + 1) * sizeof *printer->symbol_used);
         LIST_PUSH(printer->arena, &printer->facts, facts);
     }
-    for (int i = 0; i < prog->kernels.n; i++) mark_overlaps(printer, prog->kernels.at[i]->body);
-    mark_overlaps(printer, prog->main);
+    mark_overlaps(printer, NULL, prog->main); /* callers before what they call */
+    for (int i = printer->facts.n - 1; i >= 0; i--) mark_overlaps(printer, &printer->facts.at[i], prog->kernels.at[i]->body);
     note_layers(printer, prog->main);
+    for (int i = 0; i < prog->kernels.n; i++) note_layers(printer, prog->kernels.at[i]->body);
 }
 
 /* Buffers of a list of statements */
@@ -208,25 +215,25 @@ static void put_parameters(struct cfamily *printer, const struct kernel_facts *f
     const struct dialect *dialect = printer->dialect;
     const char *index = dialect->scalar[DT_index];
     struct text *out = printer->out;
-    bool first = true;
+    bool first = true, memories = dialect->has_memories && !facts->is_inner;
     for (int i = 0; i < kernel->params.n; i++) {
         const struct buffer *buf = kernel->params.at[i];
         const char *name = printer->buffer_name[buf->id] = cfamily_name(printer, buf->name);
-        if (dialect->has_memories) {
+        if (memories) {
             passed[i].memory = cfamily_name(printer, arena_printf(printer->arena, "%s_memory", buf->name));
             passed[i].at = cfamily_name(printer, arena_printf(printer->arena, "%s_at", buf->name));
         }
         put_next(printer, &first);
         put_pointer(printer, facts, i);
-        text_printf(out, "%s%s", facts->overlaps[i] ? "" : dialect->restrict_word, dialect->has_memories ? passed[i].memory : name);
-        if (dialect->has_memories) text_printf(out, ", %s%s %s", dialect->parameter_const, index, passed[i].at);
+        text_printf(out, "%s%s", facts->overlaps[i] ? "" : dialect->restrict_word, memories ? passed[i].memory : name);
+        if (memories) text_printf(out, ", %s%s %s", dialect->parameter_const, index, passed[i].at);
     }
     for (int i = 0; i < kernel->scalars.n; i++) {
         const struct var *var = kernel->scalars.at[i];
         const char *name = printer->var_name[var->id] = cfamily_name(printer, var->name);
         put_next(printer, &first);
         text_printf(out, "%s%s %s", dialect->parameter_const,
-                    dialect->has_memories ? cfamily_memory_type(printer, var->dt) : dialect->scalar[var->dt], name);
+                    memories ? cfamily_memory_type(printer, var->dt) : dialect->scalar[var->dt], name);
     }
     for (int i = 0; i < dims_n_symbols(printer->prog->dims); i++) {
         if (!facts->symbols[i]) continue;
@@ -234,7 +241,7 @@ static void put_parameters(struct cfamily *printer, const struct kernel_facts *f
         put_next(printer, &first);
         text_printf(out, "%s%s %s", dialect->parameter_const, index, printer->symbol_name[i]);
     }
-    if (facts->can_fail && dialect->has_memories) {
+    if (memories && cfamily_takes_words(facts)) {
         put_next(printer, &first);
         text_printf(out, "%sint *tenon_status", dialect->global_space);
     }
@@ -278,11 +285,58 @@ void cfamily_kernel(struct cfamily *printer, const struct kernel_facts *facts)
     put_parameters(printer, facts, passed);
     text_add(printer->out, ")\n{\n");
     printer->indent = 1;
-    if (dialect->has_memories) put_pointers(printer, facts, &used, passed);
+    if (dialect->has_memories && !facts->is_inner) put_pointers(printer, facts, &used, passed);
     cfamily_locals(printer, &used);
     if (!dialect->has_memories) put_unused(printer, kernel, &used);
+    printer->in_stages = dialect->has_work_items && kernel_has_stages(kernel);
+    if (printer->in_stages) text_add(printer->out, dialect->stages_begin);
     cfamily_stmts(printer, kernel->body);
+    if (printer->in_stages) text_add(printer->out, dialect->stages_end);
     if (facts->can_fail) text_add(printer->out, dialect->kernel_end);
     text_add(printer->out, "}\n\n");
     cfamily_leave(printer, mark);
+}
+
+/* ---- calls ---- */
+
+void cfamily_argument(struct cfamily *printer, const struct call_arg *arg)
+{
+    text_add(printer->out, cfamily_buffer(printer, arg->buf));
+    if (!arg->offset || ex_is_int(arg->offset, 0)) return;
+    text_add(printer->out, " + ");
+    cfamily_expr(printer, arg->offset, PREC_ADD + (arg->offset->op != EX_add));
+}
+
+void cfamily_share_call(struct cfamily *printer, const struct stmt *call)
+{
+    ex *values = NEW_ARRAY(printer->arena, ex, call->n_args + call->n_scalars + 1);
+    int n = 0;
+    for (int i = 0; i < call->n_args; i++)
+        if (call->args[i].offset) values[n++] = call->args[i].offset;
+    for (int i = 0; i < call->n_scalars; i++) values[n++] = call->scalars[i];
+    cfamily_share(printer, values, n);
+}
+
+void cfamily_call(struct cfamily *printer, const struct stmt *call)
+{
+    const struct kernel_facts *facts = cfamily_facts(printer, call->kernel);
+    struct text *out = printer->out;
+    const char *between = "";
+    if (call->n_args != call->kernel->params.n || call->n_scalars != call->kernel->scalars.n)
+        bug("cfamily", "call of %s with %d buffers", call->kernel->name, call->n_args);
+    text_printf(out, "%s(", facts->name);
+    for (int i = 0; i < call->n_args; i++, between = ", ") {
+        text_add(out, between);
+        cfamily_argument(printer, &call->args[i]);
+    }
+    for (int i = 0; i < call->n_scalars; i++, between = ", ") {
+        text_add(out, between);
+        cfamily_expr(printer, call->scalars[i], PREC_TERNARY);
+    }
+    for (int i = 0; i < dims_n_symbols(printer->prog->dims); i++)
+        if (facts->symbols[i]) {
+            text_printf(out, "%s%s", between, printer->symbol_name[i]);
+            between = ", ";
+        }
+    text_add(out, ");\n");
 }

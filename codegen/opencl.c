@@ -8,10 +8,14 @@
 #include "c_helpers.h"
 #include "opencl.h"
 
+#include "embedded_codegen.h"
+
 static void kernel_head(struct cfamily *printer, const struct kernel_facts *facts)
 {
-    text_printf(printer->out, "__kernel __attribute__((reqd_work_group_size(%lld, 1, 1))) void %s",
-                (long long)kernel_launch(facts->kernel).lanes, facts->name);
+    if (facts->is_inner) text_printf(printer->out, "static __attribute__((noinline)) void %s", facts->name);
+    else
+        text_printf(printer->out, "__kernel __attribute__((reqd_work_group_size(%lld, 1, 1))) void %s",
+                    (long long)kernel_lanes(facts->kernel), facts->name);
 }
 
 static const struct dialect opencl_dialect = {
@@ -48,16 +52,21 @@ static const struct dialect opencl_dialect = {
     .has_memories = true,
     .has_vectors = true,
     .has_work_items = true,
+    .stages_begin = "    struct tenon_turn turn = {tenon_status, 0, 0, -1, 0, 0};\n",
+    .stage = "tenon_next(&turn, ",
+    .stages_end = "    tenon_leave(&turn);\n",
     .bits = "return as_$S(a);",
     .vector_helper = opencl_vector_print,
 };
 
 /* ---- kernels ---- */
 
-static void no_call(struct cfamily *printer, const struct stmt *stmt)
+static void put_call(struct cfamily *printer, const struct stmt *call)
 {
-    (void)printer;
-    bug("opencl", "a kernel calls %s", stmt->kernel ? stmt->kernel->name : stmt->extern_name);
+    if (!call->kernel) bug("opencl", "a kernel calls %s", call->extern_name);
+    cfamily_share_call(printer, call);
+    cfamily_line(printer);
+    cfamily_call(printer, call);
 }
 
 static void put_barrier(struct cfamily *printer, const struct stmt *stmt)
@@ -73,18 +82,6 @@ static const char *no_buffer(struct cfamily *printer, const struct buffer *buf)
     bug("opencl", "buffer %s is not the kernel's", buf->name);
 }
 
-static void put_head(struct text *out, const char *model, bool f64)
-{
-    text_printf(out, "/* The kernels of %s, compiled by tenon. Their host is the C text beside them. */\n", model);
-    if (f64) text_add(out, "#pragma OPENCL EXTENSION cl_khr_fp64 : enable\n");
-    text_add(out, "#pragma OPENCL FP_CONTRACT OFF\n");
-    static const char *const names[][2] = {{"INT8", "CHAR"}, {"INT16", "SHRT"}, {"INT32", "INT"}, {"INT64", "LONG"}};
-    for (int i = 0; i < 4; i++)
-        text_printf(out, "#define %s_MIN %s_MIN\n#define %s_MAX %s_MAX\n#define U%s_MAX U%s_MAX\n", names[i][0], names[i][1],
-                    names[i][0], names[i][1], names[i][0], names[i][1]);
-    text_add(out, "#define INT64_C(v) v##L\n#define UINT64_C(v) v##UL\n\n");
-}
-
 void opencl_print(const struct emission *emission, struct text *kernels)
 {
     struct arena *arena = arena_new();
@@ -96,7 +93,7 @@ void opencl_print(const struct emission *emission, struct text *kernels)
         .helper_prefix = "",
         .arena = arena,
         .out = &body,
-        .call = no_call,
+        .call = put_call,
         .barrier = put_barrier,
         .buffer = no_buffer,
     };
@@ -104,7 +101,12 @@ void opencl_print(const struct emission *emission, struct text *kernels)
     cfamily_gather(&printer, emission->versions->prefix);
     for (int i = 0; i < printer.facts.n; i++)
         if (printer.facts.at[i].kernel->side == SIDE_DEVICE) cfamily_kernel(&printer, &printer.facts.at[i]);
-    put_head(kernels, emission->name, emission->opencl->f64);
+    text_printf(kernels, "/* The kernels of %s, compiled by tenon. Their host is the C text beside them. */\n", emission->name);
+    if (emission->opencl->f64) text_add(kernels, "#pragma OPENCL EXTENSION cl_khr_fp64 : enable\n");
+    text_add(kernels, runtime_opencl_head_cl);
+    bool stages = false;
+    for (int i = 0; i < printer.facts.n; i++) stages |= kernel_has_stages(printer.facts.at[i].kernel);
+    if (stages) text_add(kernels, runtime_opencl_stages_cl);
     helpers_close(&printer);
     helpers_print(&printer, kernels);
     text_add_n(kernels, body.at, body.n);

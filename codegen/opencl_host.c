@@ -8,6 +8,10 @@
 #include "interface.h"
 #include "opencl.h"
 
+#include "embedded_codegen.h"
+
+#include <string.h>
+
 /* ---- in main ---- */
 
 /* "{memory, element, bytes, element's bytes}" */
@@ -58,14 +62,13 @@ static void put_places(struct cfamily *printer, const struct emission *emission,
 }
 
 /* The work-groups of a call: its kernel's number of them, of the scalars that the call passes. */
-static void put_groups(struct cfamily *printer, const struct stmt *call, const struct launch *launch)
+static void put_groups(struct cfamily *printer, const struct stmt *call)
 {
-    ex groups = launch->groups;
-    for (int i = 0; groups && i < call->n_scalars; i++)
+    ex groups = kernel_groups(printer->prog, call->kernel);
+    for (int i = 0; i < call->n_scalars; i++)
         if (ex_uses(groups, call->kernel->scalars.at[i]))
             groups = ex_replace(printer->prog, groups, call->kernel->scalars.at[i], call->scalars[i]);
-    if (groups) cfamily_expr(printer, groups, PREC_TERNARY);
-    else text_add(printer->out, "1");
+    cfamily_expr(printer, groups, PREC_TERNARY);
 }
 
 static void put_scalars(struct cfamily *printer, const struct stmt *call)
@@ -100,23 +103,19 @@ static void put_transfer(struct cfamily *printer, const struct emission *emissio
     put_place(printer, emission, there->buf, there->offset);
     text_printf(out, ", %lld*", (long long)dtype_bytes(there->buf->dt));
     cfamily_dim(printer, out, call->kernel->params.at[0]->elements, printer->symbol_name, PREC_UNARY);
-    text_printf(out, ", %s", cfamily_buffer(printer, here->buf));
-    if (here->offset && !ex_is_int(here->offset, 0)) {
-        text_add(out, " + ");
-        cfamily_expr(printer, here->offset, PREC_ADD + (here->offset->op != EX_add));
-    }
+    text_add(out, ", ");
+    cfamily_argument(printer, here);
     text_add(out, ");\n");
 }
 
 static void put_launch(struct cfamily *printer, const struct emission *emission, const struct stmt *call, int site)
 {
-    struct launch launch = kernel_launch(call->kernel);
     put_places(printer, emission, call);
     put_scalars(printer, call);
     cfamily_line(printer);
     text_printf(printer->out, "tenon_cl_call(tenon_cl, %d, ", site);
-    put_groups(printer, call, &launch);
-    text_printf(printer->out, ", %lld, buffers, scalars);\n", (long long)launch.lanes);
+    put_groups(printer, call);
+    text_printf(printer->out, ", %lld, buffers, scalars);\n", (long long)kernel_lanes(call->kernel));
 }
 
 void opencl_put_call(struct cfamily *printer, const struct emission *emission, const struct stmt *call, int site)
@@ -172,14 +171,34 @@ static void put_sites(struct cfamily *printer, const struct stmt *const *calls, 
         text_printf(&rows, "    {\"%s\", ", facts->name);
         text_c_string(&rows, calls[i]->origin && *calls[i]->origin->layers ? calls[i]->origin->layers : kernel->name);
         text_printf(&rows, ", %d, %d, tenon_scalar_bytes + %d, %s},\n", kernel->params.n, at - first, first,
-                    facts->can_fail ? "true" : "false");
+                    cfamily_takes_words(facts) ? "true" : "false");
     }
     text_printf(out, "\nstatic const unsigned char tenon_scalar_bytes[] = {%s0};\nstatic const struct tenon_cl_site tenon_sites[] = {\n%s"
                 "    {0, 0, 0, 0, 0, false},\n};\n", text_string(&sizes), text_string(&rows));
 }
 
-static void put_model(const struct emission *emission, const struct device_needs *needs, int n_sites, struct text *out)
+/* Words of all kernels: the status, and for stages 64 and one for every part of the largest (opencl.c). */
+static int64_t count_words(const struct cfamily *printer, bool *can_fail)
 {
+    int64_t n = 0;
+    for (int i = 0; i < printer->facts.n; i++) {
+        const struct kernel_facts *facts = &printer->facts.at[i];
+        if (facts->kernel->side != SIDE_DEVICE) continue;
+        *can_fail |= facts->can_fail;
+        if (n == 0) n = facts->can_fail;
+        for (const struct stmt *s = facts->kernel->body; kernel_has_stages(facts->kernel) && s; s = s->next) {
+            int64_t most = 64 + dim_hi(printer->prog->dims, s->var->hi) + 1;
+            if (n < most) n = most;
+        }
+    }
+    return n;
+}
+
+static void put_model(struct cfamily *printer, const struct emission *emission, const struct device_needs *needs, int n_sites)
+{
+    struct text *out = printer->out;
+    bool can_fail = false;
+    int64_t n_words = count_words(printer, &can_fail);
     const struct prog *prog = emission->versions->prog;
     const char *name = emission->name;
     text_printf(out, "extern const unsigned char %s_kernels[], %s_kernels_end[];\n", name, name);
@@ -187,8 +206,9 @@ static void put_model(const struct emission *emission, const struct device_needs
                 name);
     text_printf(out, "    .options = \"\",\n    .weight_bytes = %lld,\n    .n_inputs = %d,\n    .n_outputs = %d,\n    .n_sites = %d,\n",
                 (long long)emission->weights.n_bytes, prog->inputs.n, prog->outputs.n, n_sites);
-    text_printf(out, "    .sites = tenon_sites,\n    .wants_cpu = %s,\n    .needs_f64 = %s,\n    .lanes_most = %lld,\n};\n",
-                needs->lanes_most == 1 ? "true" : "false", needs->f64 ? "true" : "false", (long long)needs->lanes_most);
+    text_printf(out, "    .sites = tenon_sites,\n    .wants_cpu = %s,\n    .needs_f64 = %s,\n    .can_fail = %s,\n    .n_words = %lld,\n    .lanes_most = %lld,\n};\n",
+                needs->lanes_most == 1 ? "true" : "false", needs->f64 ? "true" : "false", can_fail ? "true" : "false",
+                (long long)n_words, (long long)needs->lanes_most);
 }
 
 static void put_bytes(struct cfamily *printer, struct buffer *const *buf, int n, const char *const *symbol, const char *name,
@@ -244,7 +264,7 @@ void opencl_put_host(struct cfamily *printer, const struct emission *emission, c
 {
     struct text *out = printer->out;
     put_sites(printer, calls, n_calls, out);
-    put_model(emission, emission->opencl, n_calls, out);
+    put_model(printer, emission, emission->opencl, n_calls);
     put_run_on(printer, names, out);
     text_printf(out, "\n#define TENON_CL_OF(word) %s_##word\n#define TENON_CL_DATA ", names->model);
     text_printf(out, emission->weights.n_bytes ? "%s_weights\n" : "NULL\n", names->model);
@@ -252,19 +272,12 @@ void opencl_put_host(struct cfamily *printer, const struct emission *emission, c
 
 void opencl_put_declarations(const char *model, struct text *out)
 {
-    static const char text[] =
-        "/* The same on an OpenCL device: by its number in `tenon devices`, -1: the environment's TENON_DEVICE, else the\n"
-        " * first that suits. Never NULL: what fails is returned by the first run, in words by $_message (NULL: of $_run).\n"
-        " * With done, run_on returns at once: *done is the cl_event after which the outputs are there. */\n"
-        "struct tenon_cl;\n"
-        "struct tenon_cl *$_open(int device, int profile);\n"
-        "int $_run_on(struct tenon_cl *cl, const struct $_inputs *in, const struct $_outputs *out, void **done);\n"
-        "const char *$_message(const struct tenon_cl *cl);\n"
-        "void $_close(struct tenon_cl *cl);\n"
-        "/* After a run where the device was opened to profile: every call of a kernel, with its seconds on the device. */\n"
-        "void $_times(struct tenon_cl *cl, void (*note)(void *context, int call, double start, double end), void *context);\n\n";
-    for (const char *p = text; *p; p++) {
-        if (*p == '$') text_add(out, model);
-        else text_add_n(out, p, 1);
+    for (const char *p = runtime_opencl_user_h, *next; *p; p = next) {
+        next = strstr(p, "MODEL");
+        if (!next) next = p + strlen(p);
+        text_add_n(out, p, (size_t)(next - p));
+        if (!*next) return;
+        text_add(out, model);
+        next += strlen("MODEL");
     }
 }

@@ -45,8 +45,9 @@ static void print_device(int number, const struct found_device *found)
         print_bytes("\n    memory:", device->memory_bytes);
         print_bytes(", in one buffer", device->allocation_bytes);
         if (device->local_bytes) print_bytes(", local", device->local_bytes);
-        printf("\n    f64 %s, f16 %s, fma %s, dot8 %s, inline PTX %s\n", yes_or_no(device->has_f64), yes_or_no(device->has_f16),
-               yes_or_no(device->has_fma), yes_or_no(device->has_dot8), yes_or_no(device->has_inline_ptx));
+        printf("\n    f64 %s, f16 %s, fma %s, dot8 %s, inline PTX %s, stages %s\n", yes_or_no(device->has_f64), yes_or_no(device->has_f16),
+               yes_or_no(device->has_fma), yes_or_no(device->has_dot8), yes_or_no(device->has_inline_ptx),
+               yes_or_no(device->has_stages));
     }
     print_notes(found->notes);
 }
@@ -76,7 +77,7 @@ static void add_json(struct text *out, int number, const struct found_device *fo
             const char *key;
             bool value;
         } flags[] = {{"f64", device->has_f64}, {"f16", device->has_f16}, {"fma", device->has_fma},
-                     {"dot8", device->has_dot8}, {"inline_ptx", device->has_inline_ptx}};
+                     {"dot8", device->has_dot8}, {"inline_ptx", device->has_inline_ptx}, {"stages", device->has_stages}};
         for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
             text_printf(out, ", \"%s\": %s", flags[i].key, flags[i].value ? "true" : "false");
     }

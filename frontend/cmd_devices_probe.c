@@ -14,7 +14,9 @@
 #if TENON_OPENCL
 #include "../ir/text.h"
 
-enum { PROBE_WORDS = 64, PROBE_X = TENON_CL_VALUES, PROBE_Y };
+#include "embedded_codegen.h"
+
+enum { PROBE_LANES = 64, PROBE_PARTS = 16, PROBE_WORDS = 64, PROBE_X = TENON_CL_VALUES, PROBE_Y };
 #define PROBE_HEAD "__kernel void probe(__global const float *x, long x_at, __global int *y, long y_at)\n"
 
 struct answer {
@@ -22,14 +24,14 @@ struct answer {
 };
 struct probe {
     const char *name, *extension; /* extension "": none stands for it */
-    int lanes;
+    int groups, lanes;
     const char *text;
     bool (*is_right)(const struct answer *y); /* x is 1, 3, 2047, 1 + 2^-12 */
 };
 
 static bool is_plain_right(const struct answer *y)
 {
-    for (int i = 0; i < PROBE_WORDS; i++)
+    for (int i = 0; i < PROBE_LANES; i++)
         if (y->word[i] != 3 * i + 1) return false;
     return true;
 }
@@ -56,55 +58,74 @@ static bool is_dot(const struct answer *y) /* (-1 2 3 4) * (2 2 2 2) */
 
 static bool is_sub_group(const struct answer *y) /* every work-item counts those of its own */
 {
-    for (int i = 0; i < PROBE_WORDS; i++)
+    for (int i = 0; i < PROBE_LANES; i++)
         if (y->word[i] != y->word[0]) return false;
-    return y->word[0] > 0 && y->word[0] <= PROBE_WORDS && PROBE_WORDS % y->word[0] == 0;
+    return y->word[0] > 0 && y->word[0] <= PROBE_LANES && PROBE_LANES % y->word[0] == 0;
 }
 
-enum { PROBE_PLAIN, PROBE_F64, PROBE_F16, PROBE_FMA, PROBE_DOT8, PROBE_SUB_GROUP, PROBE_PTX, N_PROBES };
+static bool has_turns(const struct answer *y) /* what one group wrote another read */
+{
+    for (int i = 0; i < PROBE_PARTS; i++)
+        if (y->word[i] != 7 * (PROBE_PARTS - 1 - i) + 100) return false;
+    return true;
+}
+
+enum { PROBE_PLAIN, PROBE_F64, PROBE_F16, PROBE_FMA, PROBE_DOT8, PROBE_SUB_GROUP, PROBE_PTX, PROBE_STAGES, N_PROBES };
 static const struct probe probes[N_PROBES] = {
-    [PROBE_PLAIN] = {"a kernel", "", 1, PROBE_HEAD
+    [PROBE_PLAIN] = {"a kernel", "", 1, 1, PROBE_HEAD
                      "{ for (int i = 0; i < 64; i++) y[y_at + i] = (int)(x[x_at + 1] * i + x[x_at]); }\n", is_plain_right},
-    [PROBE_F64] = {"f64", "cl_khr_fp64", 1, "#pragma OPENCL EXTENSION cl_khr_fp64 : enable\n" PROBE_HEAD
+    [PROBE_F64] = {"f64", "cl_khr_fp64", 1, 1, "#pragma OPENCL EXTENSION cl_khr_fp64 : enable\n" PROBE_HEAD
                    "{ int2 q = as_int2((double)x[x_at] / (double)x[x_at + 1]); y[y_at] = q.x; y[y_at + 1] = q.y; }\n", is_third},
-    [PROBE_F16] = {"f16", "cl_khr_fp16", 1, "#pragma OPENCL EXTENSION cl_khr_fp16 : enable\n" PROBE_HEAD
+    [PROBE_F16] = {"f16", "cl_khr_fp16", 1, 1, "#pragma OPENCL EXTENSION cl_khr_fp16 : enable\n" PROBE_HEAD
                    "{ half h = (half)x[x_at + 1] * (half)x[x_at + 2]; y[y_at] = (int)(float)h; }\n", is_rounded},
-    [PROBE_FMA] = {"fma", "", 1, PROBE_HEAD
+    [PROBE_FMA] = {"fma", "", 1, 1, PROBE_HEAD
                    "{ float a = x[x_at + 3]; y[y_at] = as_int(fma(a, a, -(2 * a - 1))); }\n", is_fused},
-    [PROBE_DOT8] = {"dot8", "cl_khr_integer_dot_product", 1,
+    [PROBE_DOT8] = {"dot8", "cl_khr_integer_dot_product", 1, 1,
                     "#pragma OPENCL EXTENSION cl_khr_integer_dot_product : enable\n" PROBE_HEAD
                     "{ y[y_at] = dot_4x8packed_ss_int(0xff020303u + (uint)x[x_at], 0x02020202u); }\n", is_dot},
-    [PROBE_SUB_GROUP] = {"sub_group", "cl_khr_subgroups", PROBE_WORDS,
+    [PROBE_SUB_GROUP] = {"sub_group", "cl_khr_subgroups", 1, PROBE_LANES,
                          "#pragma OPENCL EXTENSION cl_khr_subgroups : enable\n" PROBE_HEAD
                          "{ y[y_at + get_local_id(0)] = sub_group_reduce_add((int)x[x_at]); }\n", is_sub_group},
-    [PROBE_PTX] = {"inline_ptx", "", PROBE_WORDS, PROBE_HEAD
+    [PROBE_PTX] = {"inline_ptx", "", 1, PROBE_LANES, PROBE_HEAD
                    "{ int n; asm volatile(\"mov.u32 %0, WARP_SZ;\" : \"=r\"(n)); y[y_at + get_local_id(0)] = n; }\n",
                    is_sub_group},
+    /* every round all groups write a number and then read another one's */
+    [PROBE_STAGES] = {"stages", "", PROBE_PARTS, 1,
+                      "__kernel void probe(__global const float *x, long x_at, __global int *y, long y_at, __global int *words)\n"
+                      "{ long i; __global int *b = y + y_at, *a = b + 16;\n"
+                      "  struct tenon_turn turn = {words, 0, 0, -1, 0, 0};\n"
+                      "  for (int round = 0; round <= 100; round++) {\n"
+                      "    while ((i = tenon_next(&turn, 16)) >= 0) a[i] = (int)(7 * i) + round;\n"
+                      "    while ((i = tenon_next(&turn, 16)) >= 0) b[i] = a[15 - i];\n"
+                      "  }\n"
+                      "  tenon_leave(&turn); }\n", has_turns},
 };
 
 static const float probe_inputs[] = {1, 3, 2047, 1 + 0x1p-12f};
 
 /* Calls the sites' kernels one after the other; false where anything fails. */
-static bool run_kernels(struct tenon_cl *cl, int n_sites, int lanes, struct answer *y)
+static bool run_kernels(struct tenon_cl *cl, int n_sites, int groups, int lanes, struct answer *y)
 {
     const void *inputs[] = {probe_inputs};
     int64_t input_bytes = sizeof probe_inputs, output_bytes = sizeof *y;
     struct tenon_cl_buffer buffers[] = {{PROBE_X, 0, input_bytes, sizeof(float)}, {PROBE_Y, 0, output_bytes, sizeof(int32_t)}};
     memset(y, 0, sizeof *y);
     tenon_cl_begin(cl, 0, inputs, &input_bytes, &output_bytes);
-    for (int site = 0; site < n_sites; site++) tenon_cl_call(cl, site, 1, lanes, buffers, NULL);
+    for (int site = 0; site < n_sites; site++) tenon_cl_call(cl, site, groups, lanes, buffers, NULL);
     return tenon_cl_end(cl, (void *[]){y}, NULL) == 0;
 }
 
 /* Runs a probe; false with the reason in *why. */
 static bool try_probe(const struct probe *probe, int number, struct arena *arena, struct answer *y, const char **why)
 {
-    const struct tenon_cl_site site = {"probe", probe->name, 2, 0, NULL, false};
-    const struct tenon_cl_model model = {.name = probe->name, .text = probe->text, .text_bytes = strlen(probe->text),
+    bool stages = probe == &probes[PROBE_STAGES];
+    const struct tenon_cl_site site = {"probe", probe->name, 2, 0, NULL, stages};
+    const char *text = arena_printf(arena, "%s%s", stages ? runtime_opencl_stages_cl : "", probe->text);
+    const struct tenon_cl_model model = {.name = probe->name, .text = text, .text_bytes = strlen(text),
                                          .options = "", .n_inputs = 1, .n_outputs = 1, .n_sites = 1, .sites = &site,
-                                         .lanes_most = probe->lanes};
+                                         .n_words = stages ? 64 + PROBE_PARTS : 0, .lanes_most = probe->lanes};
     struct tenon_cl *cl = tenon_cl_open(&model, NULL, number, false);
-    bool ran = run_kernels(cl, 1, probe->lanes, y), right = ran && probe->is_right(y);
+    bool ran = run_kernels(cl, 1, probe->groups, probe->lanes, y), right = ran && probe->is_right(y);
     const char *message = tenon_cl_message(cl);
     if (!ran) *why = arena_strndup(arena, message, strcspn(message, "\n"));
     else if (!right) *why = "it gives a wrong answer";
@@ -137,7 +158,7 @@ static bool is_fma_fast(int number)
     struct tenon_cl *cl = tenon_cl_open(&model, NULL, number, true);
     struct pace pace = {{1e9, 1e9}};
     struct answer y;
-    for (int i = 0; i < 8 && run_kernels(cl, 2, 1, &y); i++) tenon_cl_times(cl, note_pace, &pace);
+    for (int i = 0; i < 8 && run_kernels(cl, 2, 1, 1, &y); i++) tenon_cl_times(cl, note_pace, &pace);
     bool fast = tenon_cl_status(cl) == 0 && pace.seconds[0] < 1.5 * pace.seconds[1];
     tenon_cl_close(cl);
     return fast;
@@ -210,10 +231,9 @@ static void probe_device(struct tenon_cl_device device, int number, struct arena
         const struct probe *probe = &probes[i];
         const char *why = "";
         struct answer y;
-        if (i == PROBE_PTX && record->is_cpu) { /* some compilers for CPUs end the process over foreign assembly */
-            has[i] = false;
-            continue;
-        }
+        /* Some compilers for CPUs end the process over foreign assembly; groups of a GPU may wait for ever. */
+        has[i] = record->is_cpu ? i != PROBE_PTX : i != PROBE_STAGES;
+        if (!has[i]) continue;
         has[i] = try_probe(probe, number, arena, &y, &why);
         if (!has[PROBE_PLAIN]) {
             found->notes = arena_printf(arena, "does not run a kernel: %s\n", why);
@@ -229,6 +249,7 @@ static void probe_device(struct tenon_cl_device device, int number, struct arena
     record->has_fma = has[PROBE_FMA] && is_fma_fast(number);
     record->has_dot8 = has[PROBE_DOT8];
     record->has_inline_ptx = has[PROBE_PTX];
+    record->has_stages = has[PROBE_STAGES];
     found->record = record;
     found->notes = text_string(&notes);
 }

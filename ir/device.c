@@ -38,13 +38,14 @@ static const struct key {
     {"fma", VALUE_BOOL, offsetof(struct device, has_fma), 0, 0},
     {"dot8", VALUE_BOOL, offsetof(struct device, has_dot8), 0, 0},
     {"inline_ptx", VALUE_BOOL, offsetof(struct device, has_inline_ptx), 0, 0},
+    {"stages", VALUE_BOOL, offsetof(struct device, has_stages), 0, 0},
 };
 enum { N_KEYS = sizeof keys / sizeof *keys };
 
 const struct device device_plain_cpu = {
     .name = "cpu", .platform = "", .version = "", .is_cpu = true, .compute_units = 2, .vector_bytes = 64,
     .work_group_most = 1024, .sub_group = 1, .memory_bytes = INT64_C(4) << 30, .allocation_bytes = INT64_C(1) << 30,
-    .has_f64 = true, .has_fma = true};
+    .has_f64 = true, .has_fma = true, .has_stages = true};
 const struct device device_plain_gpu = {
     .name = "gpu", .platform = "", .version = "", .compute_units = 16, .vector_bytes = 16, .work_group_most = 256,
     .sub_group = 1, .local_bytes = 32768, .memory_bytes = INT64_C(4) << 30, .allocation_bytes = INT64_C(1) << 30,

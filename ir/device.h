@@ -18,6 +18,7 @@ struct device {
     int64_t local_bytes;   /* of local memory; 0: none worth using */
     int64_t memory_bytes, allocation_bytes; /* all of it; most in one buffer */
     bool has_f64, has_f16, has_fma, has_dot8, has_inline_ptx;
+    bool has_stages; /* a group may wait for what another one is at work on (runtime/opencl_stages.cl); CPUs only */
 };
 /* The record in the text, every key at most once, missing ones as in device_plain; NULL after messages. */
 const struct device *device_read(const struct source *source, struct arena *arena, struct diag *diag);

@@ -25,7 +25,7 @@ struct device_needs device_needs(const struct prog *prog)
     for (int i = 0; i < prog->kernels.n; i++) {
         const struct kernel *kernel = prog->kernels.at[i];
         if (kernel->side != SIDE_DEVICE) continue;
-        int64_t lanes = kernel_launch(kernel).lanes;
+        int64_t lanes = kernel_lanes(kernel);
         if (lanes > needs.lanes_most) needs.lanes_most = lanes;
         needs.f64 = needs.f64 || list_has(&seen, kernel->body, DT_f64);
         for (int k = 0; k < kernel->params.n; k++) needs.f64 |= kernel->params.at[k]->dt == DT_f64;

@@ -95,7 +95,8 @@ enum stmt_kind {
                    * Kernel: the same for the lanes of a lane loop, see LOOP_LANE0 */
 };
 /* LOOP_PARALLEL: of main; iterations touch nothing of one another's, workers share them (passes/strips.c).
- * LOOP_GROUP*, LOOP_LANE*: of kernels for devices: groups touch nothing of one another's. A lane loop's iterations have
+ * LOOP_GROUP*, LOOP_LANE*: of kernels for devices: groups touch nothing of one another's. Several group loops after one
+ * another are stages: a group of one begins when all of the one before are done. A lane loop's iterations have
  * variables and LOCAL arrays of their own; what one stores another sees after a barrier, which cuts the loop into phases:
  * each is done by all lanes before the next begins. A barrier stands in the lane loop itself or in loops inside it whose
  * bounds are the same for all lanes; lanes that touch the same element in one phase, one of them storing, are a mistake. */
@@ -222,13 +223,12 @@ struct stmt *stmt_set(struct prog *prog, struct var *var, ex value);
 void stmt_append(struct stmt **list, struct stmt *more);
 /* Whether a run of the list may end with a status: a check, an extern function, a kernel that has one of these. */
 bool stmt_can_fail(const struct stmt *list);
-bool stmt_is_group(const struct stmt *list); /* one loop over groups of lanes: a device's kernel as it will run */
-/* How many work-items a device runs a kernel as: as many groups as its outermost loop has turns, of so many lanes. */
-struct launch {
-    ex groups; /* over the kernel's scalars; NULL: one */
-    int64_t lanes;
-};
-struct launch kernel_launch(const struct kernel *kernel);
+bool stmt_is_group(const struct stmt *list); /* loops over groups of lanes: a device's kernel as it will run */
+bool kernel_has_stages(const struct kernel *kernel); /* several of them */
+/* How many work-items a device runs a kernel as: as many groups as its largest stage has turns (over the kernel's scalars),
+ * of so many lanes. */
+ex kernel_groups(struct prog *prog, const struct kernel *kernel);
+int64_t kernel_lanes(const struct kernel *kernel);
 bool stmt_has_barrier(const struct stmt *list); /* anywhere */
 /* Whether the buffer of main lies on a device alone. */
 bool buffer_is_apart(const struct buffer *buf);

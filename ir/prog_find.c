@@ -26,21 +26,36 @@ bool stmt_has_barrier(const struct stmt *list)
     return false;
 }
 
-bool stmt_is_group(const struct stmt *list)
+static bool is_group(const struct stmt *s)
 {
-    return list && list->kind == STMT_FOR && list->loop == LOOP_GROUP0 && !list->next;
+    return s->kind == STMT_FOR && s->loop == LOOP_GROUP0;
 }
 
-struct launch kernel_launch(const struct kernel *kernel)
+bool stmt_is_group(const struct stmt *list)
 {
-    struct launch launch = {.lanes = 1};
-    const struct stmt *s = kernel->body;
-    if (!s || s->kind != STMT_FOR || s->loop != LOOP_GROUP0) return launch;
-    launch.groups = s->b;
-    s = s->body;
+    for (const struct stmt *s = list; s; s = s->next)
+        if (!is_group(s)) return false;
+    return list != NULL;
+}
+
+bool kernel_has_stages(const struct kernel *kernel)
+{
+    return stmt_is_group(kernel->body) && kernel->body->next;
+}
+
+ex kernel_groups(struct prog *prog, const struct kernel *kernel)
+{
+    ex most = ex_int(prog, DT_index, 1);
+    if (!stmt_is_group(kernel->body)) return most;
+    for (const struct stmt *s = kernel->body; s; s = s->next) most = s == kernel->body ? s->b : ex_binary(prog, EX_max, most, s->b);
+    return most;
+}
+
+int64_t kernel_lanes(const struct kernel *kernel)
+{
+    const struct stmt *s = stmt_is_group(kernel->body) ? kernel->body->body : NULL;
     while (s && s->kind == STMT_LET) s = s->next; /* what is the same for all lanes */
-    if (s && s->kind == STMT_FOR && s->loop == LOOP_LANE0) launch.lanes = s->b->imm;
-    return launch;
+    return s && s->kind == STMT_FOR && s->loop == LOOP_LANE0 ? s->b->imm : 1;
 }
 
 bool stmt_calls(const struct stmt *list, const struct kernel *kernel)

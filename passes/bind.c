@@ -8,10 +8,11 @@
  *
  * Each work-item computes a range of the pieces into which partition.c cuts the body, as a worker of pass parallel does;
  * their number is the call's last scalar. On a CPU device a group is one work-item, with the vectors of the schedule,
- * and there are a few groups for each compute unit where the work pays for them. On a GPU a group has LANES of them
- * in step, `for l in 0..64 lane0`, and every piece is a work-item of its own where there are not too many pieces.
- * Kernels that the schedule made groups of already (group.c) stay as they are. What cannot be cut is done by one work-item. Stores of main become kernels, since main is the host's; small kernels
- * are joined with their neighbours first (merge.c).
+ * and there are a few groups for each compute unit where the work pays for them; calls after one another then become
+ * stages of one kernel (stages.c), except where each is to have a time of its own. On a GPU a group has LANES of them
+ * in step, `for l in 0..64 lane0`, and every piece is a work-item of its own where there are not too many pieces; small
+ * kernels are joined with their neighbours first (merge.c). Kernels that the schedule made groups of already (group.c)
+ * stay as they are. What cannot be cut is done by one work-item. Stores of main become kernels, since main is the host's.
  *
  * The text stays an ordinary program: group and lane loops computed one after the other give the same. Comes after plan
  * like pass parallel, whose place it takes: a device's queue keeps the order of kernels, no barriers are needed.
@@ -19,6 +20,7 @@
 #include "merge.h"
 #include "partition.h"
 #include "passes.h"
+#include "stages.h"
 #include "touch.h"
 
 /* Work is in operations of partition.h. A group of a CPU device costs about a microsecond to start. */
@@ -28,11 +30,8 @@ struct binding {
     struct prog *prog;
     const struct device *device;
     double grain; /* work worth a group */
-    struct bound_kernel {
-        bool divided;
-        dim items;
-        struct reaches reaches; /* before it was divided */
-    } *kernels; /* by number */
+    bool stages;  /* calls become one kernel of several stages */
+    struct stage_kernel *kernels; /* by number */
     struct arena *scratch;
 };
 
@@ -78,28 +77,33 @@ static void wrap(struct prog *prog, struct kernel *kernel, const struct partitio
     kernel->body->loop = LOOP_GROUP0;
 }
 
+/* How many work-items at most the kernel is worth. */
+static int64_t items_most(const struct binding *b, const struct kernel *kernel)
+{
+    if (!b->device->is_cpu) return ITEMS_MOST;
+    double most = (double)b->device->compute_units * GROUPS_PER_UNIT, worth = work_of(b->prog, kernel) / b->grain;
+    return b->device->compute_units < 2 ? 1 : (int64_t)(worth < most ? worth : most);
+}
+
 static void bind_kernel(struct binding *b, int number)
 {
     struct prog *prog = b->prog;
     struct dims *dims = prog->dims;
     struct kernel *kernel = prog->kernels.at[number];
-    if (kernel->side != SIDE_DEVICE) return;
-    double work = work_of(prog, kernel);
-    int64_t most = (int64_t)b->device->compute_units * GROUPS_PER_UNIT;
-    struct partition cut;
+    struct stage_kernel *bound = &b->kernels[number];
     bool is_cpu = b->device->is_cpu;
-    if (stmt_is_group(kernel->body)) return;
-    if (is_cpu) {
-        if (work / b->grain < (double)most) most = (int64_t)(work / b->grain);
-        if (b->device->compute_units < 2 || most < 2) return;
-    } else most = ITEMS_MOST;
-    if (!partition_kernel(prog, kernel, is_cpu ? (int)most : GPU_PIECES, 0, !is_cpu, &cut)) return;
-    dim items = dim_max(dims, dim_min(dims, cut.units, most), 1);
-    struct bound_kernel *bound = &b->kernels[number];
-    *bound = (struct bound_kernel){.divided = true, .items = items, .reaches.arena = b->scratch};
+    if (kernel->side != SIDE_DEVICE || stmt_is_group(kernel->body)) return;
+    int64_t most = items_most(b, kernel);
+    struct partition cut;
+    *bound = (struct stage_kernel){.joins = !stmt_can_fail(kernel->body), .reaches.arena = b->scratch};
     reaches_of(&bound->reaches, kernel->body, NULL, 0);
+    if (most < 2 || !partition_kernel(prog, kernel, is_cpu ? (int)most : GPU_PIECES, 0, !is_cpu, &cut)) return;
+    bound->divided = true;
+    bound->units = cut.units;
+    bound->items = dim_max(dims, dim_min(dims, cut.units, most), 1);
     int lanes = b->device->work_group_most < LANES ? b->device->work_group_most : LANES;
-    wrap(prog, kernel, &cut, is_cpu ? 1 : lanes, items);
+    if (b->stages && bound->joins) partition_apply(prog, kernel, &cut);
+    else wrap(prog, kernel, &cut, is_cpu ? 1 : lanes, bound->items);
 }
 
 /* ---- main ---- */
@@ -108,9 +112,9 @@ static void bind_call(struct binding *b, struct stmt *call)
 {
     int number = 0;
     while (b->prog->kernels.at[number] != call->kernel) number++;
-    const struct bound_kernel *kernel = &b->kernels[number];
+    const struct stage_kernel *kernel = &b->kernels[number];
     struct touches touches = {.arena = b->scratch};
-    if (!kernel->divided) return;
+    if (!kernel->divided || (b->stages && kernel->joins)) return;
     touch_call(&touches, call, &kernel->reaches);
     ex *scalars = NEW_ARRAY(b->prog->arena, ex, call->n_scalars + 1);
     for (int i = 0; i < call->n_scalars; i++) scalars[i] = call->scalars[i];
@@ -119,9 +123,8 @@ static void bind_call(struct binding *b, struct stmt *call)
 }
 
 /* A store of main: kernel put(out y, at: index, value) { y[at] = value } */
-static void bind_store(struct binding *b, struct stmt *s)
+static void bind_store(struct prog *prog, struct stmt *s)
 {
-    struct prog *prog = b->prog;
     struct kernel *kernel = prog_kernel(prog, "put");
     kernel->strategy = kernel->layers = "";
     kernel->bytes = (double)dtype_bytes(s->buf->dt);
@@ -141,13 +144,21 @@ static void bind_store(struct binding *b, struct stmt *s)
     *s = call;
 }
 
-static void bind_list(struct binding *b, struct stmt *list)
+static void bind_stores(struct prog *prog, struct stmt *list)
+{
+    for (struct stmt *s = list; s; s = s->next) {
+        if (s->kind == STMT_STORE && s->buf->side == SIDE_DEVICE) bind_store(prog, s);
+        bind_stores(prog, s->body);
+        bind_stores(prog, s->other);
+    }
+}
+
+static void bind_calls(struct binding *b, struct stmt *list)
 {
     for (struct stmt *s = list; s; s = s->next) {
         if (s->kind == STMT_CALL && s->kernel) bind_call(b, s);
-        if (s->kind == STMT_STORE && s->buf->side == SIDE_DEVICE) bind_store(b, s);
-        bind_list(b, s->body);
-        bind_list(b, s->other);
+        bind_calls(b, s->body);
+        bind_calls(b, s->other);
     }
 }
 
@@ -157,11 +168,14 @@ struct prog *pass_bind(const struct prog *prog, struct arena *unit, const struct
     if (!options->device || prog->arena_bytes == -1) return to;
     struct binding b = {.prog = to, .device = options->device, .grain = GROUP_WORK, .scratch = arena_new()};
     if (options->grain > 0) b.grain = (double)options->grain;
-    merge_calls(to);
+    b.stages = options->device->is_cpu && options->device->has_stages && !options->profile; /* a stage has no time of its own */
+    if (!b.stages) merge_calls(to);
+    bind_stores(to, to->main);
     int n = to->kernels.n;
-    b.kernels = NEW_ARRAY(to->arena, struct bound_kernel, n + 1);
+    b.kernels = NEW_ARRAY(b.scratch, struct stage_kernel, n + 1);
     for (int i = 0; i < n; i++) bind_kernel(&b, i);
-    bind_list(&b, to->main);
+    bind_calls(&b, to->main);
+    if (b.stages) stages_join(to, b.kernels, b.scratch);
     arena_free(b.scratch);
     return to;
 }

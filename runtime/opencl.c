@@ -25,14 +25,14 @@ static bool tenon_cl_finish(struct tenon_cl *cl)
 static void tenon_cl_drain(struct tenon_cl *cl)
 {
     if (cl->queue && tenon_cl_api.clFinish(cl->queue)) tenon_cl_api.clFinish(cl->queue);
-    cl->word_is_dirty = true;
+    cl->words_are_dirty = true;
 }
 
 /* The status word that has been read back, as the run's status. */
 static bool tenon_cl_see_word(struct tenon_cl *cl)
 {
     if (!cl->word_here) return true;
-    cl->word_is_dirty = true;
+    cl->words_are_dirty = true;
     return tenon_cl_fail(cl, cl->word_here, "a check of model %s failed on the data: status %d", cl->model->name,
                          (int)cl->word_here);
 }
@@ -69,12 +69,13 @@ TENON_CL_MAY void tenon_cl_close(struct tenon_cl *cl)
         if (cl->memories[i].mem) tenon_cl_api.clReleaseMemObject(cl->memories[i].mem);
     for (int i = 0; cl->transfers && i < cl->model->n_sites; i++)
         if (cl->transfers[i]) tenon_cl_api.clReleaseEvent(cl->transfers[i]);
-    if (cl->word) tenon_cl_api.clReleaseMemObject(cl->word);
+    if (cl->words) tenon_cl_api.clReleaseMemObject(cl->words);
     if (cl->program) tenon_cl_api.clReleaseProgram(cl->program);
     if (cl->queue) tenon_cl_api.clReleaseCommandQueue(cl->queue);
     if (cl->context) tenon_cl_api.clReleaseContext(cl->context);
     void *made[] = {cl->kernels, cl->arguments, cl->first_argument, cl->memories,
-                    cl->timed,   cl->read,      cl->host,           cl->output_bytes, cl->transfers};
+                    cl->timed,   cl->read,      cl->host,           cl->output_bytes, cl->transfers,
+                    cl->no_words};
     for (size_t i = 0; i < sizeof made / sizeof *made; i++) free(made[i]);
     pthread_mutex_unlock(&cl->lock);
     pthread_mutex_destroy(&cl->lock);
@@ -115,13 +116,12 @@ static void tenon_cl_fetch(struct tenon_cl *cl, cl_mem mem, int64_t at, int64_t 
 
 static void tenon_cl_fetch_word(struct tenon_cl *cl)
 {
-    if (cl->can_fail) tenon_cl_fetch(cl, cl->word, 0, sizeof cl->word_here, &cl->word_here, NULL);
+    if (cl->model->can_fail) tenon_cl_fetch(cl, cl->words, 0, sizeof cl->word_here, &cl->word_here, NULL);
 }
 
 TENON_CL_MAY void tenon_cl_begin(struct tenon_cl *cl, int64_t arena_bytes, const void *const *inputs,
                                  const int64_t *input_bytes, const int64_t *output_bytes)
 {
-    static const cl_int zero = 0;
     if (!cl->model) return;
     pthread_mutex_lock(&cl->lock);
     if (cl->open_status) return;
@@ -137,9 +137,9 @@ TENON_CL_MAY void tenon_cl_begin(struct tenon_cl *cl, int64_t arena_bytes, const
     }
     for (int i = 0; i < model->n_inputs; i++)
         tenon_cl_write(cl, cl->memories[TENON_CL_VALUES + i].mem, 0, input_bytes[i], inputs[i], NULL);
-    if (cl->can_fail && cl->word_is_dirty) {
-        tenon_cl_write(cl, cl->word, 0, sizeof zero, &zero, NULL);
-        cl->word_is_dirty = cl->status != 0;
+    if (cl->words && cl->words_are_dirty) {
+        tenon_cl_write(cl, cl->words, 0, cl->model->n_words * (int64_t)sizeof *cl->no_words, cl->no_words, NULL);
+        cl->words_are_dirty = cl->status != 0;
     }
     for (int i = 0; i < model->n_outputs && !cl->status; i++) cl->output_bytes[i] = output_bytes[i];
 }
@@ -204,7 +204,7 @@ static void tenon_cl_set_all(struct tenon_cl *cl, int number, const struct tenon
         memcpy(&bits, &scalars[i], site->scalar_bytes[i]);
         tenon_cl_set(cl, number, n++, site->scalar_bytes[i], &bits, bits);
     }
-    if (site->can_fail) tenon_cl_set(cl, number, n++, sizeof cl->word, &cl->word, 0);
+    if (site->takes_words) tenon_cl_set(cl, number, n++, sizeof cl->words, &cl->words, 0);
 }
 
 /* Room for one more event; NULL where times are not wanted or there is none. */

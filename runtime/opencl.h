@@ -3,7 +3,8 @@
  *
  * A model's kernels are one text of OpenCL C; its main is C, which calls tenon_cl_call for every kernel. Kernel
  * parameters are, for every buffer, a __global pointer to the whole memory and a long that says at which element of it
- * the buffer begins; then the scalars; then, for kernels that can fail, a __global int pointer to the status word.
+ * the buffer begins; then the scalars; then, for kernels that can fail or have stages, a __global int pointer to the words
+ * of all kernels, of which the first is the status, and others, zero between kernels, count what is done of stages.
  *
  * Errors stick: after the first one everything else of the run does nothing, and tenon_cl_end returns its status.
  */
@@ -20,7 +21,7 @@ struct tenon_cl_site { /* a call in the model's main */
     const char *layers;         /* of the model, for profiles */
     int n_buffers, n_scalars;
     const unsigned char *scalar_bytes; /* of each scalar: 1, 2, 4 or 8 */
-    bool can_fail;
+    bool takes_words; /* it can fail or has stages */
 };
 struct tenon_cl_model { /* constant, printed by the compiler */
     const char *name;
@@ -31,7 +32,8 @@ struct tenon_cl_model { /* constant, printed by the compiler */
     int n_inputs, n_outputs, n_sites;
     const struct tenon_cl_site *sites;
     bool wants_cpu; /* its schedule is for a CPU device: taken first where several devices are there */
-    bool needs_f64;
+    bool needs_f64, can_fail;
+    int n_words;    /* of all kernels, see above; 0: none */
     int lanes_most; /* largest work-group */
 };
 /* Memories by number: then the inputs in order, then the outputs. */

@@ -35,7 +35,7 @@ struct tenon_cl_timed { /* a call of a run that is profiled */
 struct tenon_cl {
     pthread_mutex_t lock; /* recursive; held from begin to end */
     const struct tenon_cl_model *model;
-    bool profile, unified, can_fail;
+    bool profile, unified;
     int open_status, status; /* of opening, of the last run */
     cl_device_id device;
     cl_context context;
@@ -49,9 +49,10 @@ struct tenon_cl {
     int64_t *output_bytes; /* of the run */
     uint64_t serials;
     int64_t most_bytes, all_bytes; /* in one memory, in all of them: the device's limits */
-    cl_mem word;                   /* the status word */
+    cl_mem words;                  /* of which the first is the status; NULL: no kernel has any */
     cl_int word_here;              /* as read back */
-    bool word_is_dirty;            /* it may not be zero on the device */
+    bool words_are_dirty;          /* they may not be zero on the device */
+    cl_int *no_words;              /* zeros */
     cl_event pending;              /* the end of a run that nobody has waited for here */
     struct tenon_cl_timed *timed;
     int n_timed, cap_timed;
@@ -272,7 +273,7 @@ static void tenon_cl_store(struct tenon_cl *cl)
 
 static int tenon_cl_count_arguments(const struct tenon_cl_site *site)
 {
-    return 2 * site->n_buffers + site->n_scalars + site->can_fail;
+    return 2 * site->n_buffers + site->n_scalars + site->takes_words;
 }
 
 static bool tenon_cl_make_kernels(struct tenon_cl *cl)
@@ -289,16 +290,15 @@ static bool tenon_cl_make_kernels(struct tenon_cl *cl)
         cl->first_argument[i] = n;
         if (!site->kernel) continue;
         n += tenon_cl_count_arguments(site);
-        cl->can_fail = cl->can_fail || site->can_fail;
         cl_kernel kernel = tenon_cl_api.clCreateKernel(cl->program, site->kernel, &code);
         if (!tenon_cl_check(cl, "clCreateKernel", site->kernel, code)) return false;
         cl->kernels[i] = kernel;
     }
     cl->arguments = tenon_cl_allocate(cl, n, sizeof *cl->arguments);
-    if (!cl->arguments || !cl->can_fail) return cl->arguments != NULL;
-    cl_int zero = 0;
-    cl->word =
-        tenon_cl_api.clCreateBuffer(cl->context, CL_MEM_READ_WRITE | CL_MEM_COPY_HOST_PTR, sizeof zero, &zero, &code);
+    cl->no_words = tenon_cl_allocate(cl, model->n_words, sizeof *cl->no_words);
+    if (!cl->arguments || !cl->no_words || !model->n_words) return !cl->status;
+    cl->words = tenon_cl_api.clCreateBuffer(cl->context, CL_MEM_READ_WRITE | CL_MEM_COPY_HOST_PTR,
+                                            (size_t)model->n_words * sizeof *cl->no_words, cl->no_words, &code);
     return tenon_cl_check(cl, "clCreateBuffer", NULL, code);
 }
 

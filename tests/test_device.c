@@ -31,7 +31,7 @@ static void test_values(struct arena *arena)
     static const char text[] = "name Some device (TM) #2\nplatform p\nversion OpenCL 3.0\nkind gpu\ncompute_units 132\n"
                                "vector_bytes 16\nwork_group_most 1024\nsub_group 32\nlocal_bytes 49152\n"
                                "memory_bytes 85045411840\nallocation_bytes 21261352960\nf64 yes\nf16 no\nfma yes\n"
-                               "dot8 yes\ninline_ptx yes\n";
+                               "dot8 yes\ninline_ptx yes\nstages no\n";
     struct diag *diag = diag_new(arena);
     const struct device *device = read_text(text, arena, diag);
     check(device && !strcmp(print(device, arena), text), "a record is printed as it was read");

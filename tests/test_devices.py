@@ -5,7 +5,7 @@ import json, os, subprocess, sys, tempfile
 TENON = os.environ.get("TENON", "build/release/tenon")
 KEYS = {"name": str, "platform": str, "version": str, "kind": str, "compute_units": int, "vector_bytes": int,
         "work_group_most": int, "sub_group": int, "local_bytes": int, "memory_bytes": int, "allocation_bytes": int,
-        "f64": bool, "f16": bool, "fma": bool, "dot8": bool, "inline_ptx": bool}
+        "f64": bool, "f16": bool, "fma": bool, "dot8": bool, "inline_ptx": bool, "stages": bool}
 wrong = 0
 
 

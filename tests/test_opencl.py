@@ -131,9 +131,12 @@ def check_no_loader(folder):
 
 
 def check_oclgrind(path, folder):
+    """A CPU's kernels one by one: that stages follow one another Oclgrind cannot see, and their functions are the same."""
     library = [p for p in OCLGRIND if os.path.exists(p)][0]
-    for device in ("cpu", "gpu"):
-        place = os.path.join(folder, device)
+    alone = os.path.join(folder, "alone.device")
+    with open(alone, "w") as f: f.write("name alone\nstages no\n")
+    for device in (alone, "gpu"):
+        place = os.path.join(folder, device + "_built")
         os.mkdir(place)
         program, log = build(path, place, device), os.path.join(place, "log")
         got = answers(program, place, TENON_OPENCL=library, OCLGRIND_DATA_RACES="1", OCLGRIND_LOG=log, TENON_CACHE="")

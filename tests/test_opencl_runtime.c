@@ -63,6 +63,8 @@ static const struct tenon_cl_model model = {.name = "small",
                                             .n_sites = N_SITES,
                                             .sites = sites,
                                             .wants_cpu = true,
+                                            .can_fail = true,
+                                            .n_words = 1,
                                             .lanes_most = 4};
 static float *weights; /* may only be read */
 
