@@ -236,6 +236,7 @@ static bool is_valid(enum expr_op op, enum dtype dt)
         op == EX_is_nan || op == EX_is_inf)
         return is_real;
     if (expr_is_dot(op)) return dt == DT_i32;
+    if (op == EX_from_f16 || op == EX_to_f16) return dt == (op == EX_from_f16 ? DT_u16 : DT_f32);
     if (op == EX_eq || op == EX_lt || op == EX_le || op == EX_select || op == EX_splat) return true;
     if (is_index && (op == EX_pow || op == EX_rem || op == EX_abs || op == EX_neg || op == EX_hmul)) return false;
     if (op == EX_ramp) return !is_real && !is_bool;
