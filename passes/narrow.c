@@ -1,4 +1,4 @@
-/* Pass narrow: products of few rows read weights of bytes and of four bits as they are.
+/* Pass narrow: products of few rows read weights of bytes, of four bits and of 16-bit floats as they are.
  *
  *     w = dequantize(q, s, zero)           y = matmul_narrow(x, packed q)*s               a scale for each output, or one
  *     y = matmul(x, w)             ->      y = matmul_blocks(x, packed q, s)             scales by blocks of the sum
@@ -13,7 +13,7 @@
  * a power of two, so it is exact down to 2^-98. A shift for each would be a third more instructions.
  *
  * Needs: composites (so it comes before pass compose), and absorb before it, which takes products of two quantized values.
- * Leaves alone: convolutions, weights that are computed, blocks that are no multiple of 8 (four bits) or 4. */
+ * 16-bit floats are narrow_half.c's. Leaves alone: convolutions, weights that are computed, blocks that are no multiple of 8 (four bits) or 4. */
 #include "narrow_weight.h"
 
 #include <string.h>
@@ -125,8 +125,11 @@ static struct value *product_of(struct graph *to, struct value *x, const struct 
 static struct value *convert(struct graph *to, const struct graph *from, const struct node *node, struct value **map, const struct pass_options *options)
 {
     struct narrow_weight weight;
-    if (node->op != OP_matmul || node->out[0].type.dt != DT_f32 || node->in[0]->type.rank >= RANK_MOST) return NULL;
+    if (node->op != OP_matmul || dtype_compute(node->out[0].type.dt) != DT_f32 || node->in[0]->type.rank >= RANK_MOST) return NULL;
     double rows = narrow_rows(from, &node->in[0]->type);
+    if (pays(options, rows, 2) && narrow_find_half(node->in[1], &weight))
+        return narrow_half_product(to, map[node->in[0]->id], &weight, pick_block(options, weight.n));
+    if (node->out[0].type.dt != DT_f32) return NULL;
     if (!pays(options, rows, 0.5) || !narrow_find(node->in[1], to->arena, &weight)) return NULL;
     bool nibbles = narrow_is_nibbles(&weight);
     if (!nibbles && (!narrow_is_bytes(&weight) || !pays(options, rows, 1))) return NULL;
