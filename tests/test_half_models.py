@@ -7,9 +7,9 @@ Forms: "all", every value f16, by ONNX Runtime's converter; "stored", constants 
 the same bytes through C and LLVM, for AVX2 and this machine; as like what ONNX Runtime gives for the float model as LIKENESS says;
 and so many products that read 16-bit weights as PACKED says.
 """
-import argparse, os, re, subprocess, sys, tempfile
+import os, re, subprocess, sys, tempfile
 
-from test_quantized_models import ROOT, TENON, choose, cosine, make_inputs, run_tenon  # exits with 77 where packages are missing
+from test_quantized_models import TENON, cosine, make_inputs, run_chosen, run_tenon  # exits with 77 where packages are missing
 
 import numpy as np
 import onnx
@@ -66,22 +66,5 @@ def check_model(name, form, models, folder):
     return wrong
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--models", default=os.path.join(ROOT, "build/models"))
-    parser.add_argument("names", nargs="*")
-    a = parser.parse_args()
-    chosen = choose(a.names, CHOSEN, FORMS, a.models)
-    n_wrong = 0
-    for name, form in chosen:
-        with tempfile.TemporaryDirectory() as folder:
-            wrong = check_model(name, form, a.models, folder)
-        for message in wrong:
-            print(f"{name}_{form}: {message}")
-        n_wrong += bool(wrong)
-    print(f"{len(chosen)} models of 16-bit floats, {n_wrong} wrong")
-    return 1 if n_wrong else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_chosen(CHOSEN, FORMS, check_model, "models of 16-bit floats"))
