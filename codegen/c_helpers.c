@@ -110,7 +110,9 @@ static bool needs(struct cfamily *printer, int h, enum dtype dt, enum dtype othe
         NEED(HELPER_TYPE, DT_f32, DT_f32, log - 1);
         NEED(EX_cast, DT_u8, DT_f32, log - 1);
     }
-    if (is_lanewise(h, dt)) NEED(h, dt, dt, 0);
+    if (h == EX_from_f16) NEED(HELPER_TYPE, DT_u16, DT_u16, log);
+    if (h == EX_to_f16) NEED(HELPER_TYPE, DT_f32, DT_f32, log);
+    if (is_lanewise(h, dt) || h == EX_from_f16 || h == EX_to_f16) NEED(h, dt, dt, 0);
     if (h == EX_hadd || h == EX_hmul || h == EX_hmin || h == EX_hmax) {
         int step = h == EX_hadd ? EX_add : h == EX_hmul ? EX_mul : h == EX_hmin ? EX_min : EX_max;
         bool plain = dtype_is_float(dt) && (h == EX_hadd || h == EX_hmul);
@@ -161,6 +163,7 @@ static bool any_intrinsic(const struct cfamily *printer)
                                 HELPER_STORE_FIRST,
                                 HELPER_MIN_NUMBER,
                                 HELPER_MAX_NUMBER};
+    if (printer->used[EX_from_f16][DT_f32][DT_f32][0] || printer->used[EX_to_f16][DT_u16][DT_u16][0]) return true;
     for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
         for (int dt = 0; dt < DT_COUNT; dt++)
             for (int log = 1; log <= LANES_LOG_MOST; log++)
@@ -269,7 +272,7 @@ static void put_features(const struct target *target, struct text *out, bool tun
 static const struct {
     int level;
     const char *macro;
-} features[] = {{1, "__SSE2__"},     {2, "__SSE4_1__"},  {3, "__AVX__"},      {3, "__FMA__"},       {3, "__AVX2__"},
+} features[] = {{1, "__SSE2__"},     {2, "__SSE4_1__"},  {3, "__AVX__"},      {3, "__FMA__"},       {3, "__F16C__"},       {3, "__AVX2__"},
                 {4, "__AVX512F__"},  {4, "__AVX512BW__"}, {4, "__AVX512VL__"}, {5, "__AVX512VNNI__"}};
 
 void c_version_begin(const struct target *target, struct text *out)

@@ -17,6 +17,10 @@ void c_version_end(const struct target *target, struct text *out);
 void c_scalar_print(struct cfamily *printer, struct text *out, int h, enum dtype dt, enum dtype other);
 void c_vector_print(struct cfamily *printer, struct text *out, int h, enum dtype dt, enum dtype other, int lanes);
 
+/* from_f16, or to_f16 where `from` is false: c_half.c. */
+void c_half_scalar(struct cfamily *printer, struct text *out, bool from);
+void c_half_vector(struct cfamily *printer, struct text *out, bool from, int lanes);
+
 /* Text with placeholders filled in: $S scalar type, $V vector type, $M its mask type, $U unsigned vector, $u unsigned
  * scalar wide enough not to be promoted, $n lanes, $s suffix, $H half vector; $F and $T: scalar and suffix of `other`;
  * $W vector of `other`; $w bits of a lane; $P $X $E: intrinsics' prefix, type and ending; $f: "f" for float; $e, $h: the

@@ -107,6 +107,10 @@ void c_scalar_print(struct cfamily *printer, struct text *out, int h, enum dtype
         print_saturating(&form, out);
         return;
     }
+    if (h == EX_from_f16 || h == EX_to_f16) {
+        c_half_scalar(printer, out, h == EX_from_f16);
+        return;
+    }
     if (h == EX_bits) {
         c_form_print(&form, out, "static inline $S bits_$s_$T($F a)\n{\n    ");
         c_form_print(&form, out, printer->dialect->bits);

@@ -469,6 +469,8 @@ void c_vector_print(struct cfamily *printer, struct text *out, int h, enum dtype
     case EX_max:
     case HELPER_MIN_NUMBER:
     case HELPER_MAX_NUMBER: print_min_max(&form, out, h); return;
+    case EX_from_f16:
+    case EX_to_f16: c_half_vector(printer, out, h == EX_from_f16, n); return;
     case EX_fma: print_fma(&form, out); return;
     case EX_dot4: print_dot4(&form, out); return;
     case EX_dot4_sat: print_dot4_sat(&form, out); return;

@@ -518,6 +518,8 @@ void cfamily_expr(struct cfamily *printer, ex e, int precedence)
     case EX_round:
     case EX_trunc:
     case EX_sqrt:
+    case EX_from_f16:
+    case EX_to_f16:
         call(printer, (int)e->op, e->dt, e->lanes);
         put_args(printer, e->arg, 1);
         return;

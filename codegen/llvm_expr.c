@@ -153,6 +153,10 @@ static LLVMValueRef build(struct llvm *e, ex x)
         return llvm_unary(e, x->op, dt, v[0]);
     case EX_select: return select_value(e, x, v[0], v[1], v[2]);
     case EX_cast: return llvm_cast(e, v[0], dt, x->dt, x->lanes);
+    case EX_from_f16:
+        v[0] = LLVMBuildBitCast(e->builder, v[0], llvm_type(e, DT_f16, x->lanes), "");
+        return llvm_cast(e, v[0], DT_f16, DT_f32, x->lanes);
+    case EX_to_f16: return LLVMBuildBitCast(e->builder, llvm_cast(e, v[0], DT_f32, DT_f16, x->lanes), llvm_type(e, DT_u16, x->lanes), "");
     case EX_bits: return LLVMBuildBitCast(e->builder, v[0], llvm_type(e, x->dt, x->lanes), "");
     case EX_splat: return llvm_splat(e, v[0], x->lanes);
     case EX_ramp: return llvm_ramp(e, llvm_type(e, x->dt, 1), v[0], x->imm, x->lanes);

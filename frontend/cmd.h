@@ -78,7 +78,8 @@ struct options {
     const char *data, *labels; /* quantize: a folder or file of samples; what --metric=accuracy goes by */
     int limit, range, metric; /* samples (0: all), an enum quantize_method, how loss is measured */
     double max_loss, percentile;
-    int weight_bits;    /* quantize: 8 or 4, only the weights; 0: not */
+    int weight_bits;    /* quantize: 16, 8 or 4, only the weights; 0: not */
+    enum dtype weight_half; /* of 16 bits: f16 or bf16 */
     int64_t weight_block; /* elements of a sum with a scale of their own; 0: all */
 };
 

@@ -83,8 +83,8 @@ static const struct option_row rows[] = {
     {OPT_RANGE, "--range", "METHOD", FOR_QUANTIZE,
      "the range that bytes stand for, of the values seen: minmax (all), mse (of least squared error), best (default: for each "
      "input whichever of these loses less), entropy, percentile:P (all but the outermost; percentile alone: 99.99)"},
-    {OPT_QUANTIZE_WEIGHTS, "--weights", "int8|int4[:BLOCK]", FOR_QUANTIZE,
-     "only weights of products with few rows become integers, the rest stays float; no samples are needed (with --data the loss is "
+    {OPT_QUANTIZE_WEIGHTS, "--weights", "int8|int4[:BLOCK]|f16|bf16", FOR_QUANTIZE,
+     "only weights of products with few rows become integers or 16-bit floats, the rest stays float; no samples are needed (with --data the loss is "
      "measured). BLOCK: so many elements of a sum have a scale of their own, a multiple of 8 (int4: default 128; int8: one for all)"},
     {OPT_MAX_LOSS, "--max-loss", "X", FOR_QUANTIZE, "how much the outputs may lose (default 0.05); layers go back to float until they do not"},
     {OPT_METRIC, "--metric", "relative|top1|accuracy", FOR_QUANTIZE,
@@ -303,7 +303,12 @@ static bool read_quantize_weights(const char *s, struct options *options)
     const char *colon = strchr(s, ':');
     size_t n = colon ? (size_t)(colon - s) : strlen(s);
     bool bytes = n == 4 && !strncmp(s, "int8", 4);
-    if (!bytes && (n != 4 || strncmp(s, "int4", 4) != 0)) return usage("--weights is int8 or int4, or with :BLOCK behind it, not", s);
+    if (!strcmp(s, "f16") || !strcmp(s, "bf16")) {
+        options->weight_bits = 16;
+        options->weight_half = *s == 'f' ? DT_f16 : DT_bf16;
+        return true;
+    }
+    if (!bytes && (n != 4 || strncmp(s, "int4", 4) != 0)) return usage("--weights is f16, bf16, int8 or int4, the last two also with :BLOCK behind, not", s);
     options->weight_bits = bytes ? 8 : 4;
     options->weight_block = bytes ? 0 : QUANTIZE_BLOCK_USUAL;
     if (colon && !read_number("--weights", colon + 1, 8, 1 << 20, &options->weight_block)) return false;

@@ -4,7 +4,7 @@
  * model's loss is measured. Where it is above the bound, the layers that cost it most, each alone on bytes, go back to float, as few as
  * suffice: 1, 2, 4 ... until it holds, then by halving. A model above the bound is never written. Programs for all that are compiled
  * and run in this process (cmd_engine.c); what is done to the graph is in passes/quantize.h. With
- * --weights only weights become integers (passes/quantize_weights.h): no ranges, and without samples no loss.
+ * --weights only weights become integers or 16-bit floats (passes/quantize_weights.h): no ranges, and without samples no loss.
  */
 #include "../ir/graph_print.h"
 #include "cmd_quantize.h"
@@ -412,7 +412,7 @@ static bool prepare(struct quantization *q)
     q->label_at = NEW_ARRAY(session->arena, int64_t, q->samples.list.n + 1);
     q->plan = quantize_find(q->graph, all, q->samples.list.n ? q->samples.list.at[0].symbols : NULL, session->arena);
     q->answers = NEW_ARRAY(session->arena, struct tensor *, q->samples.list.n + 1);
-    if (q->plan && q->options.weight_bits) q->narrowing = quantize_narrow(q->plan, q->options.weight_bits, q->options.weight_block);
+    if (q->plan && q->options.weight_bits) q->narrowing = quantize_narrow(q->plan, q->options.weight_bits, q->options.weight_half, q->options.weight_block);
     return q->plan != NULL && (!q->options.weight_bits || q->narrowing != NULL);
 }
 
@@ -459,7 +459,7 @@ int command_quantize(struct session *session, const struct options *options)
     struct quantization q = {.session = session, .options = *options};
     bool weights = options->weight_bits != 0;
     if (!options->out || (!options->data && !weights) || !has_suffix(options->out, ".tn")) {
-        fputs("tenon: quantize needs -o OUT.tn, and --data=FOLDER|FILE.npz or --weights=int8|int4\n", stderr);
+        fputs("tenon: quantize needs -o OUT.tn, and --data=FOLDER|FILE.npz or --weights=int8|int4|f16|bf16\n", stderr);
         return STATUS_USAGE;
     }
     if (quantize_needs_labels(options->metric) != (options->labels != NULL)) {

@@ -24,6 +24,7 @@ static const struct quantize_point *output_of(const struct quantize_result *resu
 static const char *precision_of(const struct quantize_result *result, const struct quantize_layer *layer)
 {
     if (!layer_is_bytes(layer)) return "float";
+    if (result->narrowing && result->narrowing->bits == 16) return dtype_name(result->narrowing->half);
     return !result->narrowing ? "bytes" : result->narrowing->bits == 8 ? "int8" : "int4";
 }
 
@@ -78,13 +79,15 @@ static void print_narrowed(struct session *session, const struct quantize_result
         else printf(" %9s  %s\n", "", layer->why_float);
     }
     printf("\n%s: %d of %d layers with weights of %d bits", result->model, bytes_layers(result), plan->layers.n, narrowing->bits);
-    if (narrowing->block) printf(", a scale for each %lld", (long long)narrowing->block);
+    bool scaled = narrowing->bits < 16;
+    if (!scaled) printf(", %s", dtype_name(narrowing->half));
+    else if (narrowing->block) printf(", a scale for each %lld", (long long)narrowing->block);
     else printf(", a scale for each output");
     double bytes = 0, as_float = 0;
     for (int i = 0; i < plan->layers.n; i++) {
         const struct quantize_narrowed *layer = &narrowing->layers[i];
         double n = layer_is_bytes(&plan->layers.at[i]) ? plan->layers.at[i].channels : 0;
-        bytes += n * (double)layer->parts * ((double)(layer->part * narrowing->bits) / 8 + sizeof(float));
+        bytes += n * (double)layer->parts * ((double)(layer->part * narrowing->bits) / 8 + (scaled ? sizeof(float) : 0));
         if (n > 0) as_float += (double)(type_count(&plan->layers.at[i].weights->type)) * sizeof(float);
     }
     printf(": %.0f bytes compiled, were %.0f; loss of a layer: of its weights\n", bytes, as_float);
@@ -94,7 +97,7 @@ static void print_loss(const struct quantize_result *result)
 {
     const struct options *options = result->options;
     printf("loss (%s) %.4g on %d of %d samples, bound %.4g", quantize_metric_name(options->metric), result->loss, result->n_held_back, result->n_samples, result->bound);
-    if (result->loss_all > result->bound) printf("; %.4g with every layer in %s", result->loss_all, result->narrowing ? "integers" : "bytes");
+    if (result->loss_all > result->bound) printf("; %.4g with every layer in %s", result->loss_all, !result->narrowing ? "bytes" : result->narrowing->bits < 16 ? "integers" : "16 bits");
     const struct loss *measured = &result->measured;
     if (options->labels) printf("; %.4g of the rows right, %.4g in floats", measured->right_got / measured->rows, measured->right_want / measured->rows);
     printf("%s\n", result->same_samples ? "; one sample gave the ranges and the loss: more are better" : "");

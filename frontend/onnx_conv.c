@@ -84,9 +84,21 @@ struct value *onnx_convolve(struct onnx_call *c, struct value *x, struct value *
     return window_node(c->graph, OP_conv, x, w, &window, group);
 }
 
+/* A product of 16-bit floats with a bias is rounded once, as one node: its operands as f32 from here on. Returns the type that
+ * the result is rounded to. */
+static enum dtype widen_operands(struct onnx_call *c)
+{
+    enum dtype dt = c->in[0] ? c->in[0]->type.dt : DT_f32;
+    for (int i = 0; i < 3; i++)
+        if (dtype_compute(dt) == dt || !c->in[i] || c->in[i]->type.dt != dt) return dt;
+    for (int i = 0; i < 3; i++) c->in[i] = graph_node(c->graph, OP_widen, 1, &c->in[i], 0, NULL);
+    return dt;
+}
+
 static struct value *build_conv(struct onnx_call *c)
 {
-    return build_channel_bias(c->graph, onnx_convolve(c, c->in[0], c->in[1]), c->in[2]);
+    enum dtype dt = widen_operands(c);
+    return graph_cast(c->graph, build_channel_bias(c->graph, onnx_convolve(c, c->in[0], c->in[1]), c->in[2]), dt);
 }
 
 /* Weight [C, M/g, k..] as that of the equal convolution: [M, C/g, flipped k..]. */
@@ -139,6 +151,7 @@ static struct value *build_conv_transpose(struct onnx_call *c)
 {
     struct window w;
     struct graph *g = c->graph;
+    enum dtype dt = widen_operands(c);
     struct value *x = c->in[0], *weight = c->in[1];
     int64_t group = onnx_int(c, "group", 1), spread[RANK_MOST];
     if (!weight || !onnx_read_window(c, x, weight, &w) || !check_kernel_shape(c, weight)) return NULL;
@@ -150,12 +163,13 @@ static struct value *build_conv_transpose(struct onnx_call *c)
     for (int i = 0; i < w.n; i++) spread[i + 2] = w.stride[i], w.stride[i] = 1;
     x = graph_node(g, OP_dilate, 1, &x, 1, (struct attr[]){ATTR_L("stride", spread, w.n + 2)});
     weight = flip_weight(g, weight, group);
-    return build_channel_bias(g, window_node(g, OP_conv, x, weight, &w, group), c->in[2]);
+    return graph_cast(g, build_channel_bias(g, window_node(g, OP_conv, x, weight, &w, group), c->in[2]), dt);
 }
 
 static struct value *build_gemm(struct onnx_call *c)
 {
     struct graph *g = c->graph;
+    enum dtype dt = widen_operands(c);
     struct value *a = c->in[0], *b = c->in[1];
     double alpha = onnx_float(c, "alpha", 1), beta = onnx_float(c, "beta", 1);
     if (!a || !b || a->type.rank != 2 || b->type.rank != 2) return onnx_error(c, "needs two matrices");
@@ -163,8 +177,8 @@ static struct value *build_gemm(struct onnx_call *c)
     if (onnx_int(c, "transB", 0)) b = build_swap(g, b, 0, 1);
     struct value *y = graph_matmul(g, a, b);
     if (alpha != 1) y = build_with(g, OP_mul, y, alpha);
-    if (!c->in[2] || beta == 0) return y;
-    return build_add(g, y, beta != 1 ? build_with(g, OP_mul, c->in[2], beta) : c->in[2]);
+    if (c->in[2] && beta != 0) y = build_add(g, y, beta != 1 ? build_with(g, OP_mul, c->in[2], beta) : c->in[2]);
+    return graph_cast(g, y, dt);
 }
 
 static struct value *build_matmul(struct onnx_call *c)

@@ -193,12 +193,21 @@ static struct value *cast_between(struct onnx_call *c, const struct narrow *to, 
     if (!to) return cast_to(c, dt);
     return narrow_close(c, to, c->in[0], onnx_int(c, "saturate", 1) != 0, onnx_string(c, "round_mode", "up"));
 }
+/* Weights that a file has as 16-bit floats and a Cast makes f32: pass narrow may read them as they are. */
+static bool is_weight(const struct onnx_call *c)
+{
+    enum { ELEMENTS_LEAST = 4096 };
+    const struct value *x = c->in[0];
+    return x && value_const(x) && dtype_compute(x->type.dt) != x->type.dt && type_count(&x->type) >= ELEMENTS_LEAST;
+}
+
 static struct value *build_cast(struct onnx_call *c)
 {
     enum dtype dt = DT_f32;
     const char *name;
     const struct narrow *to;
     if (!onnx_element((int32_t)onnx_int(c, "to", 0), &dt, &to, &name)) return onnx_refuse(c, "element type %s", name);
+    if (!to && dt == DT_f32 && is_weight(c)) return graph_node(c->graph, OP_widen, 1, c->in, 0, NULL);
     return cast_between(c, to, dt);
 }
 static struct value *build_cast_like(struct onnx_call *c)

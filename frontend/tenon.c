@@ -78,7 +78,7 @@ static const struct command commands[] = {
      "  tenon tune net.onnx -o net.tune --size length=300   a dimension stays open, timed at 300\n"
      "  tenon tune other.onnx --tuning=net.tune -o both.tune --target=llvm --budget=300 --top=30\n"
      "  tenon tune --machine -o here.tune          only what the cost model assumes: multiply-adds, loads, caches\n"},
-    {"quantize", FOR_QUANTIZE, command_quantize, "MODEL --data=DIR|--weights=int8|int4 -o OUT.tn", "make a float model one of bytes, by samples of its inputs, or its weights",
+    {"quantize", FOR_QUANTIZE, command_quantize, "MODEL --data=DIR|--weights=int8|int4|f16|bf16 -o OUT.tn", "make a float model one of bytes, by samples of its inputs, or its weights",
      "Finds the range of every value that a convolution or matrix product reads, makes its weights i8 and its input u8, and\n"
      "writes a model with `quantize` and `dequantize` around them, which every other command takes and compiles to exact\n"
      "integer kernels. Every other sample is held back: on those the loss of the whole model is measured, and the layers\n"
@@ -88,6 +88,7 @@ static const struct command commands[] = {
      "  tenon quantize net.onnx --data=samples -o net8.tn --max-loss=0.01 --report=net8.html\n"
      "  tenon bench net8.tn --target=llvm                     how much faster it is\n"
      "  tenon quantize net.onnx --weights=int4 -o net4.tn     only weights, of products with few rows; no samples needed\n"
+     "  tenon quantize net.onnx --weights=f16 -o net16.tn     the same as 16-bit floats (or bf16): half the bytes, hardly a loss\n"
      "  tenon quantize net.onnx --weights=int4:32 -o net4.tn --data=samples   finer scales; the loss is measured and bounded\n\n"
      "A .npz file has the inputs by their names; a .npy file is one input's, of a model with several INPUT_key.npy.\n"},
     {"devices", FOR_DEVICES, command_devices, "[NUMBER]", "the OpenCL devices of this machine, and what they can do",

@@ -217,6 +217,7 @@ const struct target *device_target(const struct device *device, const struct tar
     struct target *own = arena_copy(arena, like, sizeof *like);
     if (device->vector_bytes < own->vector_bytes) own->vector_bytes = device->vector_bytes;
     own->has_fma = own->has_fma && device->has_fma;
+    own->has_f16c = false; /* conversions are written out, too */
     own->has_dot = false; /* OpenCL's printer writes dot4 out */
     own->lanes_most = LANES_MOST;
     own->host = cpu;

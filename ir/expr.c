@@ -250,6 +250,7 @@ ex ex_unary(struct prog *prog, enum expr_op op, ex a)
         if (!dtype_is_float(a->dt)) return ex_splat(prog, ex_int(prog, DT_bool, 0), a->lanes);
         return make(prog, op, DT_bool, a->lanes, a, NULL, NULL);
     }
+    if (op == EX_from_f16 || op == EX_to_f16) return make(prog, op, op == EX_to_f16 ? DT_u16 : DT_f32, a->lanes, a, NULL, NULL);
     if (a->dt == DT_index && op == EX_neg) return ex_binary(prog, EX_sub, ex_dim(prog, 0), a);
     if (op == EX_not && a->dt == DT_bool && ex_is_const(a)) return ex_int(prog, DT_bool, !a->imm);
     if (op == EX_not && a->op == EX_not) return a->arg[0];
@@ -452,7 +453,7 @@ ex ex_rebuild(struct prog *prog, ex like, ex const *args)
     case EX_not: case EX_neg: case EX_abs: case EX_floor: case EX_ceil: case EX_round: case EX_trunc: case EX_sqrt:
     case EX_exp: case EX_log: case EX_sin: case EX_cos: case EX_tan: case EX_asin: case EX_acos: case EX_atan:
     case EX_sinh: case EX_cosh: case EX_tanh: case EX_asinh: case EX_acosh: case EX_atanh: case EX_erf: case EX_sigmoid:
-    case EX_is_nan: case EX_is_inf: case EX_hadd: case EX_hmul: case EX_hmin: case EX_hmax:
+    case EX_is_nan: case EX_is_inf: case EX_hadd: case EX_hmul: case EX_hmin: case EX_hmax: case EX_from_f16: case EX_to_f16:
         return ex_unary(prog, like->op, args[0]);
     case EX_COUNT: break;
     }

@@ -100,6 +100,8 @@ static double function(enum expr_op op, double a)
 union lane lane_unary(enum expr_op op, enum dtype dt, union lane a)
 {
     bool wide = dt == DT_f64;
+    if (op == EX_from_f16) return (union lane){.f = f16_to_float((uint16_t)a.i)};
+    if (op == EX_to_f16) return (union lane){.i = f16_from_float(a.f)};
     if (dtype_is_float(dt)) {
         double v = wide ? a.d : (double)a.f;
         if (op == EX_is_nan) return (union lane){.i = isnan(v) != 0};

@@ -16,7 +16,8 @@ enum shape_rule {
     SHAPE_select, SHAPE_reshape, SHAPE_transpose, SHAPE_broadcast, SHAPE_slice, SHAPE_pad, SHAPE_dilate, SHAPE_repeat,
     SHAPE_concat, SHAPE_gather, SHAPE_gather_elements, SHAPE_scatter, SHAPE_iota, SHAPE_reduce, SHAPE_find,
     SHAPE_pool, SHAPE_matmul, SHAPE_conv, SHAPE_index, SHAPE_control, SHAPE_top_k, SHAPE_det,
-    SHAPE_quantize, SHAPE_dequantize, SHAPE_requantize, SHAPE_wide, SHAPE_words, SHAPE_conv_last, SHAPE_conv_depth, SHAPE_pool_last, SHAPE_matmul_packed, SHAPE_matmul_narrow
+    SHAPE_quantize, SHAPE_dequantize, SHAPE_requantize, SHAPE_wide, SHAPE_words, SHAPE_conv_last, SHAPE_conv_depth, SHAPE_pool_last, SHAPE_matmul_packed, SHAPE_matmul_narrow,
+    SHAPE_widen
 };
 
 struct op_row {

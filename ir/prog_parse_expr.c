@@ -208,7 +208,7 @@ static ex parse_function(struct parser *p, const char *name, struct place place,
     }
     if (n == 2) return binary(p, place, op, e.arg[0], e.arg[1]);
     bool gives_bool = op == EX_is_nan || op == EX_is_inf, narrows = op >= EX_hadd && op <= EX_hmax;
-    e.dt = gives_bool ? DT_bool : e.arg[n - 1]->dt;
+    e.dt = gives_bool ? DT_bool : op == EX_from_f16 ? DT_f32 : op == EX_to_f16 ? DT_u16 : e.arg[n - 1]->dt;
     e.lanes = narrows ? 1 : e.arg[0]->lanes;
     if (op == EX_pack) e.dt = DT_u8, e.lanes *= 2;
     return node(p, place, e);

@@ -381,7 +381,7 @@ static void print_bare(struct printer *p, struct text *text, ex e, int strength)
     case EX_log: case EX_sin: case EX_cos: case EX_tan: case EX_asin: case EX_acos: case EX_atan: case EX_sinh:
     case EX_cosh: case EX_tanh: case EX_asinh: case EX_acosh: case EX_atanh: case EX_erf: case EX_sigmoid: case EX_eq:
     case EX_lt: case EX_le: case EX_is_nan: case EX_is_inf: case EX_select: case EX_hadd: case EX_hmul: case EX_hmin:
-    case EX_hmax: case EX_pack: print_operation(p, text, e, strength); break;
+    case EX_hmax: case EX_pack: case EX_from_f16: case EX_to_f16: print_operation(p, text, e, strength); break;
     case EX_COUNT: break;
     }
 }

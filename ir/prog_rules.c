@@ -32,6 +32,8 @@ static bool takes(enum expr_op op, enum dtype dt)
     case EX_ramp: return dtype_is_int(dt);
     case EX_pack: return dt == DT_f32;
     case EX_dot4: case EX_dot4_sat: case EX_dot2: return dt == DT_i32;
+    case EX_from_f16: return dt == DT_u16;
+    case EX_to_f16: return dt == DT_f32;
     case EX_bits: return dt != DT_bool && dt != DT_index;
     case EX_eq: case EX_lt: case EX_le: case EX_select: case EX_cast: case EX_splat: return true;
     case EX_const: case EX_var: case EX_dim: case EX_load: case EX_COUNT: break;
@@ -109,6 +111,7 @@ const char *expr_fault(const struct expr *e)
         if (!takes(EX_bits, e->dt)) return "does not give this type";
         return e->lanes * dtype_bytes(e->dt) != a->lanes * dtype_bytes(a->dt) ? "has another size than its operand" : NULL;
     }
+    if (e->op == EX_from_f16 || e->op == EX_to_f16) return e->dt != (e->op == EX_to_f16 ? DT_u16 : DT_f32) ? "gives another type" : NULL;
     bool gives_bool = e->op == EX_eq || e->op == EX_lt || e->op == EX_le || e->op == EX_is_nan || e->op == EX_is_inf;
     return e->dt != (gives_bool ? DT_bool : dt) ? "has another type than its operands" : NULL;
 }

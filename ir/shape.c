@@ -114,6 +114,8 @@ static bool infer_map(struct inference *inf, enum shape_rule rule)
     if (rule == SHAPE_compare) inf->out->dt = DT_bool;
     if (rule == SHAPE_wide && inf->out->dt != DT_i32) return FAIL(inf, "%s of %s: needs i32", infer_name(inf), infer_shown(inf, 0));
     if (rule == SHAPE_wide) inf->out->dt = DT_i64;
+    if (rule == SHAPE_widen && dtype_compute(dt) == dt) return FAIL(inf, "%s of %s: needs f16 or bf16", infer_name(inf), infer_shown(inf, 0));
+    if (rule == SHAPE_widen) inf->out->dt = DT_f32;
     if (rule == SHAPE_same && dt == DT_bool) return FAIL(inf, "%s of %s: needs numbers", infer_name(inf), infer_shown(inf, 0));
     if (rule == SHAPE_float && !dtype_is_float(dt)) return FAIL(inf, "%s of %s: needs a float type", infer_name(inf), infer_shown(inf, 0));
     if (rule == SHAPE_bool && dt != DT_bool) return FAIL(inf, "%s of %s: needs bool", infer_name(inf), infer_shown(inf, 0));
@@ -360,6 +362,12 @@ static bool infer_matmul_packed(struct inference *inf)
     return true;
 }
 
+static bool narrow_weight(enum op op, enum dtype dt)
+{
+    if (op == OP_matmul_nibbles) return dt == DT_i32;
+    return dt == DT_i8 || (op == OP_matmul_narrow && dtype_compute(dt) != dt);
+}
+
 /* Weights [q, k, j] or [q, h, k, j]; k counts words of eight where they are words. */
 static bool infer_matmul_narrow(struct inference *inf)
 {
@@ -369,7 +377,7 @@ static bool infer_matmul_narrow(struct inference *inf)
     int64_t block, each = words ? 8 : 1;
     struct dims *dims = inf->graph->dims;
     if (!wants_int(inf, "block", 1, DIM_HUGE, &block)) return false;
-    bool fits = x->rank >= 1 && dtype_is_float(x->dt) && w->dt == (words ? DT_i32 : DT_i8) && w->rank == 3 + blocks && w->dim[w->rank - 1] == block;
+    bool fits = x->rank >= 1 && dtype_is_float(x->dt) && narrow_weight(node->op, w->dt) && w->rank == 3 + blocks && w->dim[w->rank - 1] == block;
     dim k = !fits ? 0 : dim_mul(dims, blocks ? dim_mul(dims, w->dim[1], w->dim[2]) : w->dim[1], each);
     fits = fits && x->dim[x->rank - 1] == k;
     if (blocks) fits = fits && s->dt == x->dt && s->rank == 3 && s->dim[0] == w->dim[0] && s->dim[1] == w->dim[1] && s->dim[2] == block;
@@ -498,7 +506,7 @@ static bool infer(struct inference *inf)
     if (op_dot_terms(inf->node->op) && in[0]->type.dt != DT_i32)
         return FAIL(inf, "%s of %s: needs words, i32", infer_name(inf), infer_shown(inf, 0));
     switch (rule) {
-    case SHAPE_same: case SHAPE_first: case SHAPE_float: case SHAPE_bool: case SHAPE_int: case SHAPE_bits:
+    case SHAPE_same: case SHAPE_first: case SHAPE_float: case SHAPE_bool: case SHAPE_int: case SHAPE_bits: case SHAPE_widen:
     case SHAPE_wide: case SHAPE_compare: case SHAPE_cast: case SHAPE_bitcast: case SHAPE_select: return infer_map(inf, rule);
     case SHAPE_reshape: return infer_reshape(inf);
     case SHAPE_transpose: return infer_transpose(inf);

@@ -70,7 +70,7 @@ uint16_t bf16_from_float(float v)
 float f16_to_float(uint16_t bits)
 {
     uint32_t sign = (uint32_t)(bits & 0x8000u) << 16, exponent = (bits >> 10) & 31u, fraction = bits & 0x3ffu, u;
-    if (exponent == 31) u = sign | 0x7f800000u | fraction << 13;
+    if (exponent == 31) u = sign | 0x7f800000u | fraction << 13 | (fraction ? 0x400000u : 0); /* a NaN becomes quiet, as in processors */
     else if (exponent) u = sign | (exponent + 112) << 23 | fraction << 13;
     else {
         float v = (float)fraction * 0x1p-24f;

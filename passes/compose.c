@@ -3,7 +3,7 @@
  *     y = softmax(x, axis: 1)     ->     m = reduce_max(x, axes: [1]) ... e = exp(d) ... y = div(e, s)
  *
  * What a composite means is a function of the standard library, called through options->expand_composite. Needs:
- * nothing. Makes true: no COMPOSITE node is left, also inside subgraphs. Leaves everything else as it is.
+ * nothing. One of 16-bit floats is computed in f32 and rounded once. Makes true: no COMPOSITE node is left, also inside subgraphs. Leaves everything else as it is.
  */
 #include "passes.h"
 
@@ -27,9 +27,12 @@ static bool expand(struct graph *to, const struct node *node, const struct pass_
     struct value **in = NEW_ARRAY(to->arena, struct value *, node->n_in + 1),
                  **out = NEW_ARRAY(to->arena, struct value *, node->n_out + 1);
     for (int i = 0; i < node->n_in; i++) in[i] = map[node->in[i]->id];
+    bool wide = node->n_out > 0 && dtype_compute(node->out[0].type.dt) != node->out[0].type.dt;
     graph_at(to, node);
+    for (int i = 0; i < node->n_in && wide; i++) in[i] = graph_cast(to, in[i], dtype_compute(in[i]->type.dt));
     if (!options->expand_composite(to, node, in, out)) return false;
     for (int i = 0; i < node->n_out; i++) {
+        out[i] = graph_cast(to, out[i], node->out[i].type.dt);
         map[node->out[i].id] = out[i];
         if (node->out[i].name) graph_name(to, out[i], node->out[i].name);
     }

@@ -25,6 +25,7 @@ struct walk {
     struct arena *scratch;
     bool fma, vectors;
     int pack_lanes; /* of vectors of floats that are rounded to bytes two at a time; 0: none are */
+    struct halves halves;
     struct done *memo; /* by id of the old expression */
     int memo_cap;
     struct var **var;       /* by old id */
@@ -90,7 +91,7 @@ static ex walk_load(struct walk *walk, ex e, ex const *args)
 /* A value of the old type dt as f32, where it is a 16-bit float. */
 static ex widened(struct walk *walk, enum dtype dt, ex value)
 {
-    return is_half(dt) ? half_to_float(walk->prog, dt, value) : value;
+    return is_half(dt) ? half_to_float(&walk->halves, dt, value) : value;
 }
 
 static bool is_cast(ex e, enum dtype from, enum dtype to)
@@ -104,12 +105,12 @@ static ex walk_cast(struct walk *walk, ex e, ex value)
     ex from = e->arg[0];
     if (is_half(e->dt) && is_cast(from, e->dt, DT_f32)) return walk_expr(walk, from->arg[0]);
     if (e->dt == DT_f32 && is_half(from->dt) && is_cast(from, DT_f32, from->dt))
-        return half_round(walk->prog, from->dt, walk_expr(walk, from->arg[0]));
+        return half_round(&walk->halves, from->dt, walk_expr(walk, from->arg[0]));
     struct rounding rounding;
     if (expand_is_rounding(e, &rounding)) return expand_rounding(walk->prog, &rounding, walk_expr(walk, rounding.x));
     value = widened(walk, from->dt, value);
     if (!is_half(e->dt)) return ex_cast(walk->prog, value, e->dt);
-    return half_from_float(walk->prog, e->dt, ex_cast(walk->prog, value, DT_f32));
+    return half_from_float(&walk->halves, e->dt, ex_cast(walk->prog, value, DT_f32));
 }
 
 /* Bytes or halves side by side in memory as a word, the first lowest. They do not overlap, so that their sum joins them: `or` would
@@ -145,7 +146,7 @@ static ex walk_operation(struct walk *walk, ex e, ex *args)
     if (e->op == EX_pow) value = dtype_is_float(dt) ? expand_pow(&math, args[0], args[1]) : expand_pow_int(walk->prog, args[0], args[1]);
     else if (is_function(e->op)) value = expand_unary(&math, e->op, args[0]);
     else value = ex_rebuild(walk->prog, e, args);
-    return is_half(e->dt) ? half_from_float(walk->prog, e->dt, value) : value;
+    return is_half(e->dt) ? half_from_float(&walk->halves, e->dt, value) : value;
 }
 
 static ex walk_node(struct walk *walk, ex e, ex *args)
@@ -157,7 +158,7 @@ static ex walk_node(struct walk *walk, ex e, ex *args)
     case EX_load: return walk_load(walk, e, args);
     case EX_cast: return walk_cast(walk, e, args[0]);
     case EX_bits: return walk_bits(walk, e, args[0]);
-    case EX_select: case EX_splat: case EX_ramp: return ex_rebuild(walk->prog, e, args);
+    case EX_select: case EX_splat: case EX_ramp: case EX_from_f16: case EX_to_f16: return ex_rebuild(walk->prog, e, args);
     }
     return walk_operation(walk, e, args);
 }
@@ -325,6 +326,7 @@ struct prog *pass_expand(const struct prog *prog, struct arena *unit, const stru
     struct walk walk = {.from = prog, .scratch = arena_new(), .fma = target && target->has_fma, .vectors = !target || target->vector_bytes > 0};
     if (target) walk.pack_lanes = target_pack_lanes(target);
     walk.prog = prog_new(unit, prog->session, prog->dims, prog->name);
+    walk.halves = (struct halves){walk.prog, target && target->has_f16c};
     walk.prog->scales = prog->scales;
     walk.prog->arena_bytes = prog->arena_bytes;
     walk.prog->next_buffer = prog->next_buffer;

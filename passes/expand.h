@@ -78,9 +78,13 @@ ex expand_pow(const struct math *m, ex x, ex y);
 ex expand_pow_int(struct prog *prog, ex x, ex y);
 
 /* expand_half.c: 16-bit floats held as u16 bits. */
-ex half_to_float(struct prog *prog, enum dtype half, ex bits);   /* u16 -> f32 */
-ex half_from_float(struct prog *prog, enum dtype half, ex value); /* f32 -> u16 */
-ex half_round(struct prog *prog, enum dtype half, ex value);      /* f32 -> f32, through half */
+struct halves {
+    struct prog *prog;
+    bool has_f16; /* the target has from_f16 and to_f16 */
+};
+ex half_to_float(const struct halves *how, enum dtype half, ex bits);    /* u16 -> f32 */
+ex half_from_float(const struct halves *how, enum dtype half, ex value); /* f32 -> u16 */
+ex half_round(const struct halves *how, enum dtype half, ex value);      /* f32 -> f32, through half */
 
 /* u8(round(x) + offset) with bounds on round(x), all whole numbers; and the same without a conversion. */
 struct rounding {

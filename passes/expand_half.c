@@ -1,6 +1,7 @@
-/* 16-bit floats as bits: conversions to and from f32 in integer arithmetic, rounding to nearest even.
+/* 16-bit floats as bits: conversions to and from f32, rounding to nearest even. Where the target has instructions for f16
+ * they are from_f16 and to_f16, otherwise (and for bf16, where that is little work) integer arithmetic.
  *
- * They give the same bits as f16_to_float and its kin in ir/type.c, NaN payloads included, so that the
+ * All give the same bits as f16_to_float and its kin in ir/type.c, NaN payloads included, so that the
  * interpreter and compiled code agree. Read next: expand.c, which keeps such values as u16 everywhere.
  */
 #include "expand.h"
@@ -12,7 +13,8 @@ static ex f16_widen(const struct math *m, ex bits)
     ex body = shift_left(m, both(m, u, word(m, 0x7fff)), 13);
     ex scaled = to_bits(m, mul(m, from_bits(m, body), number(m, 0x1p112))); /* moves the exponent; denormals too */
     ex special = less(m, word(m, 0x0f7fffff), body);                      /* infinity and NaN */
-    return from_bits(m, either(m, pick(m, special, either(m, body, word(m, 0x7f800000)), scaled), sign));
+    ex quiet = pick(m, less(m, word(m, 0x0f800000), body), word(m, 0x7fc00000), word(m, 0x7f800000));
+    return from_bits(m, either(m, pick(m, special, either(m, body, quiet), scaled), sign));
 }
 
 static ex f16_narrow(const struct math *m, ex value)
@@ -56,21 +58,23 @@ static ex bf16_round(const struct math *m, ex value)
     return pick(m, ex_unary(m->prog, EX_is_nan, value), value, from_bits(m, rounded));
 }
 
-ex half_to_float(struct prog *prog, enum dtype half, ex bits)
+ex half_to_float(const struct halves *how, enum dtype half, ex bits)
 {
-    const struct math m = {.prog = prog, .dt = DT_f32};
-    if (half == DT_f16) return f16_widen(&m, bits);
-    return from_bits(&m, shift_left(&m, ex_cast(prog, bits, DT_u32), 16));
+    const struct math m = {.prog = how->prog, .dt = DT_f32};
+    if (half == DT_f16) return how->has_f16 ? ex_unary(how->prog, EX_from_f16, bits) : f16_widen(&m, bits);
+    return from_bits(&m, shift_left(&m, ex_cast(how->prog, bits, DT_u32), 16));
 }
 
-ex half_from_float(struct prog *prog, enum dtype half, ex value)
+ex half_from_float(const struct halves *how, enum dtype half, ex value)
 {
-    const struct math m = {.prog = prog, .dt = DT_f32};
-    return half == DT_f16 ? f16_narrow(&m, value) : bf16_narrow(&m, value);
+    const struct math m = {.prog = how->prog, .dt = DT_f32};
+    if (half == DT_f16) return how->has_f16 ? ex_unary(how->prog, EX_to_f16, value) : f16_narrow(&m, value);
+    return bf16_narrow(&m, value);
 }
 
-ex half_round(struct prog *prog, enum dtype half, ex value)
+ex half_round(const struct halves *how, enum dtype half, ex value)
 {
-    const struct math m = {.prog = prog, .dt = DT_f32};
-    return half == DT_f16 ? f16_round(&m, value) : bf16_round(&m, value);
+    const struct math m = {.prog = how->prog, .dt = DT_f32};
+    if (half == DT_bf16) return bf16_round(&m, value);
+    return how->has_f16 ? half_to_float(how, half, half_from_float(how, half, value)) : f16_round(&m, value);
 }

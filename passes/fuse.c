@@ -240,6 +240,13 @@ static bool stays_narrow(const struct fusion *f, const struct value *value)
     return memory_is_short(f) && value->node->op == OP_cast && dtype_bytes(value->node->in[0]->type.dt) == 1 && dtype_bytes(value->type.dt) > 1;
 }
 
+/* A conversion to a 16-bit float or back, as pass halves puts two behind every operator. */
+static bool is_half_cast(const struct value *value)
+{
+    if (value->node->op != OP_cast) return false;
+    return dtype_compute(value->type.dt) != value->type.dt || dtype_compute(value->node->in[0]->type.dt) != value->node->in[0]->type.dt;
+}
+
 static bool tops_contraction(struct fusion *f, const struct value *value, int depth)
 {
     if (kind_of(value) != OP_MAP || depth > (memory_is_short(f) ? CHAIN_INTEGER : CHAIN_MOST) || stays_narrow(f, value)) return false;
@@ -247,7 +254,7 @@ static bool tops_contraction(struct fusion *f, const struct value *value, int de
         const struct value *x = value->node->in[i];
         int first = f->first_use[x->id];
         bool once = first >= 0 && f->uses.at[first].next < 0;
-        if (once && (kind_of(x) == OP_CONTRACT || tops_contraction(f, x, depth + 1))) return true;
+        if (once && (kind_of(x) == OP_CONTRACT || tops_contraction(f, x, depth + !is_half_cast(x)))) return true;
     }
     return false;
 }

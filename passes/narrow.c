@@ -1,4 +1,4 @@
-/* Pass narrow: products of few rows read weights of bytes and of four bits as they are.
+/* Pass narrow: products of few rows read weights of bytes, of four bits and of 16-bit floats as they are.
  *
  *     w = dequantize(q, s, zero)           y = matmul_narrow(x, packed q)*s               a scale for each output, or one
  *     y = matmul(x, w)             ->      y = matmul_blocks(x, packed q, s)             scales by blocks of the sum
@@ -13,12 +13,12 @@
  * a power of two, so it is exact down to 2^-98. A shift for each would be a third more instructions.
  *
  * Needs: composites (so it comes before pass compose), and absorb before it, which takes products of two quantized values.
- * Leaves alone: convolutions, weights that are computed, blocks that are no multiple of 8 (four bits) or 4. */
+ * 16-bit floats are narrow_half.c's. Leaves alone: convolutions, weights that are computed, blocks that are no multiple of 8 (four bits) or 4. */
 #include "narrow_weight.h"
 
 #include <string.h>
 
-enum { WORD = 8, LANES_LEAST = 4, ROWS_SHARED = 8 /* rows that use a number once it is converted */, CONVERSION = 2 /* instructions a vector */ };
+enum { VECTORS = 2, VECTORS_HALF = 4 /* side by side in a block; as many bytes of 16-bit floats as two of f32 */, WORD = 8, LANES_LEAST = 4, ROWS_SHARED = 8 /* rows that use a number once it is converted */, CONVERSION = 2 /* instructions a vector */ };
 
 /* Bytes that come from memory a cycle, for one thread: 17 GB/s at 3 GHz. */
 #define MEMORY_BYTES 5.5
@@ -46,12 +46,12 @@ static bool pays(const struct pass_options *options, double rows, double bytes)
     return narrow_pays(lanes, target ? (int)target->fmas_per_cycle : 2, rows, bytes);
 }
 
-/* Output channels side by side: two vectors, so that few streams are read and each is read as it lies. One of 64, read in
+/* Output channels side by side: a few vectors, so that few streams are read and each is read as it lies. One of 64, read in
  * parts, took gpt2_decode 13.2 ms instead of 11.5 on AVX2. */
-static int64_t pick_block(const struct pass_options *options, int64_t n)
+static int64_t pick_block(const struct pass_options *options, int64_t n, int64_t vectors)
 {
     int64_t lanes = options->target && options->target->vector_bytes ? options->target->vector_bytes / 4 : 1;
-    return n < 2 * lanes ? n : 2 * lanes;
+    return n < vectors * lanes ? n : vectors * lanes;
 }
 
 /* x with zeros up to `size` along its last axis. */
@@ -106,7 +106,7 @@ static struct value *product_of_nibbles(struct graph *to, struct value *x, const
 static struct value *product_of(struct graph *to, struct value *x, const struct narrow_weight *weight, bool nibbles, const struct pass_options *options)
 {
     struct narrow_packed packed;
-    narrow_pack(to, weight, nibbles, pick_block(options, weight->n), &packed);
+    narrow_pack(to, weight, nibbles, pick_block(options, weight->n, VECTORS), &packed);
     x = filled(to, x, packed.part * packed.parts);
     struct attr block = ATTR_I("block", packed.block);
     struct value *in[] = {x, packed.words, packed.scale}, *y;
@@ -125,8 +125,11 @@ static struct value *product_of(struct graph *to, struct value *x, const struct 
 static struct value *convert(struct graph *to, const struct graph *from, const struct node *node, struct value **map, const struct pass_options *options)
 {
     struct narrow_weight weight;
-    if (node->op != OP_matmul || node->out[0].type.dt != DT_f32 || node->in[0]->type.rank >= RANK_MOST) return NULL;
+    if (node->op != OP_matmul || dtype_compute(node->out[0].type.dt) != DT_f32 || node->in[0]->type.rank >= RANK_MOST) return NULL;
     double rows = narrow_rows(from, &node->in[0]->type);
+    if (pays(options, rows, 2) && narrow_find_half(node->in[1], &weight))
+        return narrow_half_product(to, map[node->in[0]->id], &weight, pick_block(options, weight.n, VECTORS_HALF));
+    if (node->out[0].type.dt != DT_f32) return NULL;
     if (!pays(options, rows, 0.5) || !narrow_find(node->in[1], to->arena, &weight)) return NULL;
     bool nibbles = narrow_is_nibbles(&weight);
     if (!nibbles && (!narrow_is_bytes(&weight) || !pays(options, rows, 1))) return NULL;

@@ -63,13 +63,12 @@ static bool step_back(const struct node *node, struct narrow_weight *weight)
     return true;
 }
 
-/* Follows what moves elements down to a dequantize; NULL where something else comes. */
-static const struct node *follow(const struct value *value, struct narrow_weight *weight)
+/* Follows what moves elements down to what is moved; NULL where the places do not lie by strides. */
+static const struct value *follow(const struct value *value, struct narrow_weight *weight)
 {
     for (;; value = value->node->in[0]) {
         const struct node *node = value->node;
-        if (node->op == OP_dequantize) return node;
-        if (node->op != OP_broadcast && node->op != OP_reshape && node->op != OP_transpose && node->op != OP_slice) return NULL;
+        if (node->op != OP_broadcast && node->op != OP_reshape && node->op != OP_transpose && node->op != OP_slice) return value;
         if (!all_numbers(&node->in[0]->type)) return NULL;
         bool same = node->op == OP_reshape || (node->op == OP_broadcast && type_count(&node->in[0]->type) == weight->k * weight->n);
         if (!same && (node->op == OP_broadcast || !step_back(node, weight))) return NULL;
@@ -98,7 +97,7 @@ static void lie_along(const struct narrow_weight *weight, const struct tensor *s
 
 /* k and n move along axes of their own: what lies further apart does so by whole steps of an axis, and the other one, with
  * the offset, stays within such a step. */
-static bool is_separable(const struct narrow_weight *w)
+bool narrow_is_separable(const struct narrow_weight *w)
 {
     int64_t stride[RANK_MOST], outer = w->by_k > w->by_n ? w->by_k : w->by_n;
     int64_t reach = w->offset + (w->by_k > w->by_n ? (w->n - 1) * w->by_n : (w->k - 1) * w->by_k);
@@ -134,23 +133,29 @@ static const struct tensor *constant_of(const struct value *value, const struct 
     return t && !t->is_dims && t->type.rank <= q->rank ? t : NULL;
 }
 
-bool narrow_find(const struct value *right, struct arena *arena, struct narrow_weight *weight)
+const struct value *narrow_source(const struct value *right, struct narrow_weight *weight)
 {
     const struct type *type = &right->type;
     int r = type->rank;
-    if (r < 2 || !dim_is_const(type->dim[r - 1]) || !dim_is_const(type->dim[r - 2])) return false;
+    if (r < 2 || !dim_is_const(type->dim[r - 1]) || !dim_is_const(type->dim[r - 2])) return NULL;
     *weight = (struct narrow_weight){.k = type->dim[r - 2], .n = type->dim[r - 1], .by_k = type->dim[r - 1], .by_n = 1};
-    if (weight->k < 1 || weight->n < 1) return false;
+    if (weight->k < 1 || weight->n < 1) return NULL;
     while (right->node->op == OP_broadcast) right = right->node->in[0]; /* over batches */
-    if (type_count(&right->type) != weight->k * weight->n || right->type.rank < 2) return false;
-    const struct node *node = follow(right, weight);
-    if (!node || node->out[0].type.dt != DT_f32 || !value_const(node->in[0])) return false;
+    if (type_count(&right->type) != weight->k * weight->n || right->type.rank < 2) return NULL;
+    return follow(right, weight);
+}
+
+bool narrow_find(const struct value *right, struct arena *arena, struct narrow_weight *weight)
+{
+    const struct value *source = narrow_source(right, weight);
+    const struct node *node = source ? source->node : NULL;
+    if (!node || node->op != OP_dequantize || node->out[0].type.dt != DT_f32 || !value_const(node->in[0])) return false;
     const struct type *q = &node->in[0]->type;
     weight->q = value_const(node->in[0]);
     weight->scale = constant_of(node->in[1], q);
     weight->zero = constant_of(node->in[2], q);
     if (!weight->scale || !weight->zero || weight->scale->type.dt != DT_f32 || (q->dt != DT_i8 && q->dt != DT_u8)) return false;
-    if (!is_separable(weight)) return false;
+    if (!narrow_is_separable(weight)) return false;
     lie_along(weight, weight->scale, arena, &weight->scale_k, &weight->scale_n);
     lie_along(weight, weight->zero, arena, &weight->zero_k, &weight->zero_n);
     weight->block = block_of(weight);

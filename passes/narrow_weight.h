@@ -12,6 +12,14 @@ struct narrow_weight { /* element (k, n) is (q - zero)*scale */
     int64_t block;                         /* scale and zero are the same for so many k, but for a shorter last block; k: for all */
     int low, high;                         /* of q */
 };
+/* What the elements of the right side of a product [.., k, n] are, behind what moves them, with k, n, offset, by_k and by_n set;
+ * NULL where they do not lie there by strides. narrow_is_separable: q set, whether k and n move along axes of their own. */
+const struct value *narrow_source(const struct value *right, struct narrow_weight *weight);
+bool narrow_is_separable(const struct narrow_weight *weight);
+/* Whether the right side is a constant of 16-bit floats, or those in f32 by `widen`; only k, n, q, offset and strides are set. */
+bool narrow_find_half(const struct value *right, struct narrow_weight *weight);
+/* x, f32 or 16-bit floats, times such weights; the result has x's type. */
+struct value *narrow_half_product(struct graph *to, struct value *x, const struct narrow_weight *weight, int64_t block);
 /* Whether the right side of a product [.., k, n] is such a constant for all batches. */
 bool narrow_find(const struct value *right, struct arena *arena, struct narrow_weight *weight);
 /* Whether it can be packed in four bits a number, in bytes: blocks are of whole words. */

@@ -46,6 +46,7 @@ struct graph *pass_fixed(const struct graph *graph, struct arena *unit, const st
 struct graph *pass_narrow(const struct graph *graph, struct arena *unit, const struct pass_options *options);
 struct graph *pass_compose(const struct graph *graph, struct arena *unit, const struct pass_options *options);
 struct graph *pass_simplify(const struct graph *graph, struct arena *unit, const struct pass_options *options);
+struct graph *pass_halves(const struct graph *graph, struct arena *unit, const struct pass_options *options);
 struct graph *pass_tables(const struct graph *graph, struct arena *unit, const struct pass_options *options);
 struct graph *pass_layout(const struct graph *graph, struct arena *unit, const struct pass_options *options);
 struct graph *pass_place(const struct graph *graph, struct arena *unit, const struct pass_options *options);

@@ -5,7 +5,7 @@
  *
  * Pass narrow reads such weights as they are where a product has few rows; a product of more is left float here, as are
  * convolutions. Numbers of 4 bits lie in an i8 each, from -8 to 7: no element type is needed for them, and pass narrow packs
- * what fits. Eight bits are symmetric, the largest weight 127. With four, a block's weight of largest magnitude becomes -8
+ * what fits. 16-bit floats are quantize_half.c's. Eight bits are symmetric, the largest weight 127. With four, a block's weight of largest magnitude becomes -8
  * times a scale (of either sign, so that all sixteen numbers are used), or less of it where that loses less: of a few
  * such scales, the one with the least sum of squares of errors. */
 #include "narrow_weight.h"
@@ -82,15 +82,17 @@ static const char *refuse(const struct graph *graph, const struct quantize_layer
     return narrow_pays(LANES, FMAS, rows, bits / 8.0) ? NULL : "many rows: arithmetic takes longer than reading weights";
 }
 
-struct quantize_narrowing *quantize_narrow(struct quantize_plan *plan, int bits, int64_t block)
+struct quantize_narrowing *quantize_narrow(struct quantize_plan *plan, int bits, enum dtype half, int64_t block)
 {
     struct quantize_narrowing *narrowing = NEW(plan->arena, struct quantize_narrowing);
-    *narrowing = (struct quantize_narrowing){plan, bits, block, NEW_ARRAY(plan->arena, struct quantize_narrowed, plan->layers.n)};
+    *narrowing = (struct quantize_narrowing){plan, bits, half, block, NEW_ARRAY(plan->arena, struct quantize_narrowed, plan->layers.n)};
     bool any = false;
     for (int i = 0; i < plan->layers.n; i++) {
         struct quantize_layer *layer = &plan->layers.at[i];
         if (!layer->why_float) layer->why_float = refuse(plan->graph, layer, bits);
-        if (!layer->why_float) narrow_layer(narrowing, layer, &narrowing->layers[i]), any = true;
+        if (!layer->why_float && bits == 16) layer->why_float = quantize_half_layer(narrowing, layer, &narrowing->layers[i]);
+        else if (!layer->why_float) narrow_layer(narrowing, layer, &narrowing->layers[i]);
+        any |= !layer->why_float;
     }
     if (any) return narrowing;
     diag_error(plan->graph->diag, plan->graph->place, "has no matrix product that gains from weights of %d bits", bits);
@@ -106,8 +108,9 @@ static struct value *constant_of(struct graph *to, enum dtype dt, int rank, cons
 }
 
 /* The layer's weights in the shape that its product wants. */
-static struct value *weights_of(struct graph *to, const struct quantize_layer *layer, const struct quantize_narrowed *from)
+static struct value *weights_of(const struct quantize_narrowing *narrowing, struct graph *to, const struct quantize_layer *layer, const struct quantize_narrowed *from)
 {
+    if (from->half) return quantize_half_weights(narrowing, to, layer, from);
     const struct type *spread = &layer->node->in[1]->type;
     int64_t n = layer->channels, k = type_count(&layer->weights->type) / n;
     bool blocks = from->parts > 1;
@@ -142,7 +145,7 @@ struct graph *quantize_narrow_rewrite(const struct quantize_narrowing *narrowing
             if (!graph_copy_node(to, node, map)) return NULL;
             continue;
         }
-        struct value *in[] = {map[node->in[0]->id], weights_of(to, layer, &narrowing->layers[layer - plan->layers.at])};
+        struct value *in[] = {map[node->in[0]->id], weights_of(narrowing, to, layer, &narrowing->layers[layer - plan->layers.at])};
         struct value *y = graph_node(to, node->op, 2, in, node->n_attrs, node->attrs);
         if (!y) return NULL;
         map[node->out[0].id] = node->out[0].name ? graph_name(to, y, node->out[0].name) : y;

@@ -105,6 +105,8 @@ static bool takes(enum expr_op op, enum dtype dt)
     case EX_dot4:
     case EX_dot4_sat:
     case EX_dot2: return dt == DT_i32;
+    case EX_from_f16: return dt == DT_u16;
+    case EX_to_f16: return dt == DT_f32;
     case EX_floor:
     case EX_ceil:
     case EX_round:
@@ -125,7 +127,7 @@ static void add_kind(struct suite *s, enum expr_op op, enum dtype dt, int lanes)
 {
     bool logic = op == EX_eq || op == EX_lt || op == EX_le || op == EX_is_nan || op == EX_is_inf;
     struct piece p = piece_start(s, arena_printf(s->arena, "%s_%s_%d", expr_row(op)->name, dtype_name(dt), lanes), dt,
-                                 logic ? DT_bool : dt, lanes);
+                                 logic ? DT_bool : op == EX_from_f16 ? DT_f32 : op == EX_to_f16 ? DT_u16 : dt, lanes);
     ex a = piece_load(s, &p, p.a), b = piece_load(s, &p, p.b), v;
     if (op == EX_select) v = ex_select(s->prog, piece_load(s, &p, p.c), a, b);
     else if (op == EX_fma) v = ex_fma(s->prog, a, b, a);

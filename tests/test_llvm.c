@@ -237,6 +237,7 @@ static bool is_valid(enum expr_op op, enum dtype dt, int lanes)
         return is_real;
     if (expr_is_dot(op)) return dt == DT_i32;
     if (op == EX_pack) return dt == DT_f32 && lanes > 1;
+    if (op == EX_from_f16 || op == EX_to_f16) return dt == (op == EX_from_f16 ? DT_u16 : DT_f32);
     if (op == EX_eq || op == EX_lt || op == EX_le || op == EX_select || op == EX_splat) return true;
     if (is_index && (op == EX_pow || op == EX_rem || op == EX_abs || op == EX_neg || op == EX_hmul)) return false;
     if (op == EX_ramp) return !is_real && !is_bool;

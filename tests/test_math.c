@@ -272,7 +272,7 @@ static ex square_rounded(struct prog *prog, const ex *operand, const void *conte
 }
 
 /* All 65536 values to f32; f32 values around every 16-bit one back; a rounding in the middle of f32 work. */
-static void test_half(enum dtype half)
+static void test_half(enum dtype half, const char *cpu)
 {
     enum { N = 65536, SHIFTS = 8 };
     struct arena *arena = arena_new();
@@ -284,11 +284,11 @@ static void test_half(enum dtype half)
         bits[i] = (uint16_t)i;
         value[i] = half == DT_f16 ? f16_to_float(bits[i]) : bf16_to_float(bits[i]);
     }
-    struct prog *widen = expanded(math_program(arena, half, DT_f32, 1, N, LANES, convert, &single), arena, "portable", what);
+    struct prog *widen = expanded(math_program(arena, half, DT_f32, 1, N, LANES, convert, &single), arena, cpu, what);
     const float *wide = evaluated(widen, arena, bits, NULL, what);
     int wrong = !wide || memcmp(wide, value, N * sizeof *value) != 0;
-    struct prog *narrow = expanded(math_program(arena, DT_f32, half, 1, N, LANES, convert, &half), arena, "portable", what);
-    struct prog *square = expanded(math_program(arena, half, DT_f32, 1, N, LANES, square_rounded, &half), arena, "portable", what);
+    struct prog *narrow = expanded(math_program(arena, DT_f32, half, 1, N, LANES, convert, &half), arena, cpu, what);
+    struct prog *square = expanded(math_program(arena, half, DT_f32, 1, N, LANES, square_rounded, &half), arena, cpu, what);
     const float *squares = evaluated(square, arena, bits, NULL, what);
     static const uint32_t nudge[SHIFTS] = {0, 1, 0xffffffffu, 0x1000, 0xfff, 0x1001, 0x8000, 0x7fff};
     for (int k = 0; k < SHIFTS; k++) {
@@ -307,7 +307,7 @@ static void test_half(enum dtype half)
         float want = (half == DT_f16 ? f16_to_float(f16_from_float(s)) : bf16_to_float(bf16_from_float(s))) + 1;
         wrong += !(want == squares[i] || (isnan(want) && isnan(squares[i])));
     }
-    printf("%-24s %d wrong\n", what, wrong);
+    printf("%-24s %d wrong on %s\n", what, wrong, cpu);
     failures += wrong > 0;
     arena_free(arena);
 }
@@ -355,8 +355,9 @@ int main(void)
         }
     static const enum dtype whole[] = {DT_i8, DT_i16, DT_i32, DT_i64, DT_u8, DT_u16, DT_u32, DT_u64};
     for (size_t i = 0; i < sizeof whole / sizeof *whole; i++) test_pow_int(whole[i]);
-    test_half(DT_f16);
-    test_half(DT_bf16);
+    test_half(DT_f16, "portable");
+    test_half(DT_bf16, "portable");
+    test_half(DT_f16, "x86-64-v3"); /* by instructions, in what is compared with the interpreter */
     test_conditions();
     printf("%d failures\n", failures);
     return failures > 0;

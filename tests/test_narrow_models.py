@@ -7,9 +7,9 @@ Every MatMul of DIR's models (default build/models) whose right side is constant
 Required: as many products that read packed weights as there are MatMulNBits, results within 1e-4 + 1e-3 |reference| of ONNX
 Runtime's, computed in floats as well (accuracy_level 1), the same bytes on one thread and two.
 """
-import argparse, os, re, subprocess, sys, tempfile
+import os, re, subprocess, sys, tempfile
 
-from test_quantized_models import ROOT, TENON, choose, make_inputs, run_tenon  # exits with 77 where packages are missing
+from test_quantized_models import TENON, make_inputs, run_chosen, run_tenon  # exits with 77 where packages are missing
 
 import numpy as np
 import onnx
@@ -101,22 +101,5 @@ def check_model(name, form, models, folder):
     return wrong
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--models", default=os.path.join(ROOT, "build/models"))
-    parser.add_argument("names", nargs="*")
-    a = parser.parse_args()
-    chosen = choose(a.names, CHOSEN, FORMS, a.models)
-    n_wrong = 0
-    for name, form in chosen:
-        with tempfile.TemporaryDirectory() as folder:
-            wrong = check_model(name, form, a.models, folder)
-        for message in wrong:
-            print(f"{name}_{form}: {message}")
-        n_wrong += bool(wrong)
-    print(f"{len(chosen)} models with narrow weights, {n_wrong} wrong")
-    return 1 if n_wrong else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_chosen(CHOSEN, FORMS, check_model, "models with narrow weights"))

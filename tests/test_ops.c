@@ -90,6 +90,7 @@ static bool takes(enum op op, enum dtype dt)
         if (op == OP_conv_bytes || op == OP_matmul_bytes) return dtype_is_int(dt) && dtype_bytes(dt) <= 2;
         return dt != DT_bool;
     case SHAPE_requantize: case SHAPE_wide: return dt == DT_i32;
+    case SHAPE_widen: return dtype_compute(dt) != dt;
     case SHAPE_matmul_narrow: return dtype_is_float(dt);
     case SHAPE_conv_depth: case SHAPE_pool_last:
         if (op == OP_conv_depth_bytes) return dtype_is_int(dt) && dtype_bytes(dt) <= 2;
@@ -269,7 +270,7 @@ static struct value *build_narrow(struct lab *lab, enum op op, enum shape_class 
 {
     bool large = class == SHAPE_CLASS_LARGE, words = op == OP_matmul_nibbles;
     int64_t parts = large ? 3 : 1, part = words ? 2 : large ? 8 : 4, block = large ? 32 : 4, each = words ? 8 : 1;
-    struct type x = of_rank2(lab, class, dt, 3, parts * part * each), z = x, w = {.dt = words ? DT_i32 : DT_i8}, s = {.dt = dt, .rank = 3};
+    struct type x = of_rank2(lab, class, dt, 3, parts * part * each), z = x, w = {.dt = words ? DT_i32 : op == OP_matmul_narrow && dtype_compute(dt) != dt ? dt : DT_i8}, s = {.dt = dt, .rank = 3};
     x.dim[x.rank - 1] = parts * part * each, z.dim[x.rank - 1] = parts * part;
     w.dim[w.rank++] = s.dim[0] = large ? 3 : 2;
     if (op != OP_matmul_narrow) w.dim[w.rank++] = s.dim[1] = parts;
@@ -303,6 +304,9 @@ static struct value *build_others(struct lab *lab, enum op op, enum shape_class 
     case SHAPE_iota:
         if (x.rank == 0) return NULL;
         return graph_node(lab->graph, op, 0, NULL, 5, (struct attr[]){ATTR_S("to", dtype_name(dt)), ATTR_L("shape", x.dim, x.rank), ATTR_I("axis", x.rank - 1), ATTR_I("start", 2), ATTR_I("step", 3)});
+    case SHAPE_widen:
+        in[0] = input(lab, x);
+        return graph_node(lab->graph, op, 1, in, 0, NULL);
     case SHAPE_words:
         return x.rank == 0 ? NULL : words_of(lab, op, x);
     case SHAPE_quantize: case SHAPE_dequantize: { /* a scale and a zero point for each element of the last axis */
@@ -348,7 +352,7 @@ static struct value *build(struct lab *lab, enum op op, enum shape_class class, 
     case SHAPE_conv_last: case SHAPE_conv_depth: case SHAPE_pool_last: case SHAPE_matmul_packed: return build_packed(lab, op, class, dt);
     case SHAPE_matmul_narrow: return build_narrow(lab, op, class, dt);
     case SHAPE_cast: case SHAPE_bitcast: case SHAPE_concat: case SHAPE_iota: case SHAPE_top_k: case SHAPE_det:
-    case SHAPE_quantize: case SHAPE_dequantize: case SHAPE_requantize: case SHAPE_words: return build_others(lab, op, class, dt);
+    case SHAPE_quantize: case SHAPE_dequantize: case SHAPE_requantize: case SHAPE_words: case SHAPE_widen: return build_others(lab, op, class, dt);
     case SHAPE_none: case SHAPE_control: return NULL;
     }
     return NULL;

@@ -208,6 +208,7 @@ static ex make_bool(struct maker *m, int lanes, int depth)
 
 static ex make_float(struct maker *m, enum dtype dt, int lanes, int depth)
 {
+    if (dt == DT_f32 && pick(m, 6) == 0) return ex_unary(m->prog, EX_from_f16, make(m, DT_u16, lanes, depth - 1));
     ex a = make(m, dt, lanes, depth - 1);
     switch (pick(m, 4)) {
     case 0: return ex_unary(m->prog, (enum expr_op)(EX_floor + pick(m, EX_sqrt - EX_floor + 1)), a);
@@ -227,6 +228,7 @@ static ex make_int(struct maker *m, enum dtype dt, int lanes, int depth)
     if (dt == DT_u8 && lanes > 2 && pick(m, 3) == 0)
         return ex_pack(m->prog, make(m, DT_f32, lanes / 2, depth - 1), make(m, DT_f32, lanes / 2, depth - 1), ex_int(m->prog, DT_i32, pick(m, 256)));
     if (pick(m, 6) == 0) return ex_unary(m->prog, EX_not, a);
+    if (dt == DT_u16 && pick(m, 4) == 0) return ex_unary(m->prog, EX_to_f16, make(m, DT_f32, lanes, depth - 1));
     if (lanes > 1 && pick(m, 6) == 0) return ex_ramp(m->prog, make(m, dt, 1, depth - 1), pick(m, 7) - 3, lanes);
     return ex_binary(m->prog, kind[pick(m, 5)], a, make(m, dt, lanes, depth - 1));
 }

@@ -178,6 +178,23 @@ def choose(names, default, forms, models):
     return chosen
 
 
+def run_chosen(default, forms, check, what):
+    """Exit status of check(name, form, models, folder), a list of messages, for what the command line names."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--models", default=os.path.join(ROOT, "build/models"))
+    parser.add_argument("names", nargs="*")
+    a = parser.parse_args()
+    chosen, n_wrong = choose(a.names, default, forms, a.models), 0
+    for name, form in chosen:
+        with tempfile.TemporaryDirectory() as folder:
+            wrong = check(name, form, a.models, folder)
+        for message in wrong:
+            print(f"{name}_{form}: {message}")
+        n_wrong += bool(wrong)
+    print(f"{len(chosen)} {what}, {n_wrong} wrong")
+    return 1 if n_wrong else 0
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--models", default=os.path.join(ROOT, "build/models"))

@@ -44,7 +44,7 @@ if(NOT TENON_FUZZ)
   add_script_test(layers ${CMAKE_SOURCE_DIR}/tests/layers)
   # A folder of golden files is one test, of the folder's name.
   foreach(folder cli quantize language expand strips schedule tuning plan place bind group await parallel profile fuse lower simplify
-          absorb fixed narrow tables layout compose)
+          absorb fixed narrow halves tables layout compose)
     file(GLOB golden CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/${folder}/*.tn ${CMAKE_SOURCE_DIR}/tests/${folder}/*.tnp)
     if(golden)
       add_script_test(golden_${folder} python3 ${CMAKE_SOURCE_DIR}/tests/golden.py ${golden})
@@ -78,10 +78,11 @@ if(NOT TENON_FUZZ)
     add_script_test(quantized_operators ${python} ${CMAKE_SOURCE_DIR}/tests/test_quantized_operators.py)
     add_script_test(quantized_models ${python} ${CMAKE_SOURCE_DIR}/tests/test_quantized_models.py)
     add_script_test(narrow_models ${python} ${CMAKE_SOURCE_DIR}/tests/test_narrow_models.py)
+    add_script_test(half_models ${python} ${CMAKE_SOURCE_DIR}/tests/test_half_models.py)
     add_script_test(quantize ${python} ${CMAKE_SOURCE_DIR}/tests/test_quantize.py)
     add_script_test(fashion ${python} ${CMAKE_SOURCE_DIR}/tests/test_fashion.py)
     set_tests_properties(quantized_models PROPERTIES TIMEOUT 2400)
-    set_tests_properties(real_pictures real_voice quantized_operators quantized_models narrow_models quantize fashion PROPERTIES SKIP_RETURN_CODE 77)
+    set_tests_properties(real_pictures real_voice quantized_operators quantized_models narrow_models half_models quantize fashion PROPERTIES SKIP_RETURN_CODE 77)
   endif()
   # Many minutes: by `ctest -C long -L long` only.
   add_test(NAME quantized_accuracy COMMAND ${python} ${CMAKE_SOURCE_DIR}/tests/test_quantized_accuracy.py WORKING_DIRECTORY ${CMAKE_SOURCE_DIR}
