@@ -114,6 +114,8 @@ static const struct option_row rows[] = {
     {OPT_CPU, "--cpu", "NAME[,NAME...]", FOR_CODE | FOR_CHECK,
      "native (default), or a row of the target table: --cpu=help lists them; to compile also a list of x86-64 levels: "
      "code for each, the widest that the machine has is run"},
+    {OPT_CPU, "--cpu", "NAME", FOR_QUANTIZE,
+     "the CPU that the model is for (native is the default, --cpu=help lists them): layers that bytes do not make faster there stay float"},
     {OPT_PORTABLE, "--portable", NULL, FOR_CODE | FOR_CHECK,
      "plain C11 for any compiler and machine; same as --cpu=portable"},
     {OPT_LEVEL, "-O", "0..3", FOR_ALL, "how much to improve: 0 nothing, 1 graph passes, 2 schedules (default), 3 more"},

@@ -53,6 +53,8 @@ struct quantize_result {
     double loss, loss_all, bound;  /* of the model written; with every layer in bytes */
     struct loss measured;          /* of the model written */
     int64_t weight_bytes_float, weight_bytes;
+    const struct target *cpu;
+    double cycles_float, cycles;   /* of a run there, by the cost model: in floats, of the model written; 0: not estimated */
     const struct options *options;
 };
 void quantize_print(struct session *session, const struct quantize_result *result);

@@ -3,7 +3,7 @@
 
     tests/bench_quantized.py [--models DIR] [--keep DIR] [--cpu native,x86-64-v3] [--rounds 5] [--max-loss X] [NAME...]
 
-Each model of tests/models.py at fixed sizes (tests/bench_feed.py) is quantized with SAMPLES samples: real ones for models with
+Each model of tests/models.py at fixed sizes (tests/bench_feed.py) is quantized for each CPU with SAMPLES samples: real ones for models with
 trained weights where their packages are there (tests/real_inputs.py), else random ones of the kind the model takes. Then both are
 timed by `tenon bench`, one after the other, ROUNDS times; the medians of least times are compared. A line per model and CPU;
 exit status 1 where bytes are slower by more than NOISE. --keep: folder for the quantized models; what is there already is not made
@@ -41,14 +41,14 @@ def samples_of(name, path, models):
     return found if alike else wanted
 
 
-def quantize(name, path, folder, models, max_loss):
-    """The model of bytes, and what the command said; None, and why, where it refused."""
-    out, report = os.path.join(folder, name + "8.tn"), os.path.join(folder, name + "8.json")
+def quantize(name, path, folder, models, cpu, max_loss):
+    """The model of bytes for the CPU, and what the command said; None, and why, where it refused."""
+    out, report = (os.path.join(folder, f"{name}-{cpu}{suffix}") for suffix in (".tn", ".json"))
     if not os.path.exists(report):
         data = os.path.join(folder, "data.npz")
         feeds = samples_of(name, path, models)
         np.savez(data, **{key: np.stack([feed[key] for feed in feeds]) for key in feeds[0]})
-        r = tenon("quantize", path, "--data", data, "-o", out, "--report", report, f"--max-loss={max_loss}", "--quiet")
+        r = tenon("quantize", path, "--data", data, "-o", out, "--report", report, f"--cpu={cpu}", f"--max-loss={max_loss}", "--quiet")
         os.remove(data)
         if r.returncode:
             return None, r.stderr.strip().split("\n")[0]
@@ -94,12 +94,12 @@ def main():
             if name in SIZES:
                 fixed = os.path.join(temporary, name + ".onnx")
                 fix_sizes(path, SIZES[name], fixed)
-            model, report = quantize(name, fixed, folder, a.models, a.max_loss)
-            if not model:
-                print(f"{name:14} stays in floats: {report}", flush=True)
-                continue
             for cpu in a.cpu.split(","):
-                slower += compare(name, fixed, model, report, cpu, a.rounds)
+                model, report = quantize(name, fixed, folder, a.models, cpu, a.max_loss)
+                if model:
+                    slower += compare(name, fixed, model, report, cpu, a.rounds)
+                else:
+                    print(f"{name:14} {cpu:12} stays in floats: {report}", flush=True)
     return 1 if slower else 0
 
 
