@@ -8,8 +8,6 @@
 #include <math.h>
 #include <string.h>
 
-enum { ALONE_SAMPLES = 8 };
-
 static bool is_held_back(const struct quantization *q, int sample)
 {
     return q->narrowing || q->samples.list.n == 1 || sample % 2 == 1; /* only ranges want samples of their own */
@@ -81,9 +79,9 @@ static bool measure_alone(struct quantization *q)
     for (int i = 0; i < q->n_order && ok; i++) {
         struct loss loss = {0};
         progress_show(q->session, "one layer in bytes: %d of %d", i + 1, q->n_order);
-        for (int s = 0, n = 0; s < q->samples.list.n && n < ALONE_SAMPLES && ok; s++)
-            if (quantize_is_for_ranges(q, s)) ok = add_alone(q, run, q->order[i], s, &loss), n++;
-        q->plan->layers.at[q->order[i]].alone = loss_error(&loss);
+        for (int s = 0; s < q->samples.list.n && !loss_is_enough(&loss, q->options.metric) && ok; s++)
+            if (quantize_is_for_ranges(q, s)) ok = add_alone(q, run, q->order[i], s, &loss);
+        q->plan->layers.at[q->order[i]].alone = loss_risk(&loss, q->options.metric);
     }
     if (run) engine_close(run);
     arena_free(unit);

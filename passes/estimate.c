@@ -4,7 +4,7 @@
  *
  * Statements between loops are vector instructions that wait for ports: arithmetic, loads, stores, and chains of sums for the
  * latency of one. A call takes its loops' time or that of bringing its bytes from the caches that they are in, the longer, and
- * a part of the other. What an instruction takes is in `cost_of`, in multiply-adds' issue slots.
+ * a part of the other. What an expression takes of which port is in add_arithmetic.
  */
 #include "estimate.h"
 
