@@ -86,10 +86,10 @@ static const struct option_row rows[] = {
     {OPT_QUANTIZE_WEIGHTS, "--weights", "int8|int4[:BLOCK]|f16|bf16", FOR_QUANTIZE,
      "only weights of products with few rows become integers or 16-bit floats, the rest stays float; no samples are needed (with --data the loss is "
      "measured). BLOCK: so many elements of a sum have a scale of their own, a multiple of 8 (int4: default 128; int8: one for all)"},
-    {OPT_MAX_LOSS, "--max-loss", "X", FOR_QUANTIZE, "how much the outputs may lose (default 0.05); layers go back to float until they do not"},
-    {OPT_METRIC, "--metric", "relative|top1|accuracy", FOR_QUANTIZE,
-     "what is lost: the outputs' error by their size (default), the share of rows whose largest element is another, or of rows "
-     "whose largest element is right, by --labels"},
+    {OPT_MAX_LOSS, "--max-loss", "X", FOR_QUANTIZE, "how much the outputs may lose (default 0.05, also as 5%); layers go back to float until they do not"},
+    {OPT_METRIC, "--metric", "relative|top1|agreement|accuracy", FOR_QUANTIZE,
+     "what is lost: the outputs' error by their size (default), the share of rows of the first output whose largest element is "
+     "another, of samples with such a row (texts, sequences), or of rows whose largest element is right, by --labels"},
     {OPT_LABELS, "--labels", "FILE.npy", FOR_QUANTIZE, "with --metric=accuracy: integers, the right place of the largest element in every row of the first output"},
     {OPT_OUT, "-o", "FILE", FOR_TUNE, "where to write the tuning file"},
     {OPT_OUT, "-o", "FILE", FOR_DEVICES, "write one device's record, for --device=FILE"},
@@ -114,6 +114,8 @@ static const struct option_row rows[] = {
     {OPT_CPU, "--cpu", "NAME[,NAME...]", FOR_CODE | FOR_CHECK,
      "native (default), or a row of the target table: --cpu=help lists them; to compile also a list of x86-64 levels: "
      "code for each, the widest that the machine has is run"},
+    {OPT_CPU, "--cpu", "NAME", FOR_QUANTIZE,
+     "the CPU that the model is for (native is the default, --cpu=help lists them): layers that bytes do not make faster there stay float"},
     {OPT_PORTABLE, "--portable", NULL, FOR_CODE | FOR_CHECK,
      "plain C11 for any compiler and machine; same as --cpu=portable"},
     {OPT_LEVEL, "-O", "0..3", FOR_ALL, "how much to improve: 0 nothing, 1 graph passes, 2 schedules (default), 3 more"},
@@ -295,6 +297,7 @@ static bool read_loss(const char *s, double *loss)
 {
     char *end;
     *loss = strtod(s, &end);
+    if (end != s && *end == '%') *loss /= 100, end++;
     return (end != s && !*end && *loss >= 0 && *loss <= 1e9) || usage("--max-loss is a number from 0, not", s);
 }
 
@@ -321,7 +324,7 @@ static bool read_words(const char *s, struct options *options, bool metric)
     if (metric) options->metric = word;
     else options->range = word;
     if (word >= 0) return true;
-    return metric ? usage("--metric is relative, top1 or accuracy, not", s) : usage("--range is minmax, percentile:50..100, mse, entropy or best, not", s);
+    return metric ? usage("--metric is relative, top1, agreement or accuracy, not", s) : usage("--range is minmax, percentile:50..100, mse, entropy or best, not", s);
 }
 
 static bool apply(struct session *session, const struct option_row *row, const char *s, struct options *options)

@@ -7,44 +7,20 @@
  * --weights only weights become integers or 16-bit floats (passes/quantize_weights.h): no ranges, and without samples no loss.
  */
 #include "../ir/graph_print.h"
-#include "cmd_quantize.h"
+#include "cmd_quantize_inside.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { ALONE_SAMPLES = 8 };
-
-struct quantization {
-    struct session *session;
-    struct options options; /* with the engine chosen */
-    struct graph *graph;
-    struct samples samples;
-    struct quantize_plan *plan;
-    struct quantize_narrowing *narrowing; /* --weights; NULL: layers become bytes, what they read as well */
-    struct tensor **answers; /* of the float model, by sample */
-    struct labels labels;    /* with --metric=accuracy */
-    int64_t *label_at;       /* by sample: its first row's */
-    int64_t n_rows;          /* of all samples, as far as seen */
-    int *order;              /* layers on bytes, the one that loses most first */
-    int n_order;
-    struct loss measured;
-    double loss, loss_all;
-};
-
-static bool is_held_back(const struct quantization *q, int sample)
-{
-    return q->narrowing || q->samples.list.n == 1 || sample % 2 == 1; /* only ranges want samples of their own */
-}
-
-static bool is_for_ranges(const struct quantization *q, int sample)
+bool quantize_is_for_ranges(const struct quantization *q, int sample)
 {
     return q->samples.list.n == 1 || sample % 2 == 0;
 }
 
 /* ---- running ---- */
 
-static struct engine_run *compile_graph(struct quantization *q, struct graph *graph, struct arena *arena, int *n_out)
+struct engine_run *quantize_compile(struct quantization *q, struct graph *graph, struct arena *arena, int *n_out)
 {
     struct unit unit = {.graph = graph};
     if (!graph || !model_lower(q->session, &q->options, arena, &unit)) return NULL;
@@ -52,8 +28,7 @@ static struct engine_run *compile_graph(struct quantization *q, struct graph *gr
     return engine_open(q->session, &q->options, q->options.engine, &unit);
 }
 
-/* Calls `see` with the outputs for every sample that `takes`. */
-static bool run_samples(struct quantization *q, struct engine_run *run, int n_out, const char *what, bool (*takes)(const struct quantization *, int),
+bool quantize_run(struct quantization *q, struct engine_run *run, int n_out, const char *what, bool (*takes)(const struct quantization *, int),
                         bool (*see)(struct quantization *, int, const struct tensor *))
 {
     for (int i = 0; i < q->samples.list.n; i++) {
@@ -121,7 +96,7 @@ static bool see_bounds(struct quantization *q, int sample, const struct tensor *
 {
     keep_answers(q, sample, out);
     if (q->labels.at && !see_labels(q, sample)) return false;
-    if (!is_for_ranges(q, sample)) return true;
+    if (!quantize_is_for_ranges(q, sample)) return true;
     see_points(q, sample, out, point_bound);
     for (int i = 0; i < q->plan->points.n; i++)
         if (q->plan->points.at[i].n_bad) {
@@ -162,7 +137,7 @@ static double elements_seen(const struct quantization *q, const struct quantize_
         double n = 1;
         const struct type *type = &layer->node->out[0].type;
         for (int k = 0; k < type->rank; k++) n *= (double)dim_eval(q->graph->dims, type->dim[k], q->samples.list.at[i].symbols);
-        if (is_for_ranges(q, i)) all += n;
+        if (quantize_is_for_ranges(q, i)) all += n;
     }
     return all / layer->channels;
 }
@@ -174,7 +149,7 @@ static int compare_losses(const void *a, const void *b)
     return p < q ? 1 : p > q ? -1 : x->node->id - y->node->id;
 }
 
-static void order_layers(struct quantization *q)
+void quantize_order(struct quantization *q)
 {
     const struct quantize_layer **layers = NEW_ARRAY(q->session->arena, const struct quantize_layer *, q->plan->layers.n);
     q->n_order = 0;
@@ -191,13 +166,13 @@ static bool measure_layers(struct quantization *q)
     struct arena *unit = arena_new();
     int n_out = 0;
     for (int i = 0; i < q->plan->layers.n; i++) q->plan->layers.at[i].correction = NULL;
-    struct engine_run *run = compile_graph(q, quantize_local(q->plan, unit), unit, &n_out);
+    struct engine_run *run = quantize_compile(q, quantize_local(q->plan, unit), unit, &n_out);
     for (int i = 0; i < q->plan->layers.n; i++) {
         struct quantize_layer *layer = &q->plan->layers.at[i];
         layer->error = layer->signal = 0;
         if (layer_is_bytes(layer)) layer->correction = NEW_ARRAY(q->session->arena, double, layer->channels);
     }
-    bool ok = run && run_samples(q, run, n_out, "layers", is_for_ranges, see_local);
+    bool ok = run && quantize_run(q, run, n_out, "layers", quantize_is_for_ranges, see_local);
     for (int i = 0; i < q->plan->layers.n; i++) {
         struct quantize_layer *layer = &q->plan->layers.at[i];
         double n = layer->correction ? elements_seen(q, layer) : 0;
@@ -206,42 +181,6 @@ static bool measure_layers(struct quantization *q)
     if (run) engine_close(run);
     arena_free(unit);
     return ok;
-}
-
-/* ---- the whole model's loss ---- */
-
-static bool see_loss(struct quantization *q, int sample, const struct tensor *out)
-{
-    const int64_t *labels = q->labels.at ? q->labels.at + q->label_at[sample] : NULL;
-    for (int k = 0; k < q->graph->outputs.n; k++) loss_add(&q->measured, &out[k], &q->answers[sample][k], k == 0, labels);
-    return true;
-}
-
-/* The graph's loss on the samples held back; below zero after a message. */
-static double measure(struct quantization *q, struct graph *graph, struct arena *unit)
-{
-    int n_out = 0;
-    struct engine_run *run = compile_graph(q, graph, unit, &n_out);
-    q->measured = (struct loss){0};
-    bool ok = run && run_samples(q, run, n_out, "loss", is_held_back, see_loss);
-    if (run) engine_close(run);
-    return ok ? loss_number(&q->measured, q->options.metric) : -1;
-}
-
-static struct graph *rewrite(struct quantization *q, struct arena *unit)
-{
-    return q->narrowing ? quantize_narrow_rewrite(q->narrowing, unit) : quantize_rewrite(q->plan, unit);
-}
-
-/* The loss with the n layers that lose most in float. */
-static double loss_without(struct quantization *q, int n)
-{
-    for (int i = 0; i < q->n_order; i++)
-        q->plan->layers.at[q->order[i]].why_float = i < n ? "loses most: float for the bound on the loss" : NULL;
-    struct arena *unit = arena_new();
-    double loss = measure(q, rewrite(q, unit), unit);
-    arena_free(unit);
-    return loss;
 }
 
 /* ---- how each point becomes bytes ---- */
@@ -278,7 +217,7 @@ static bool try_power(struct quantization *q, double power, struct engine_run *r
     enum quantize_method asked = (enum quantize_method)q->options.range;
     quantize_equalize(plan, power);
     for (int i = 0; i < plan->points.n; i++) plan->points.at[i].bins = NEW_ARRAY(q->session->arena, double, QUANTIZE_BINS);
-    if (!run_samples(q, run, n_out, "histograms", is_for_ranges, see_counts)) return false;
+    if (!quantize_run(q, run, n_out, "histograms", quantize_is_for_ranges, see_counts)) return false;
     static const enum quantize_method tried[] = {QUANTIZE_MINMAX, QUANTIZE_MSE};
     for (int i = 0; i < (asked == QUANTIZE_BEST ? 2 : 1); i++) {
         for (int k = 0; k < plan->points.n; k++) point_choose(&plan->points.at[k], asked == QUANTIZE_BEST ? tried[i] : asked, q->options.percentile);
@@ -299,11 +238,11 @@ static bool find_answers(struct quantization *q)
 {
     struct arena *unit = arena_new();
     int n_out = 0;
-    struct engine_run *run = q->samples.list.n ? compile_graph(q, q->graph, unit, &n_out) : NULL;
-    bool ok = !q->samples.list.n || (run && run_samples(q, run, n_out, "answers", NULL, see_answers));
+    struct engine_run *run = q->samples.list.n ? quantize_compile(q, q->graph, unit, &n_out) : NULL;
+    bool ok = !q->samples.list.n || (run && quantize_run(q, run, n_out, "answers", NULL, see_answers));
     if (run) engine_close(run);
     arena_free(unit);
-    order_layers(q);
+    quantize_order(q);
     return ok;
 }
 
@@ -316,81 +255,16 @@ static bool find_ranges(struct quantization *q)
     struct choice best = {NEW_ARRAY(unit, struct quantize_point, plan->points.n), NEW_ARRAY(unit, const float *, plan->layers.n), NEW_ARRAY(unit, double, plan->points.n)};
     for (int i = 0; i < plan->points.n; i++) best.cost[i] = -1;
     quantize_channels(plan);
-    struct engine_run *run = compile_graph(q, quantize_watch(plan, unit), unit, &n_out);
-    bool ok = run && run_samples(q, run, n_out, "ranges", NULL, see_bounds);
+    struct engine_run *run = quantize_compile(q, quantize_watch(plan, unit), unit, &n_out);
+    bool ok = run && quantize_run(q, run, n_out, "ranges", NULL, see_bounds);
     for (int i = 0; i < 4 && ok; i++) ok = try_power(q, powers[i], run, n_out, &best);
     if (run) engine_close(run);
     for (int i = 0; i < plan->points.n && ok; i++) plan->points.at[i] = best.points[i];
     for (int i = 0; i < plan->layers.n && ok; i++) plan->layers.at[i].numbers = best.numbers[i];
     arena_free(unit);
     if (!ok || !measure_layers(q)) return false;
-    order_layers(q);
+    quantize_order(q);
     return true;
-}
-
-/* The outputs' error in one run with only this layer on bytes. */
-static bool add_alone(struct quantization *q, struct engine_run *run, int layer, int sample, struct loss *loss)
-{
-    int n_in = q->graph->inputs.n, n_layers = q->plan->layers.n, n_out = q->graph->outputs.n;
-    struct arena *scratch = arena_new();
-    struct tensor *in = NEW_ARRAY(scratch, struct tensor, n_in + n_layers), *out = NEW_ARRAY(scratch, struct tensor, n_out);
-    float *on = NEW_ARRAY(scratch, float, n_layers);
-    on[layer] = 1;
-    memcpy(in, q->samples.list.at[sample].in, (size_t)n_in * sizeof *in);
-    for (int i = 0; i < n_layers; i++) in[n_in + i] = (struct tensor){.type = {.dt = DT_f32}, .data = &on[i], .n_bytes = sizeof *on};
-    bool ok = engine_call(q->session, run, in, q->samples.list.at[sample].symbols, scratch, out);
-    for (int k = 0; k < n_out && ok; k++) loss_add(loss, &out[k], &q->answers[sample][k], k == 0, NULL);
-    arena_free(scratch);
-    return ok;
-}
-
-/* What each layer alone costs the whole model, on some samples of the ranges; then the order is by that. */
-static bool measure_alone(struct quantization *q)
-{
-    struct arena *unit = arena_new();
-    int n_out = 0;
-    struct engine_run *run = compile_graph(q, quantize_switch(q->plan, unit), unit, &n_out);
-    bool ok = run != NULL;
-    for (int i = 0; i < q->n_order && ok; i++) {
-        struct loss loss = {0};
-        progress_show(q->session, "one layer in bytes: %d of %d", i + 1, q->n_order);
-        for (int s = 0, n = 0; s < q->samples.list.n && n < ALONE_SAMPLES && ok; s++)
-            if (is_for_ranges(q, s)) ok = add_alone(q, run, q->order[i], s, &loss), n++;
-        q->plan->layers.at[q->order[i]].alone = loss_error(&loss);
-    }
-    if (run) engine_close(run);
-    arena_free(unit);
-    if (ok) order_layers(q);
-    return ok;
-}
-
-/* Leaves the plan with as few layers in float as the bound allows; false after a message. */
-static bool meet_bound(struct quantization *q, double bound)
-{
-    int low = 0, high = 1; /* low: too few in float; high: enough */
-    double loss = q->loss_all = q->loss = loss_without(q, 0), least = loss;
-    if (loss < 0) return false;
-    if (loss <= bound) return true;
-    if (!q->narrowing && !measure_alone(q)) return false; /* weights alone: by the error that each layer has */
-    for (;; low = high, high *= 2) {
-        if (high >= q->n_order) high = q->n_order - 1;
-        if (high <= low) break;
-        if ((loss = loss_without(q, high)) < 0) return false;
-        least = fmin(least, loss);
-        if (loss <= bound) break;
-    }
-    if (loss > bound)
-        return diag_error(q->session->diag, (struct place){.path = q->options.paths[0]},
-                          "the loss is %.4g with every layer in bytes and %.4g at best with fewer, above the bound %.4g (--max-loss): nothing was written", q->loss_all, least, bound);
-    while (high - low > 1) {
-        int middle = (low + high) / 2;
-        double at = loss_without(q, middle);
-        if (at < 0) return false;
-        if (at <= bound) high = middle;
-        else low = middle;
-    }
-    q->loss = loss_without(q, high);
-    return q->loss >= 0;
 }
 
 /* ---- the command ---- */
@@ -428,7 +302,7 @@ static int64_t constant_bytes(const struct graph *graph, struct arena *arena)
 static bool write_results(struct quantization *q)
 {
     struct session *session = q->session;
-    struct graph *graph = rewrite(q, session->arena);
+    struct graph *graph = quantize_model(q, session->arena);
     if (!graph || !graph_write(graph, q->options.out, session->diag)) return false;
     const char *slash = strrchr(q->options.paths[0], '/');
     int n = q->samples.list.n;
@@ -445,6 +319,9 @@ static bool write_results(struct quantization *q)
         .bound = q->options.max_loss,
         .weight_bytes_float = constant_bytes(q->graph, session->arena),
         .weight_bytes = constant_bytes(graph, session->arena),
+        .cpu = q->cpu,
+        .cycles_float = q->cycles_float,
+        .cycles = q->cycles,
         .options = &q->options,
     };
     progress_show(session, NULL);
@@ -456,7 +333,7 @@ static bool write_results(struct quantization *q)
 
 int command_quantize(struct session *session, const struct options *options)
 {
-    struct quantization q = {.session = session, .options = *options};
+    struct quantization q = {.session = session, .options = *options, .cpu = options->target};
     bool weights = options->weight_bits != 0;
     if (!options->out || (!options->data && !weights) || !has_suffix(options->out, ".tn")) {
         fputs("tenon: quantize needs -o OUT.tn, and --data=FOLDER|FILE.npz or --weights=int8|int4|f16|bf16\n", stderr);
@@ -466,8 +343,10 @@ int command_quantize(struct session *session, const struct options *options)
         fputs("tenon: --metric=accuracy and --labels=FILE.npy go together\n", stderr);
         return STATUS_USAGE;
     }
+    q.options.target = q.options.pipeline.pass.target = q.options.cpus.at[0] = host_target(); /* samples run here */
     if (!options->engine_given) q.options.engine = llvm_is_built_in() ? ENGINE_LLVM : ENGINE_C;
-    bool ok = prepare(&q) && (weights ? find_answers(&q) : find_ranges(&q));
-    ok = ok && (q.samples.list.n == 0 || meet_bound(&q, options->max_loss)) && write_results(&q);
+    bool ok = prepare(&q) && (weights ? find_answers(&q) : find_ranges(&q)), chooses = !weights && !q.plan->all;
+    ok = ok && (!chooses || quantize_leave_slow(&q));
+    ok = ok && (q.samples.list.n == 0 || quantize_meet_bound(&q, options->max_loss)) && (!chooses || quantize_leave_slow_again(&q)) && write_results(&q);
     return ok ? STATUS_OK : STATUS_INPUT;
 }

@@ -15,7 +15,7 @@ struct samples {
 /* The samples of a folder or file (cmd_quantize_data.c), `limit` at most (0: all); false after messages. */
 bool samples_read(struct session *session, const struct graph *graph, const char *path, int limit, struct samples *samples);
 
-enum { QUANTIZE_RANGES = 5, QUANTIZE_METRICS = 3, QUANTIZE_BLOCK_USUAL = 128 /* of --weights=int4 */ };
+enum { QUANTIZE_RANGES = 5, QUANTIZE_METRICS = 4, QUANTIZE_BLOCK_USUAL = 128 /* of --weights=int4 */ };
 /* --range: NAME or percentile:P, and --metric, by their names; -1: no such one. */
 int quantize_method_from(const char *s, double *percentile);
 int quantize_metric_from(const char *s);
@@ -25,6 +25,8 @@ const char *quantize_metric_name(int metric);
 struct loss { /* sums over samples */
     double error, signal; /* relative */
     double wrong, rows;   /* top1: rows with another answer, all */
+    double risk;          /* of rows: squares of the part of its lead that the largest element lost, 1 at most */
+    double samples, samples_wrong, samples_near; /* agreement: with such a row, or one that nearly has another answer */
     double right_got, right_want; /* accuracy: rows answered as their labels say */
 };
 struct labels { /* of all samples' rows, one sample after the other */
@@ -41,8 +43,12 @@ int64_t loss_rows(const struct tensor *t);
 void loss_add(struct loss *loss, const struct tensor *got, const struct tensor *want, bool first, const int64_t *labels);
 /* From 0; infinite where an output is no number. */
 double loss_number(const struct loss *loss, int metric);
-/* Whatever the metric: the size of the outputs' error, by theirs. */
+/* The size of the outputs' error, by theirs. */
 double loss_error(const struct loss *loss);
+/* How near the outputs come to a loss by the metric, from 0: smooth, for comparing layers on few samples. */
+double loss_risk(const struct loss *loss, int metric);
+/* Whether that was seen on samples enough to tell layers apart. */
+bool loss_is_enough(const struct loss *loss, int metric);
 
 struct quantize_result {
     const char *model;             /* its file's name, without folders */
@@ -53,6 +59,8 @@ struct quantize_result {
     double loss, loss_all, bound;  /* of the model written; with every layer in bytes */
     struct loss measured;          /* of the model written */
     int64_t weight_bytes_float, weight_bytes;
+    const struct target *cpu;
+    double cycles_float, cycles;   /* of a run there, by the cost model: in floats, of the model written; 0: not estimated */
     const struct options *options;
 };
 void quantize_print(struct session *session, const struct quantize_result *result);

@@ -7,6 +7,7 @@
 #include "embedded_cmd.h"
 
 #include <errno.h>
+#include <math.h>
 #include <string.h>
 
 static const struct quantize_point *input_of(const struct quantize_result *result, const struct quantize_layer *layer)
@@ -62,6 +63,8 @@ static void print_layer(struct arena *arena, const struct quantize_result *resul
     printf("%-30s %-7s %-6s", clip(arena, layer->name, 30), op_row(layer->node->op)->name, precision_of(result, layer));
     if (x) printf(" %10.4g %10.4g %11.4g %4d %9.4f", x->least, x->most, (double)x->scale, x->zero, layer_loss(layer));
     else printf(" %10s %10s %11s %4s %9s", "", "", "", "", "");
+    if (layer->cycles_bytes > 0 && layer_is_bytes(layer)) printf(" %5.2f", layer->cycles_float / layer->cycles_bytes);
+    else if (layer->why_float) printf(" %5s", "");
     printf("%s%s\n", layer->why_float ? "  " : "", layer->why_float ? layer->why_float : "");
 }
 
@@ -112,12 +115,13 @@ void quantize_print(struct session *session, const struct quantize_result *resul
     }
     const struct quantize_plan *plan = result->plan;
     const struct options *options = result->options;
-    printf("%-30s %-7s %-6s %10s %10s %11s %4s %9s  %s\n", "layer", "", "", "least", "most", "scale", "zero", "loss", "why float");
+    printf("%-30s %-7s %-6s %10s %10s %11s %4s %9s %5s  %s\n", "layer", "", "", "least", "most", "scale", "zero", "loss", "gain", "why float");
     for (int i = 0; i < plan->layers.n; i++) print_layer(session->arena, result, &plan->layers.at[i]);
     int n_even = even_inputs(result);
     const char *even = n_even ? arena_printf(session->arena, ", inputs with channels evened out: %d", n_even) : "";
     printf("\n%s: %d of %d layers in bytes, ranges by %s%s; constants %lld bytes, were %lld\n", result->model, bytes_layers(result), plan->layers.n,
            method_text(session->arena, options), even, (long long)result->weight_bytes, (long long)result->weight_bytes_float);
+    if (result->cycles_float > 0) printf("on %s, by the cost model, %.2f times as fast as in floats\n", result->cpu->name, result->cycles_float / result->cycles);
     print_loss(result);
 }
 
@@ -143,6 +147,15 @@ static void put_point(struct text *json, const char *key, const struct quantize_
     text_printf(json, ", \"zero\": %d, \"channels_even\": %s}", point->zero, point->factor ? "true" : "false");
 }
 
+/* By the cost model, of a run; 0: not known. */
+static void put_cycles(struct text *json, double in_floats, double now)
+{
+    text_add(json, ", \"cycles_float\": ");
+    json_number(json, in_floats > 0 ? rint(in_floats) : (double)NAN);
+    text_add(json, ", \"cycles\": ");
+    json_number(json, now > 0 ? rint(now) : (double)NAN);
+}
+
 static void put_json(const struct quantize_result *result, struct text *json)
 {
     text_add(json, "{\"model\": ");
@@ -160,6 +173,8 @@ static void put_json(const struct quantize_result *result, struct text *json)
         text_add(json, ", \"accuracy_float\": ");
         json_number(json, result->measured.right_want / result->measured.rows);
     }
+    put_cycles(json, result->cycles_float, result->cycles);
+    if (result->cycles_float > 0) text_printf(json, ", \"cpu\": \"%s\"", result->cpu->name);
     text_printf(json, ", \"samples\": %d, \"held_back\": %d, \"constant_bytes\": %lld, \"constant_bytes_float\": %lld, \"layers\": [", result->n_samples, result->n_held_back,
                 (long long)result->weight_bytes, (long long)result->weight_bytes_float);
     for (int i = 0; i < result->plan->layers.n; i++) {
@@ -172,6 +187,7 @@ static void put_json(const struct quantize_result *result, struct text *json)
         text_add(json, ", \"loss_alone\": ");
         if (layer->alone >= 0) json_number(json, layer->alone);
         else text_add(json, "null");
+        put_cycles(json, layer->cycles_float, layer_is_bytes(layer) ? layer->cycles_bytes : 0);
         put_point(json, "input", input_of(result, layer));
         put_point(json, "output", output_of(result, layer));
         text_add(json, ", \"why_float\": ");
@@ -199,6 +215,8 @@ static void put_row(const struct quantize_result *result, const struct quantize_
         text_printf(out, "<td>%.4g to %.4g</td><td>%.4g to %.4g</td><td>%.4g</td><td>%d</td><td>%.4f</td>", x->low, x->high, x->least, x->most, (double)x->scale, x->zero,
                     layer_loss(layer));
     else text_printf(out, "<td></td><td></td><td></td><td></td><td>%s</td>", layer_is_bytes(layer) ? arena_printf(out->arena, "%.4f", layer_loss(layer)) : "");
+    bool priced = layer->cycles_bytes > 0 && layer_is_bytes(layer);
+    text_printf(out, "<td>%s</td>", priced ? arena_printf(out->arena, "%.2f", layer->cycles_float / layer->cycles_bytes) : "");
     text_printf(out, "<td>%s</td></tr>\n", layer->why_float ? layer->why_float : "");
 }
 
@@ -219,9 +237,11 @@ static void put_html(const struct quantize_result *result, struct text *out)
     put_tile(out, arena_printf(arena, "%.4g", result->loss_all), "loss with every layer so");
     put_tile(out, arena_printf(arena, "%d of %d", bytes_layers(result), result->plan->layers.n), "layers so");
     put_tile(out, arena_printf(arena, "%d", result->n_samples), arena_printf(arena, "samples, %d for the loss", result->n_held_back));
+    if (result->cycles_float > 0)
+        put_tile(out, arena_printf(arena, "%.2f", result->cycles_float / result->cycles), arena_printf(arena, "times as fast on %s, by the cost model", result->cpu->name));
     put_tile(out, arena_printf(arena, "%.2f", (double)result->weight_bytes / (double)(result->weight_bytes_float ? result->weight_bytes_float : 1)), "of the float constants' bytes");
     text_add(out, "</div>\n<table><thead><tr><th>layer</th><th>operator</th><th>precision</th><th>multiply-adds</th><th>seen</th><th>range</th><th>scale</th><th>zero</th>"
-                  "<th>loss</th><th>why float</th></tr></thead><tbody>\n");
+                  "<th>loss</th><th>gain</th><th>why float</th></tr></thead><tbody>\n");
     for (int i = 0; i < result->plan->layers.n; i++) put_row(result, &result->plan->layers.at[i], out);
     text_add(out, "</tbody></table>\n</body></html>\n");
 }

@@ -54,6 +54,7 @@ struct quantize_layer { /* conv or matmul, its bias and what bounds its result *
     double work;              /* multiply-adds of a run, dims as in the first sample */
     const char *why_float;    /* in words; NULL: bytes */
     double error, signal;     /* sums of squares by quantize_local: of the difference, of the result */
+    double cycles_float, cycles_bytes; /* of a run, by the cost model, with all up to the next layer; 0: not estimated */
     double alone;             /* the whole model's loss where only this layer is on bytes; below 0: not measured */
     double *correction;       /* by channel: what quantization takes from the product on average; NULL: not measured */
 };

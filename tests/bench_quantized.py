@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """What `tenon quantize` gains or costs: every model in floats and in bytes, run in turns.
 
-    tests/bench_quantized.py [--models DIR] [--keep DIR] [--cpu native,x86-64-v3] [--rounds 5] [--max-loss X] [NAME...]
+    tests/bench_quantized.py [--models DIR] [--keep DIR] [--cpu native,x86-64-v3] [--rounds 5] [--samples 8] [--max-loss X] [NAME...]
 
-Each model of tests/models.py at fixed sizes (tests/bench_feed.py) is quantized with SAMPLES samples: real ones for models with
+Each model of tests/models.py at fixed sizes (tests/bench_feed.py) is quantized for each CPU with SAMPLES samples: real ones for models with
 trained weights where their packages are there (tests/real_inputs.py), else random ones of the kind the model takes. Then both are
 timed by `tenon bench`, one after the other, ROUNDS times; the medians of least times are compared. A line per model and CPU;
 exit status 1 where bytes are slower by more than NOISE. --keep: folder for the quantized models; what is there already is not made
@@ -17,38 +17,38 @@ from bench_feed import SIZES, fix_sizes
 from models import NAMES, PINS, ROOT, TENON, make_input, np, onnxruntime
 from real import Skip
 
-SAMPLES, NOISE = 8, 1.03
+NOISE = 1.03
 
 
 def tenon(*words):
     return subprocess.run([TENON, *words], capture_output=True, text=True, timeout=3600)
 
 
-def random_samples(name, path):
+def random_samples(name, path, n):
     rng = np.random.default_rng(3)
     inputs = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]).get_inputs()
-    return [{v.name: make_input(name, v.name, v.shape, v.type, rng) for v in inputs} for _ in range(SAMPLES)]
+    return [{v.name: make_input(name, v.name, v.shape, v.type, rng) for v in inputs} for _ in range(n)]
 
 
-def samples_of(name, path, models):
+def samples_of(name, path, models, n):
     """Real samples where they fit the sizes of the model here."""
     try:
-        found = getattr(real_inputs, name)(models)[:SAMPLES] if hasattr(real_inputs, name) else []
+        found = getattr(real_inputs, name)(models)[:n] if hasattr(real_inputs, name) else []
     except Skip:
         found = []
-    wanted = random_samples(name, path)
+    wanted = random_samples(name, path, n)
     alike = found and all(found[0][key].shape == value.shape for key, value in wanted[0].items())
     return found if alike else wanted
 
 
-def quantize(name, path, folder, models, max_loss):
-    """The model of bytes, and what the command said; None, and why, where it refused."""
-    out, report = os.path.join(folder, name + "8.tn"), os.path.join(folder, name + "8.json")
+def quantize(name, path, folder, cpu, a):
+    """The model of bytes for the CPU, and what the command said; None, and why, where it refused."""
+    out, report = (os.path.join(folder, f"{name}-{cpu}{suffix}") for suffix in (".tn", ".json"))
     if not os.path.exists(report):
         data = os.path.join(folder, "data.npz")
-        feeds = samples_of(name, path, models)
+        feeds = samples_of(name, path, a.models, a.samples)
         np.savez(data, **{key: np.stack([feed[key] for feed in feeds]) for key in feeds[0]})
-        r = tenon("quantize", path, "--data", data, "-o", out, "--report", report, f"--max-loss={max_loss}", "--quiet")
+        r = tenon("quantize", path, "--data", data, "-o", out, "--report", report, f"--cpu={cpu}", f"--max-loss={a.max_loss}", "--quiet")
         os.remove(data)
         if r.returncode:
             return None, r.stderr.strip().split("\n")[0]
@@ -79,6 +79,7 @@ def main():
     parser.add_argument("--keep")
     parser.add_argument("--cpu", default="native,x86-64-v3")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--samples", type=int, default=8)
     parser.add_argument("--max-loss", type=float, default=1)
     parser.add_argument("names", nargs="*")
     a = parser.parse_args()
@@ -94,12 +95,12 @@ def main():
             if name in SIZES:
                 fixed = os.path.join(temporary, name + ".onnx")
                 fix_sizes(path, SIZES[name], fixed)
-            model, report = quantize(name, fixed, folder, a.models, a.max_loss)
-            if not model:
-                print(f"{name:14} stays in floats: {report}", flush=True)
-                continue
             for cpu in a.cpu.split(","):
-                slower += compare(name, fixed, model, report, cpu, a.rounds)
+                model, report = quantize(name, fixed, folder, cpu, a)
+                if model:
+                    slower += compare(name, fixed, model, report, cpu, a.rounds)
+                else:
+                    print(f"{name:14} {cpu:12} stays in floats: {report}", flush=True)
     return 1 if slower else 0
 
 
