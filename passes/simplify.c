@@ -6,7 +6,12 @@
  * so that an inference batch norm after a convolution or product costs nothing. The weight, the scale and the
  * shift must be constants and the scale one number per output channel; the convolution must have no other use.
  * Multiplication distributes over the sum only up to rounding: like every compiler that folds batch norms we accept
- * that (a relative error of a few units in the last place); -O0 does not. Everything else is copied through the
+ * that (a relative error of a few units in the last place); -O0 does not.
+ *
+ *     y = matmul(cast(eq(x, [0, 1, .. n-1]), f32), w)      y = gather(w, x)
+ *
+ * A product with rows of one 1 takes rows of a constant weight: nothing is multiplied, and an x that is none of the numbers
+ * gives zeros in both. Everything else is copied through the
  * builder, which folds constants and drops transposes and reshapes that cancel (ir/graph_identity.c).
  * Source: Jacob et al., Quantization and Training of Neural Networks (2017), section 3.2. */
 #include "passes.h"
@@ -125,6 +130,48 @@ static struct value *number_instead(struct simplification *s, const struct node 
     return graph_broadcast(s->to, number, node->out[0].type.rank, node->out[0].type.dim);
 }
 
+/* The operand, of a one's place in rows of n, where value compares it with 0 to n - 1 along the last axis; NULL: it does not. */
+static struct value *place_of_one(struct graph *graph, const struct value *value)
+{
+    const struct node *eq = value->node;
+    int last = value->type.rank - 1;
+    for (int side = 0; side < 2 && eq->op == OP_eq && last >= 0; side++) {
+        struct value *classes = eq->in[side], *place = eq->in[1 - side];
+        if (classes->node->op == OP_broadcast) classes = classes->node->in[0];
+        if (place->node->op == OP_broadcast) place = place->node->in[0];
+        const int64_t *numbers;
+        int n = dtype_is_int(classes->type.dt) ? value_ints(graph, classes, &numbers) : -1, k = 0;
+        if (n < 1 || classes->type.rank < 1 || classes->type.dim[classes->type.rank - 1] != value->type.dim[last]) continue;
+        while (k < n && numbers[k] == k % value->type.dim[last]) k++;
+        if (k < n) continue;
+        bool alike = place->type.rank == last + 1 && place->type.dim[last] == 1;
+        for (int a = 0; a < last && alike; a++) alike = place->type.dim[a] == value->type.dim[a];
+        if (alike) return graph_reshape(graph, place, last, place->type.dim);
+    }
+    return NULL;
+}
+
+/* A product of rows with one 1 and a finite constant weight takes rows of the weight. */
+static struct value *rows_instead(struct simplification *s, const struct node *node)
+{
+    if (node->op != OP_matmul || node->out[0].type.dt != DT_f32) return NULL;
+    const struct node *cast = s->map[node->in[0]->id]->node;
+    struct value *w = s->map[node->in[1]->id];
+    const struct tensor *t = value_const(w);
+    if (cast->op != OP_cast || !t || t->is_dims || w->type.rank < 2) return NULL;
+    struct type rows = {.dt = DT_f32, .rank = 2, .dim = {w->type.dim[w->type.rank - 2], w->type.dim[w->type.rank - 1]}};
+    int64_t size = type_count(&rows);
+    for (int64_t i = size; i < type_count(&t->type); i += size) /* of a batch: all the same */
+        if (memcmp((const float *)t->data + i, t->data, (size_t)size * sizeof(float)) != 0) return NULL;
+    for (int64_t i = 0; i < type_count(&t->type); i++)
+        if (!isfinite(((const float *)t->data)[i])) return NULL;
+    struct value *place = place_of_one(s->to, cast->in[0]);
+    if (!place) return NULL;
+    if (place->type.dt == DT_u8) place = graph_cast(s->to, place, DT_i32); /* passes take bytes as subscripts for tables of functions */
+    struct value *taken = graph_gather(s->to, w->type.rank == 2 ? w : graph_data(s->to, &rows, t->data), place, 0, 0);
+    return taken && type_equal(&taken->type, &node->out[0].type) ? taken : NULL; /* a batch of weights only: the product is larger */
+}
+
 /* pad of bytes made wider, with or without a zero point taken off, is the padded bytes made wider: a quarter of the memory. v: what
  * the border holds. NULL: x is not so, or no byte stands for v. */
 static struct value *pad_bytes(struct graph *to, struct value *x, const struct node *pad, double v)
@@ -166,6 +213,7 @@ struct graph *pass_simplify(const struct graph *graph, struct arena *unit, const
         struct value *folded = fold_scale(&s, node);
         if (!folded) folded = number_instead(&s, node);
         if (!folded) folded = multiply_instead(&s, node);
+        if (!folded) folded = rows_instead(&s, node);
         if (!folded) folded = pad_narrow(&s, node, options);
         if (folded) {
             s.map[node->out[0].id] = folded;
