@@ -18,7 +18,7 @@ from real import Skip, letters, run_program
 N_CALIBRATION, N_LEAST, N_MOST, BATCH = 64, 200, 256, 32
 RATE, COSINE = .99, .995
 NAMES = ["magika", "silero_vad", "ppocr_det", "ppocr_rec", "ppocr_cls", "minilm"]
-OPTIONS = {"magika": ["--max-loss=0.01"], "ppocr_rec": ["--max-loss=0.015"], "silero_vad": ["--max-loss=0.02"]}
+OPTIONS = {"magika": ["--max-loss=0.005"], "ppocr_rec": ["--max-loss=0.015"], "silero_vad": ["--max-loss=0.02"]}
 
 
 def tenon(*words):
