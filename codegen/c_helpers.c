@@ -106,10 +106,7 @@ static bool needs(struct cfamily *printer, int h, enum dtype dt, enum dtype othe
         enum dtype wide = cfamily_mask_type((int)dtype_bytes(other));
         NEED(HELPER_TYPE, wide, wide, log);
     }
-    if (h == EX_pack) {
-        NEED(HELPER_TYPE, DT_f32, DT_f32, log - 1);
-        NEED(EX_cast, DT_u8, DT_f32, log - 1);
-    }
+    if (h == EX_pack) NEED(HELPER_TYPE, DT_f32, DT_f32, log - 1);
     if (h == EX_from_f16) NEED(HELPER_TYPE, DT_u16, DT_u16, log);
     if (h == EX_to_f16) NEED(HELPER_TYPE, DT_f32, DT_f32, log);
     if (is_lanewise(h, dt) || h == EX_from_f16 || h == EX_to_f16) NEED(h, dt, dt, 0);

@@ -259,7 +259,7 @@ static void print_dot2(const struct c_form *form, struct text *out)
  * those below. Packing works in groups of 16 bytes, so that fours of results have to be put in order. */
 static void print_pack(const struct c_form *form, struct text *out)
 {
-    struct c_form half = {form->printer, DT_u8, DT_f32, form->lanes / 2}, real = {form->printer, DT_f32, DT_f32, form->lanes / 2};
+    struct c_form real = {form->printer, DT_f32, DT_f32, form->lanes / 2};
     print(form, out, INLINE "$V pack_$s(");
     print(&real, out, "$V a, $V b, int32_t c)\n{\n");
     bool wide = form_bytes(&real) >= 32 && begin_pairs(&real, out, "");
@@ -272,9 +272,10 @@ static void print_pack(const struct c_form *form, struct text *out)
                                            : "    const __m128i fours = _mm_packus_epi16(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));\n"
                                              "    return ($V)_mm_shuffle_epi32(fours, 0xd8);\n#else\n");
     }
-    print(form, out, "    $V sums;\n    for (int l = 0; l < $n/2; l++) a[l] = rintf(a[l]) + (float)c, b[l] = rintf(b[l]) + (float)c;\n");
-    print(&half, out, "    const $V low = $s_from_$T(a), high = $s_from_$T(b);\n");
-    print(form, out, "    for (int l = 0; l < $n/2; l++) sums[l] = low[l], sums[l + $n/2] = high[l];\n    return sums;\n");
+    print(form, out, "    $V sums;\n    for (int l = 0; l < $n/2; l++) {\n"
+                     "        const float low = rintf(a[l]) + (float)c, high = rintf(b[l]) + (float)c;\n"
+                     "        sums[l] = low >= 255.0f ? 255 : low > 0.0f ? (uint8_t)low : 0;\n"
+                     "        sums[l + $n/2] = high >= 255.0f ? 255 : high > 0.0f ? (uint8_t)high : 0;\n    }\n    return sums;\n");
     if (wide) text_add(out, "#endif\n");
     text_add(out, "}\n\n");
 }

@@ -150,14 +150,14 @@ static void put_horizontal(const struct c_form *form, struct text *out, int h)
                  last ? both : arena_printf(arena, "%s_$h(%s)", name, both));
 }
 
-/* Both halves rounded, moved and made bytes. */
+/* Both halves rounded, moved and made bytes; of a NaN and 0, fmax takes 0. */
 static void put_pack(const struct c_form *form, struct text *out)
 {
     const struct c_form half = {form->printer, form->dt, DT_f32, form->lanes / 2};
     struct text parameters = {.arena = out->arena}, value = {.arena = out->arena};
     c_form_print(&half, &parameters, "$W a, $W b, int c");
     c_form_print(form, &value, "($V)(");
-    c_form_print(&half, &value, "$s_from_$T(rint(a) + (float)c), $s_from_$T(rint(b) + (float)c))");
+    c_form_print(&half, &value, "convert_$V_sat(fmax(rint(a) + (float)c, ($W)(0))), convert_$V_sat(fmax(rint(b) + (float)c, ($W)(0))))");
     put_function(form, out, "$V", "pack_$s", text_string(&parameters), text_string(&value));
 }
 
