@@ -345,7 +345,8 @@ int command_quantize(struct session *session, const struct options *options)
     }
     q.options.target = q.options.pipeline.pass.target = q.options.cpus.at[0] = host_target(); /* samples run here */
     if (!options->engine_given) q.options.engine = llvm_is_built_in() ? ENGINE_LLVM : ENGINE_C;
-    bool ok = prepare(&q) && (weights ? find_answers(&q) : find_ranges(&q)), chooses = !weights && !q.plan->all;
+    bool ok = prepare(&q) && (weights ? find_answers(&q) : find_ranges(&q));
+    bool chooses = ok && !weights && !q.plan->all;
     ok = ok && (!chooses || quantize_leave_slow(&q));
     ok = ok && (q.samples.list.n == 0 || quantize_meet_bound(&q, options->max_loss)) && (!chooses || quantize_leave_slow_again(&q)) && write_results(&q);
     return ok ? STATUS_OK : STATUS_INPUT;
