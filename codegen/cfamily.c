@@ -66,7 +66,7 @@ const char *cfamily_vector(struct cfamily *printer, enum dtype dt, int lanes)
 
 const char *cfamily_memory_type(const struct cfamily *printer, enum dtype dt)
 {
-    if (dt == DT_f16 || dt == DT_bf16) dt = DT_u16;
+    if (dtype_is_half(dt)) dt = DT_u16;
     return dt == DT_bool ? printer->dialect->bool_in_memory : printer->dialect->scalar[dt];
 }
 
@@ -374,7 +374,7 @@ static void put_set(struct cfamily *printer, const struct stmt *s)
 /* A value of the same bits in the type the buffer holds. */
 static ex as_stored(struct cfamily *printer, const struct buffer *buf, ex value)
 {
-    enum dtype held = buf->dt == DT_f16 || buf->dt == DT_bf16 ? DT_u16 : buf->dt;
+    enum dtype held = dtype_is_half(buf->dt) ? DT_u16 : buf->dt;
     return value->dt == held || dtype_bytes(value->dt) != dtype_bytes(held) ? value
                                                                             : ex_bits(printer->prog, value, held);
 }

@@ -248,7 +248,7 @@ static void put_load(struct cfamily *printer, ex e, int precedence)
 {
     struct text *out = printer->out;
     const char *buf = cfamily_buffer(printer, e->buf);
-    enum dtype dt = e->buf->dt == DT_f16 || e->buf->dt == DT_bf16 ? DT_u16 : e->buf->dt;
+    enum dtype dt = dtype_is_half(e->buf->dt) ? DT_u16 : e->buf->dt;
     bool other = dt != e->dt, guarded = e->lanes == 1 && e->arg[1], wrapped = guarded && precedence > PREC_TERNARY;
     if (guarded) {
         if (wrapped) text_add(out, "(");

@@ -41,6 +41,7 @@ struct llvm_dim {
     LLVMValueRef value;
 };
 
+enum { MOST_LANES = 64 }; /* of any vector */
 struct llvm {
     struct prog *prog;
     const struct target *target;
@@ -111,6 +112,8 @@ void llvm_run_body(struct llvm *e, LLVMValueRef function);
 LLVMTypeRef llvm_type(struct llvm *e, enum dtype dt, int lanes); /* of a value; bf16 is carried as i16 */
 LLVMValueRef llvm_expr(struct llvm *e, ex x);
 LLVMValueRef llvm_splat(struct llvm *e, LLVMValueRef scalar, int lanes);
+/* n lanes of a and b by number; -1: any value. llvm_memory.c */
+LLVMValueRef llvm_shuffle(struct llvm *e, LLVMValueRef a, LLVMValueRef b, const int *pick, int n);
 LLVMValueRef llvm_ramp(struct llvm *e, LLVMTypeRef element, LLVMValueRef start, int64_t stride, int lanes);
 LLVMValueRef llvm_intrinsic(struct llvm *e, const char *name, LLVMTypeRef *overloads, int n_overloads,
                             LLVMValueRef *args, int n_args);

@@ -8,7 +8,6 @@
 
 #include <string.h>
 
-enum { MOST_LANES = 64 };
 
 LLVMTypeRef llvm_type(struct llvm *e, enum dtype dt, int lanes)
 {

@@ -355,7 +355,7 @@ static LLVMValueRef cast_float_to_float(struct llvm *e, LLVMValueRef a, enum dty
 
 static LLVMValueRef cast_to_bool(struct llvm *e, LLVMValueRef a, enum dtype from, int lanes)
 {
-    if (from == DT_f16 || from == DT_bf16) a = llvm_cast(e, a, from, DT_f32, lanes), from = DT_f32;
+    if (dtype_is_half(from)) a = llvm_cast(e, a, from, DT_f32, lanes), from = DT_f32;
     if (is_float(from)) return LLVMBuildFCmp(e->builder, LLVMRealUNE, a, float_const(a, 0), "");
     return LLVMBuildICmp(e->builder, LLVMIntNE, a, int_const(a, 0), "");
 }
@@ -380,12 +380,12 @@ LLVMValueRef llvm_cast(struct llvm *e, LLVMValueRef a, enum dtype from, enum dty
     if (to == DT_bool) return cast_to_bool(e, a, from, lanes);
     if (is_float(from) && is_float(to)) return cast_float_to_float(e, a, from, to, lanes);
     if (is_float(from)) {
-        if (from == DT_f16 || from == DT_bf16) a = llvm_cast(e, a, from, DT_f32, lanes);
+        if (dtype_is_half(from)) a = llvm_cast(e, a, from, DT_f32, lanes);
         if (dtype_bytes(to) <= 2) return float_to_narrow(e, a, to, lanes);
         LLVMTypeRef overloads[] = {type, LLVMTypeOf(a)};
         return llvm_intrinsic(e, is_signed(to) ? "llvm.fptosi.sat" : "llvm.fptoui.sat", overloads, 2, &a, 1);
     }
-    if (to == DT_f16 || to == DT_bf16) return llvm_cast(e, llvm_cast(e, a, from, DT_f32, lanes), DT_f32, to, lanes);
+    if (dtype_is_half(to)) return llvm_cast(e, llvm_cast(e, a, from, DT_f32, lanes), DT_f32, to, lanes);
     if (is_float(to)) return is_signed(from) ? LLVMBuildSIToFP(ir, a, type, "") : LLVMBuildUIToFP(ir, a, type, "");
     if (from == DT_bool) return LLVMBuildZExt(ir, a, type, "");
     if (dtype_bytes(to) == dtype_bytes(from)) return a;

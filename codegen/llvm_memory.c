@@ -11,7 +11,6 @@
 
 #include <string.h>
 
-enum { MOST_LANES = 64 };
 
 static LLVMTypeRef memory_type(struct llvm *e, enum dtype dt, int lanes)
 {
@@ -170,8 +169,7 @@ static LLVMValueRef element_load(struct llvm *e, ex x, LLVMValueRef address, int
     return v;
 }
 
-/* Lanes of a and b by number; -1: any value. */
-static LLVMValueRef shuffle(struct llvm *e, LLVMValueRef a, LLVMValueRef b, const int *pick, int n)
+LLVMValueRef llvm_shuffle(struct llvm *e, LLVMValueRef a, LLVMValueRef b, const int *pick, int n)
 {
     LLVMValueRef index[MOST_LANES];
     for (int i = 0; i < n; i++) index[i] = pick[i] < 0 ? LLVMGetPoison(e->i32) : LLVMConstInt(e->i32, (unsigned long long)pick[i], 0);
@@ -187,12 +185,12 @@ static LLVMValueRef lanes_load(struct llvm *e, ex x, LLVMValueRef address)
     if (x->imm == -1) {
         LLVMValueRef v = element_load(e, x, address, 1 - n, n);
         for (int i = 0; i < n; i++) pick[i] = n - 1 - i;
-        return shuffle(e, v, LLVMGetPoison(LLVMTypeOf(v)), pick, n);
+        return llvm_shuffle(e, v, LLVMGetPoison(LLVMTypeOf(v)), pick, n);
     }
     if (x->imm == 2 && n % 2 == 0) {
         LLVMValueRef low = element_load(e, x, address, 0, n), high = element_load(e, x, address, n - 1, n);
         for (int i = 0; i < n; i++) pick[i] = i < n / 2 ? 2 * i : n + 2 * i - (n - 1);
-        return shuffle(e, low, high, pick, n);
+        return llvm_shuffle(e, low, high, pick, n);
     }
     LLVMValueRef v = LLVMGetPoison(memory_type(e, x->dt, n));
     for (int i = 0; i < n; i++)
@@ -281,9 +279,9 @@ static LLVMValueRef part_load(struct llvm *e, ex x, LLVMValueRef address, int n,
     int pick[MOST_LANES];
     LLVMValueRef part = element_load(e, x, address, 0, n);
     for (int i = 0; i < x->lanes; i++) pick[i] = i < n ? i : -1;
-    part = shuffle(e, part, LLVMGetPoison(LLVMTypeOf(part)), pick, x->lanes);
+    part = llvm_shuffle(e, part, LLVMGetPoison(LLVMTypeOf(part)), pick, x->lanes);
     for (int i = n; i < x->lanes; i++) pick[i] = x->lanes + i;
-    return shuffle(e, part, other, pick, x->lanes);
+    return llvm_shuffle(e, part, other, pick, x->lanes);
 }
 
 static LLVMValueRef masked_load(struct llvm *e, ex x)
@@ -374,7 +372,7 @@ static void masked_store(struct llvm *e, const struct stmt *s, LLVMValueRef v)
     int part = part_known(s->c, s->b->lanes), pick[MOST_LANES];
     if (part) {
         for (int i = 0; i < part; i++) pick[i] = i;
-        element_store(e, s, shuffle(e, v, LLVMGetPoison(LLVMTypeOf(v)), pick, part), address);
+        element_store(e, s, llvm_shuffle(e, v, LLVMGetPoison(LLVMTypeOf(v)), pick, part), address);
         return;
     }
     if (has_masks(e, s->buf->dt)) {

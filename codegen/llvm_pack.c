@@ -6,8 +6,6 @@
 
 #include <string.h>
 
-enum { MOST_LANES = 64 };
-
 /* Names of the instructions for 8 and 16 floats. */
 static const struct names {
     const char *feature, *convert, *to_halves, *to_bytes;
@@ -15,13 +13,6 @@ static const struct names {
     {"+avx2", "llvm.x86.avx.cvt.ps2dq.256", "llvm.x86.avx2.packssdw", "llvm.x86.avx2.packuswb"},
     {"+avx512bw", "llvm.x86.avx512.mask.cvtps2dq.512", "llvm.x86.avx512.packssdw.512", "llvm.x86.avx512.packuswb.512"},
 };
-
-static LLVMValueRef shuffled(struct llvm *e, LLVMValueRef a, LLVMValueRef b, const int *pick, int n)
-{
-    LLVMValueRef index[MOST_LANES];
-    for (int i = 0; i < n; i++) index[i] = LLVMConstInt(e->i32, (unsigned long long)pick[i], 0);
-    return LLVMBuildShuffleVector(e->builder, a, b, LLVMConstVector(index, (unsigned)n), "");
-}
 
 /* Integers, the least one where there is a NaN or it is less. The bound is for what is more; a NaN is no less than it. */
 static LLVMValueRef converted(struct llvm *e, const struct names *by, LLVMValueRef a, int lanes)
@@ -44,7 +35,7 @@ static LLVMValueRef packed(struct llvm *e, const struct names *by, LLVMValueRef 
     v = llvm_intrinsic(e, by->to_bytes, NULL, 0, (LLVMValueRef[]){v, v}, 2);
     v = LLVMBuildBitCast(ir, v, LLVMVectorType(e->i32, (unsigned)lanes), "");
     for (int i = 0; i < 2 * groups; i++) pick[i] = i % groups * 4 + i / groups;
-    v = shuffled(e, v, LLVMGetPoison(LLVMTypeOf(v)), pick, 2 * groups);
+    v = llvm_shuffle(e, v, LLVMGetPoison(LLVMTypeOf(v)), pick, 2 * groups);
     return LLVMBuildBitCast(ir, v, LLVMVectorType(e->i8, (unsigned)lanes * 2), "");
 }
 
@@ -63,5 +54,5 @@ LLVMValueRef llvm_pack(struct llvm *e, LLVMValueRef a, LLVMValueRef b, LLVMValue
         if (half == 8 << i && strstr(e->target->llvm_features, names[i].feature)) return packed(e, &names[i], a, b, c, half);
     a = rounded(e, a, c, half), b = rounded(e, b, c, half);
     for (int i = 0; i < lanes; i++) pick[i] = i;
-    return shuffled(e, a, b, pick, lanes);
+    return llvm_shuffle(e, a, b, pick, lanes);
 }

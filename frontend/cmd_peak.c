@@ -2,7 +2,8 @@
  *
  * Peak: twelve independent chains of vector multiply-adds in registers, for the widest vectors the CPU has: enough to cover
  * four cycles of latency on two or three units. The best of several short measurements counts, since anything else
- * on the machine can only lower one; beside medians of runs, the median of measurements between these. CMakeLists.txt lets the compiler contract a*b + c in this file and cmd_machine.c.
+ * on the machine can only lower one; beside medians of runs, the median of measurements between these. CMakeLists.txt lets
+ * the compiler contract a*b + c in this file and cmd_machine.c.
  *
  * Memory: each thread sums a block of its own, again and again, with eight independent sums of vectors: half of L2, a
  * few times L2 where there is an L3, and more than all caches (capped, so that a machine with a huge L3 reports that as

@@ -117,7 +117,6 @@ bool quantize_meet_bound(struct quantization *q, double bound)
     return q->loss >= 0;
 }
 
-
 bool quantize_leave_slow_again(struct quantization *q)
 {
     int n = q->plan->layers.n;

@@ -105,7 +105,7 @@ static bool outputs_agree(struct attempt *a, int output, const struct tensor *go
         return false;
     }
     int64_t n = type_count(&got->type);
-    bool is_float = dtype_is_float(got->type.dt), is_half = got->type.dt == DT_f16 || got->type.dt == DT_bf16;
+    bool is_float = dtype_is_float(got->type.dt), is_half = dtype_is_half(got->type.dt);
     for (int64_t i = 0; i < n; i++) {
         if (is_float ? floats_agree(element(got, i), element(wanted, i), is_half)
                      : bytes_agree(got, wanted, i, a->is_quantized))

@@ -575,6 +575,20 @@ void stmt_append(struct stmt **list, struct stmt *more)
     *list = more;
 }
 
+void stmt_append_under(struct prog *prog, struct stmt **list, ex condition, struct stmt *more)
+{
+    struct stmt *last = *list;
+    while (last && last->next) last = last->next;
+    if (last && last->kind == STMT_IF && last->a == condition && !last->other) {
+        stmt_append(&last->body, more);
+        return;
+    }
+    struct stmt *only = stmt_new(prog, STMT_IF);
+    only->a = condition;
+    only->body = more;
+    stmt_append(list, only);
+}
+
 const struct call_origin *call_origin_copy(struct arena *arena, const struct call_origin *origin)
 {
     if (!origin) return NULL;

@@ -221,6 +221,8 @@ struct stmt *stmt_prefetch(struct prog *prog, struct buffer *buf, ex index);
 struct stmt *stmt_let(struct prog *prog, struct var *var, ex value, bool mutable);
 struct stmt *stmt_set(struct prog *prog, struct var *var, ex value);
 void stmt_append(struct stmt **list, struct stmt *more);
+/* Appends more under a condition: beside what the list's last statement does under the same. */
+void stmt_append_under(struct prog *prog, struct stmt **list, ex condition, struct stmt *more);
 /* Whether a run of the list may end with a status: a check, an extern function, a kernel that has one of these. */
 bool stmt_can_fail(const struct stmt *list);
 bool stmt_is_group(const struct stmt *list); /* loops over groups of lanes: a device's kernel as it will run */

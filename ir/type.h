@@ -28,8 +28,9 @@ int64_t dtype_bytes(enum dtype dt);
 enum dtype_class dtype_class(enum dtype dt);
 static inline bool dtype_is_float(enum dtype dt) { return dt <= DT_bf16; }
 static inline bool dtype_is_int(enum dtype dt) { return dt >= DT_i8 && dt != DT_bool; }
+static inline bool dtype_is_half(enum dtype dt) { return dt == DT_f16 || dt == DT_bf16; }
 /* The type that arithmetic on dt is done in: f32 for f16 and bf16, otherwise dt itself. */
-static inline enum dtype dtype_compute(enum dtype dt) { return dt == DT_f16 || dt == DT_bf16 ? DT_f32 : dt; }
+static inline enum dtype dtype_compute(enum dtype dt) { return dtype_is_half(dt) ? DT_f32 : dt; }
 /* Value ranges of integer types (bool: 0..1); u64's upper bound as uint64_t. */
 int64_t dtype_int_min(enum dtype dt);
 uint64_t dtype_int_max(enum dtype dt);

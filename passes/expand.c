@@ -32,11 +32,6 @@ struct walk {
     struct buffer **buffer; /* by old id */
 };
 
-static bool is_half(enum dtype dt)
-{
-    return dt == DT_f16 || dt == DT_bf16;
-}
-
 static bool is_function(enum expr_op op)
 {
     return op == EX_pow || (op >= EX_exp && op <= EX_sigmoid);
@@ -44,7 +39,7 @@ static bool is_function(enum expr_op op)
 
 static enum dtype carrier(enum dtype dt)
 {
-    return is_half(dt) ? DT_u16 : dt;
+    return dtype_is_half(dt) ? DT_u16 : dt;
 }
 
 static ex walk_expr(struct walk *walk, ex e);
@@ -91,7 +86,7 @@ static ex walk_load(struct walk *walk, ex e, ex const *args)
 /* A value of the old type dt as f32, where it is a 16-bit float. */
 static ex widened(struct walk *walk, enum dtype dt, ex value)
 {
-    return is_half(dt) ? half_to_float(&walk->halves, dt, value) : value;
+    return dtype_is_half(dt) ? half_to_float(&walk->halves, dt, value) : value;
 }
 
 static bool is_cast(ex e, enum dtype from, enum dtype to)
@@ -103,13 +98,13 @@ static bool is_cast(ex e, enum dtype from, enum dtype to)
 static ex walk_cast(struct walk *walk, ex e, ex value)
 {
     ex from = e->arg[0];
-    if (is_half(e->dt) && is_cast(from, e->dt, DT_f32)) return walk_expr(walk, from->arg[0]);
-    if (e->dt == DT_f32 && is_half(from->dt) && is_cast(from, DT_f32, from->dt))
+    if (dtype_is_half(e->dt) && is_cast(from, e->dt, DT_f32)) return walk_expr(walk, from->arg[0]);
+    if (e->dt == DT_f32 && dtype_is_half(from->dt) && is_cast(from, DT_f32, from->dt))
         return half_round(&walk->halves, from->dt, walk_expr(walk, from->arg[0]));
     struct rounding rounding;
     if (expand_is_rounding(e, &rounding)) return expand_rounding(walk->prog, &rounding, walk_expr(walk, rounding.x));
     value = widened(walk, from->dt, value);
-    if (!is_half(e->dt)) return ex_cast(walk->prog, value, e->dt);
+    if (!dtype_is_half(e->dt)) return ex_cast(walk->prog, value, e->dt);
     return half_from_float(&walk->halves, e->dt, ex_cast(walk->prog, value, DT_f32));
 }
 
@@ -146,7 +141,7 @@ static ex walk_operation(struct walk *walk, ex e, ex *args)
     if (e->op == EX_pow) value = dtype_is_float(dt) ? expand_pow(&math, args[0], args[1]) : expand_pow_int(walk->prog, args[0], args[1]);
     else if (is_function(e->op)) value = expand_unary(&math, e->op, args[0]);
     else value = ex_rebuild(walk->prog, e, args);
-    return is_half(e->dt) ? half_from_float(&walk->halves, e->dt, value) : value;
+    return dtype_is_half(e->dt) ? half_from_float(&walk->halves, e->dt, value) : value;
 }
 
 static ex walk_node(struct walk *walk, ex e, ex *args)
@@ -181,7 +176,7 @@ static ex walk_expr(struct walk *walk, ex e)
     if (!e) return NULL;
     if (done_at(walk, e)->to) return done_at(walk, e)->to;
     ex args[3];
-    bool has_function = is_function(e->op) || is_half(e->dt);
+    bool has_function = is_function(e->op) || dtype_is_half(e->dt);
     for (int i = 0; i < 3; i++) {
         args[i] = walk_expr(walk, e->arg[i]);
         has_function |= e->arg[i] && done_at(walk, e->arg[i])->has_function;

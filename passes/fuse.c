@@ -243,8 +243,7 @@ static bool stays_narrow(const struct fusion *f, const struct value *value)
 /* A conversion to a 16-bit float or back, as pass halves puts two behind every operator. */
 static bool is_half_cast(const struct value *value)
 {
-    if (value->node->op != OP_cast) return false;
-    return dtype_compute(value->type.dt) != value->type.dt || dtype_compute(value->node->in[0]->type.dt) != value->node->in[0]->type.dt;
+    return value->node->op == OP_cast && (dtype_is_half(value->type.dt) || dtype_is_half(value->node->in[0]->type.dt));
 }
 
 static bool tops_contraction(struct fusion *f, const struct value *value, int depth)

@@ -20,7 +20,7 @@ struct halves {
 
 static bool is_half(const struct value *value)
 {
-    return value->type.dt == DT_f16 || value->type.dt == DT_bf16;
+    return dtype_is_half(value->type.dt);
 }
 
 static struct value *get(struct halves *h, const struct value *old)

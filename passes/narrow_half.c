@@ -7,17 +7,12 @@
  * elements between the product and the constant is followed by strides, as for integers. Read next: narrow_weight.c. */
 #include "narrow_weight.h"
 
-static bool is_half(enum dtype dt)
-{
-    return dt == DT_f16 || dt == DT_bf16;
-}
-
 bool narrow_find_half(const struct value *right, struct narrow_weight *weight)
 {
     const struct value *value = narrow_source(right, weight);
     if (value && value->node->op == OP_widen) value = value->node->in[0];
     weight->q = value ? value_const(value) : NULL;
-    return weight->q && is_half(weight->q->type.dt) && narrow_is_separable(weight);
+    return weight->q && dtype_is_half(weight->q->type.dt) && narrow_is_separable(weight);
 }
 
 struct value *narrow_half_product(struct graph *to, struct value *x, const struct narrow_weight *w, int64_t block)

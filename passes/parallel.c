@@ -122,22 +122,6 @@ static ex worker_is(struct deal *deal, int worker)
     return ex_binary(prog, EX_eq, ex_var(prog, prog->worker), number);
 }
 
-/* On one worker: beside what it does already where that was the last statement. */
-static void alone(struct deal *deal, struct stmt *s, int worker, struct stmt **out)
-{
-    struct stmt *last = *out;
-    ex condition = worker_is(deal, worker);
-    while (last && last->next) last = last->next;
-    if (last && last->kind == STMT_IF && last->a == condition && !last->other) {
-        stmt_append(&last->body, s);
-        return;
-    }
-    struct stmt *only = stmt_new(deal->prog, STMT_IF);
-    only->a = condition;
-    only->body = s;
-    stmt_append(out, only);
-}
-
 /* total * (worker + more) / workers, of the first `most` workers. */
 static ex part(struct deal *deal, dim total, int more, int most)
 {
@@ -194,7 +178,7 @@ static void deal_call(struct deal *deal, const struct stmt *s, struct stmt **out
         if (meets) stmt_append(out, barrier(deal));
         if (facts && facts->divided) add_range(deal, call, ex_int(deal->prog, DT_index, 0), ex_dim(deal->prog, facts->units));
         deal->load[task.worker] += facts ? facts->work : 1000;
-        alone(deal, call, task.worker, out);
+        stmt_append_under(deal->prog, out, worker_is(deal, task.worker), call);
     }
     remember(deal, task);
     if (fails) stmt_append(out, barrier(deal));
@@ -209,7 +193,7 @@ static void deal_store(struct deal *deal, const struct stmt *s, struct stmt **ou
     touch_expr(&task.touches, s->b);
     task.worker = choose_worker(deal, &task, &meets);
     if (meets) stmt_append(out, barrier(deal));
-    alone(deal, copy_one(deal, s), task.worker, out);
+    stmt_append_under(deal->prog, out, worker_is(deal, task.worker), copy_one(deal, s));
     remember(deal, task);
 }
 

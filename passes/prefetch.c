@@ -45,6 +45,12 @@ static ex plus(const struct asker *asker, ex at, int64_t n)
     return ex_binary(asker->prog, EX_add, at, ex_int(asker->prog, DT_index, n));
 }
 
+/* Trips of a loop with plain numbers. */
+static int64_t count_of(const struct stmt *loop)
+{
+    return (loop->b->imm - loop->a->imm + loop->step - 1) / loop->step;
+}
+
 /* at, slowed down: its part of the run of elements that the loops read one after the other, the innermost first, where each
  * trip reads `width`. *length: the run's. NULL where no loop goes on from trip to trip. */
 static ex slow_down(const struct asker *asker, ex at, int64_t width, int64_t turns, int64_t *length)
@@ -60,7 +66,7 @@ static ex slow_down(const struct asker *asker, ex at, int64_t width, int64_t tur
         if (coef * loop->step != *length || coef % turns != 0) break;
         ex trip = plus(asker, ex_var(prog, loop->var), -loop->a->imm);
         slow = ex_binary(prog, EX_add, slow ? slow : at, ex_binary(prog, EX_mul, trip, ex_int(prog, DT_index, coef / turns - coef)));
-        *length *= (loop->b->imm - loop->a->imm + loop->step - 1) / loop->step;
+        *length *= count_of(loop);
     }
     return slow;
 }
@@ -119,11 +125,6 @@ void prefetch_panel(struct prog *prog, struct stmt *list, const struct prefetch 
 static bool is_counted(const struct stmt *loop)
 {
     return loop->kind == STMT_FOR && ex_is_const(loop->a) && ex_is_const(loop->b) && loop->b->imm > loop->a->imm;
-}
-
-static int64_t count_of(const struct stmt *loop)
-{
-    return (loop->b->imm - loop->a->imm + loop->step - 1) / loop->step;
 }
 
 /* The asks of one trip, `trip` of so many: rows in order, all of them asked for when three quarters of the sums are done. */

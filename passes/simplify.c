@@ -130,7 +130,7 @@ static struct value *number_instead(struct simplification *s, const struct node 
     return graph_broadcast(s->to, number, node->out[0].type.rank, node->out[0].type.dim);
 }
 
-/* The operand, of a one's place in rows of n, where value compares it with 0 to n - 1 along the last axis; NULL: it does not. */
+/* The operand [.., 1], of a one's place in rows of n, where value compares it with 0 to n - 1 along the last axis; NULL: it does not. */
 static struct value *place_of_one(struct graph *graph, const struct value *value)
 {
     const struct node *eq = value->node;
@@ -146,7 +146,7 @@ static struct value *place_of_one(struct graph *graph, const struct value *value
         if (k < n) continue;
         bool alike = place->type.rank == last + 1 && place->type.dim[last] == 1;
         for (int a = 0; a < last && alike; a++) alike = place->type.dim[a] == value->type.dim[a];
-        if (alike) return graph_reshape(graph, place, last, place->type.dim);
+        if (alike) return place;
     }
     return NULL;
 }
@@ -158,15 +158,15 @@ static struct value *rows_instead(struct simplification *s, const struct node *n
     const struct node *cast = s->map[node->in[0]->id]->node;
     struct value *w = s->map[node->in[1]->id];
     const struct tensor *t = value_const(w);
-    if (cast->op != OP_cast || !t || t->is_dims || w->type.rank < 2) return NULL;
+    struct value *place = cast->op == OP_cast && t && !t->is_dims && w->type.rank >= 2 ? place_of_one(s->to, cast->in[0]) : NULL;
+    if (!place) return NULL;
     struct type rows = {.dt = DT_f32, .rank = 2, .dim = {w->type.dim[w->type.rank - 2], w->type.dim[w->type.rank - 1]}};
     int64_t size = type_count(&rows);
     for (int64_t i = size; i < type_count(&t->type); i += size) /* of a batch: all the same */
         if (memcmp((const float *)t->data + i, t->data, (size_t)size * sizeof(float)) != 0) return NULL;
-    for (int64_t i = 0; i < type_count(&t->type); i++)
+    for (int64_t i = 0; i < size; i++)
         if (!isfinite(((const float *)t->data)[i])) return NULL;
-    struct value *place = place_of_one(s->to, cast->in[0]);
-    if (!place) return NULL;
+    place = graph_reshape(s->to, place, place->type.rank - 1, place->type.dim);
     if (place->type.dt == DT_u8) place = graph_cast(s->to, place, DT_i32); /* passes take bytes as subscripts for tables of functions */
     struct value *taken = graph_gather(s->to, w->type.rank == 2 ? w : graph_data(s->to, &rows, t->data), place, 0, 0);
     return taken && type_equal(&taken->type, &node->out[0].type) ? taken : NULL; /* a batch of weights only: the product is larger */

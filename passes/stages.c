@@ -129,16 +129,7 @@ static struct stmt *inner_call(struct joining *j, const struct stmt *call, const
 static void append_on_first(struct joining *j, struct stmt **list, struct stmt *body)
 {
     ex first = ex_binary(j->prog, EX_eq, ex_var(j->prog, j->region.group), ex_int(j->prog, DT_index, 0));
-    struct stmt *last = *list;
-    while (last && last->next) last = last->next;
-    if (last && last->kind == STMT_IF && last->a == first) {
-        stmt_append(&last->body, body);
-        return;
-    }
-    struct stmt *only = stmt_new(j->prog, STMT_IF);
-    only->a = first;
-    only->body = body;
-    stmt_append(list, only);
+    stmt_append_under(j->prog, list, first, body);
 }
 
 static void set_items(struct joining *j, dim items)
